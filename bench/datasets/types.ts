@@ -1,0 +1,40 @@
+import type { RgbImage } from '../../lib/vlm/types.js';
+
+/** What a correct answer needs: both modalities, the question alone, or the image alone. */
+export type Grounding = 'grounded' | 'text-prior' | 'image-prior';
+
+/** Where the answer lies, in coordinates that no model's grid enters: mapped to players by overlap. */
+export interface GroundTruth {
+  /** Boxes [x0, y0, x1, y1] in pixels of the image, half-open. */
+  readonly boxes: readonly (readonly [number, number, number, number])[];
+  /** Half-open character ranges of the question. */
+  readonly words: readonly (readonly [number, number])[];
+}
+
+/** One question about one image. */
+export interface Sample {
+  /** Unique and stable within its dataset. */
+  readonly id: string;
+  readonly question: string;
+  /** Text that asks for an answer format, appended to the question; its tokens are not question tokens. */
+  readonly instruction?: string;
+  /** The expected answer: `yes`, `no`, a choice letter or a word. */
+  readonly answer: string;
+  /** Choice letters for multiple choice, for example ['A', 'B', 'C', 'D']. */
+  readonly choices?: readonly string[];
+  /** For example `presence`, `relation`, `counting`, `choice`. */
+  readonly family: string;
+  readonly grounding?: Grounding;
+  readonly truth?: GroundTruth;
+  /** Decodes or renders the image. */
+  image(): Promise<RgbImage>;
+}
+
+/** A finite, ordered collection of samples; iteration order never depends on the file system. */
+export interface Dataset {
+  readonly name: string;
+  /** Changes whenever the samples change; part of every result. */
+  readonly version: string;
+  readonly size: number;
+  samples(): AsyncIterable<Sample>;
+}

@@ -1,0 +1,38 @@
+import type { CellTable } from '../metrics/cells.js';
+import type { CellScores, EvaluateOptions, PreparedSample } from '../vlm/types.js';
+
+/** An explainer's scores: one finite number per image player and one per text player; larger means more important. */
+export interface Attribution {
+  readonly image: Float64Array;
+  readonly text: Float64Array;
+}
+
+/** Which players decide the answer, where that is known: one byte (0 or 1) per player. */
+export interface PlayerTruth {
+  readonly image: Uint8Array;
+  readonly text: Uint8Array;
+}
+
+/** What an explainer may use on one sample. */
+export interface ExplainContext {
+  readonly sample: PreparedSample;
+  /** Present only where the dataset knows it; only Oracle and Anti-Oracle may look. */
+  readonly truth?: PlayerTruth;
+  /** Derived from the run's seed, the sample and the explainer: the same in every run, different for every sample. */
+  readonly seed: number;
+  readonly signal?: AbortSignal;
+  /** Scores cells through the run's shared cache. */
+  evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
+}
+
+/** A method that assigns importance to the players of a sample. Adding one is one file and one line in the registry. */
+export interface Explainer {
+  /** Stable name used on the command line and in results, for example `random` or `attn-lrp`. */
+  readonly name: string;
+  /** What a person reads in tables. */
+  readonly title: string;
+  /** The paper that defines it, or what it is for when it is a control. */
+  readonly reference: string;
+  readonly needsTruth: boolean;
+  attribute(context: ExplainContext): Promise<Attribution>;
+}

@@ -1,0 +1,104 @@
+import type { NdArray } from 'ndarray';
+import type { CellTable } from '../metrics/cells.js';
+
+/** An RGB image: ndarray of shape [height, width, 3], values 0..255, row-major and contiguous. */
+export type RgbImage = NdArray<Uint8Array>;
+
+/** The image players of a prepared sample: cells of the visual-token grid, row-major within a tile, tiles in order. */
+export interface ImagePlayers {
+  readonly count: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly tiles: number;
+  /** [count, 4]: x0, y0, x1, y1 of each cell in pixels of the original image (may exceed it where the model pads). */
+  readonly boxes: Float64Array;
+}
+
+export type TextPlayerKind = 'question' | 'instruction' | 'template';
+
+/** The text players of a prepared sample: tokens of the prompt, in prompt order. */
+export interface TextPlayers {
+  readonly count: number;
+  /** What a person reads for each token. */
+  readonly labels: readonly string[];
+  readonly kinds: readonly TextPlayerKind[];
+  /** [count, 2]: half-open character range of each token in the question; -1, -1 outside the question. */
+  readonly spans: Int32Array;
+  /** Position of each player in the prompt's token sequence (image placeholder counted as one token each). */
+  readonly positions: Int32Array;
+}
+
+export type DecisionKind = 'yes-no' | 'choice' | 'content';
+
+/** The answer that the model gave on the full input, and the token that carries the decision. */
+export interface Answer {
+  readonly text: string;
+  readonly tokenIds: Int32Array;
+  readonly tokens: readonly string[];
+  readonly decisionIndex: number;
+  readonly decisionKind: DecisionKind;
+  readonly decisionToken: string;
+}
+
+/** Log-probabilities (natural log, float32 arithmetic of the model) of answer tokens on cells. */
+export interface CellScores {
+  /** [cells, tokens], row-major, in the order of the table's cells. */
+  readonly logProbabilities: Float64Array;
+  readonly tokens: number;
+  /** Column of the decision token. */
+  readonly decision: number;
+}
+
+export interface EvaluateOptions {
+  readonly signal?: AbortSignal;
+  /** Called with the number of cells done and wanted. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** One (image, question) pair on one model, ready to be scored on any coalition of its players. */
+export interface PreparedSample {
+  readonly image: RgbImage;
+  readonly question: string;
+  readonly prompt: string;
+  readonly imagePlayers: ImagePlayers;
+  readonly textPlayers: TextPlayers;
+  readonly answer: Answer;
+  /** Scores every cell of the table; rejects with the signal's reason when aborted. */
+  evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
+}
+
+/** A loaded vision-language model. */
+export interface Vlm {
+  readonly name: string;
+  readonly architecture: string;
+  /** Content hashes of the files that decide its behaviour, for provenance. */
+  readonly fingerprint: string;
+  prepare(image: RgbImage, question: string, options?: PrepareOptions): Promise<PreparedSample>;
+  dispose(): void;
+}
+
+export type BaselineKind = 'blur' | 'mean' | 'noise';
+
+export interface PrepareOptions {
+  /** What an absent image player is replaced with. `blur` is a Gaussian blur of the whole original image. */
+  readonly baseline?: BaselineKind;
+  /** Gaussian radius: pixels of the original image when `blurUnit` is `pixels`, else a fraction of its longer side. */
+  readonly blurRadius?: number;
+  readonly blurUnit?: 'pixels' | 'relative';
+  readonly noiseSeed?: number;
+  /** `remove`: an absent token is padded and taken out of attention, positions kept; `attend`: the pad stays attended. */
+  readonly textMasking?: 'remove' | 'attend';
+  /** Which tokens are players besides the question's own. */
+  readonly includeInstruction?: boolean;
+  readonly includeTemplate?: boolean;
+  /** Text appended to the question (an answer format); its tokens are of kind `instruction`. */
+  readonly instruction?: string;
+  /** Choice letters that the answer may take; decides the decision token of multiple-choice questions. */
+  readonly choices?: readonly string[];
+  /** Score answer tokens up to the decision token (`decision`) or all of them (`all`). */
+  readonly answerTokens?: 'decision' | 'all';
+  /** A given answer instead of the generated one. */
+  readonly answer?: string;
+  readonly maxNewTokens?: number;
+  readonly signal?: AbortSignal;
+}

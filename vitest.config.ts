@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['tests/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // Native sessions hold threads of their own; processes keep a crash in one file from hiding the others.
+    pool: 'forks',
+  },
+});
