@@ -55,6 +55,48 @@ export interface EvaluateOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** A model input: float32, int64 and bool tensors travel as these typed arrays, row-major. */
+export type ModelFeed = NdArray<Float32Array> | NdArray<BigInt64Array<ArrayBuffer>> | NdArray<Uint8Array>;
+
+/**
+ * The model files behind a sample and what they were fed with, for explainers that look inside.
+ *
+ * The model is three graphs in a chain: vision tower with its projector, token embedding, decoder. In between,
+ * row i of the image features (flattened to [features, hidden]) replaces the embedding at `imagePositions[i]`.
+ */
+export interface WhiteBox {
+  /** Paths of the .onnx files. */
+  readonly visionModel: string;
+  readonly embedModel: string;
+  readonly decoderModel: string;
+  /** Every input of the vision graph by name; one of them is `pixelInput`. */
+  readonly visionFeeds: Readonly<Record<string, ModelFeed>>;
+  readonly pixelInput: string;
+  /** Output of the vision graph that carries the image features. */
+  readonly featureOutput: string;
+  /** The prompt with one placeholder token per image feature, followed by the answer. Shape [promptLength + answer]. */
+  readonly tokenIds: Int32Array;
+  readonly promptLength: number;
+  /** Index of the decision token in `tokenIds`; row `decisionPosition - 1` of the logits predicts it. */
+  readonly decisionPosition: number;
+  /** Position in `tokenIds` of every image feature, in feature order. Shape [features]. */
+  readonly imagePositions: Int32Array;
+  /** Position in `tokenIds` of every text player. Shape [text players]. */
+  readonly textPositions: Int32Array;
+  /** The token that stands for an absent text player. */
+  readonly padTokenId: number;
+  /** Image player of every feature, -1 for none. Shape [features]. */
+  readonly featurePlayers: Int32Array;
+  /** Image player of every token in the vision tower's attention, -1 for class tokens. Shape [vision tokens]. */
+  readonly visionTokenPlayers: Int32Array;
+  /** Image player of every element of the pixel input, row-major, -1 for none. Shape [elements]. */
+  readonly pixelPlayers: Int32Array;
+  /** The pixel input with every image player absent: same shape as the pixel input. */
+  readonly baselinePixels: NdArray<Float32Array>;
+  /** Every input of the decoder except `inputs_embeds` for the first `length` tokens: mask, positions, empty cache. */
+  decoderFeeds(length: number): Readonly<Record<string, ModelFeed>>;
+}
+
 /** One (image, question) pair on one model, ready to be scored on any coalition of its players. */
 export interface PreparedSample {
   readonly image: RgbImage;
@@ -63,6 +105,8 @@ export interface PreparedSample {
   readonly imagePlayers: ImagePlayers;
   readonly textPlayers: TextPlayers;
   readonly answer: Answer;
+  /** Absent where the model's files cannot be opened up (several images per row, merged single graphs). */
+  readonly whiteBox?: WhiteBox;
   /** Scores every cell of the table; rejects with the signal's reason when aborted. */
   evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
 }
