@@ -1,0 +1,51 @@
+import { invalidArgument } from '../errors.js';
+import type { CellScores } from '../vlm/types.js';
+
+/**
+ * What a cell is worth, from the log-probabilities of its answer tokens.
+ * `probability` and `log-probability` look at the decision token only, `answer` at the probability of all answer tokens.
+ */
+export type Scoring = 'probability' | 'log-probability' | 'answer';
+
+/** One value per cell. */
+export function cellValues(scores: CellScores, scoring: Scoring): Float64Array {
+  const { logProbabilities, tokens, decision } = scores;
+  const cells = logProbabilities.length / tokens;
+  switch (scoring) {
+    case 'probability':
+      return Float64Array.from({ length: cells }, (_, cell) =>
+        Math.exp(logProbabilities[cell * tokens + decision]),
+      );
+    case 'log-probability':
+      return Float64Array.from({ length: cells }, (_, cell) => logProbabilities[cell * tokens + decision]);
+    case 'answer':
+      return Float64Array.from({ length: cells }, (_, cell) => {
+        let sum = 0;
+        for (let token = 0; token < tokens; token++) sum += logProbabilities[cell * tokens + token];
+        return Math.exp(sum);
+      });
+    default:
+      throw invalidArgument('scoring', "'probability', 'log-probability' or 'answer'", scoring);
+  }
+}
+
+/**
+ * Values as the published code scores them: the probability of the one answer token whose log-probability drops most
+ * from the full input to the metric's own baseline. Different metrics may so score different tokens.
+ *
+ * @param full cell of the full input
+ * @param baseline cell of the metric's baseline
+ */
+export function referenceValues(scores: CellScores, full: number, baseline: number): Float64Array {
+  const { logProbabilities, tokens } = scores;
+  let column = 0;
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let token = 0; token < tokens; token++) {
+    const drop = logProbabilities[full * tokens + token] - logProbabilities[baseline * tokens + token];
+    if (drop > largest) {
+      largest = drop;
+      column = token;
+    }
+  }
+  return cellValues({ logProbabilities, tokens, decision: column }, 'probability');
+}
