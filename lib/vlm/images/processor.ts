@@ -1,0 +1,213 @@
+import ndarray from 'ndarray';
+import { FsynError } from '../../errors.js';
+import { Fields, isObject, type JsonObject } from '../json.js';
+import type { RgbImage } from '../types.js';
+import { type Normalisation, normalisationTable, writePlanes } from './normalise.js';
+import { type Resampling, resizeImage } from './resample.js';
+
+// CLIP's statistics, the defaults of the Hugging Face CLIP image processor.
+const clipMean = [0.48145466, 0.4578275, 0.40821073];
+const clipStd = [0.26862954, 0.26130258, 0.27577711];
+
+/** Pillow's numbering of its filters, as `resample` stores it. */
+const resamplings: readonly Resampling[] = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'];
+
+type Size =
+  | { readonly kind: 'exact'; readonly height: number; readonly width: number }
+  | { readonly kind: 'shortest'; readonly edge: number; readonly longest: number | undefined };
+
+/** Where the pixels of a processed image lie in the original: original = (processed + offset) * scale, per axis. */
+export interface PixelFrame {
+  readonly scaleX: number;
+  readonly scaleY: number;
+  readonly offsetX: number;
+  readonly offsetY: number;
+}
+
+/** Maps a box of processed pixels to pixels of the original image: [x0, y0, x1, y1]. */
+export function toOriginal(frame: PixelFrame, box: readonly [number, number, number, number]): number[] {
+  return [
+    (box[0] + frame.offsetX) * frame.scaleX,
+    (box[1] + frame.offsetY) * frame.scaleY,
+    (box[2] + frame.offsetX) * frame.scaleX,
+    (box[3] + frame.offsetY) * frame.scaleY,
+  ];
+}
+
+export interface ProcessedImage {
+  /** [3, height, width] planes. */
+  readonly planes: Float32Array;
+  readonly height: number;
+  readonly width: number;
+  readonly frame: PixelFrame;
+}
+
+/** Resampling filter of a configuration's `resample`, Pillow's number of it. */
+export function readResampling(fields: Fields, fallback: Resampling): Resampling {
+  const index = fields.integer('resample', resamplings.indexOf(fallback));
+  const name = resamplings[index];
+  if (name === undefined) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      `Expected 0..5 for resample in the image processor, found ${index}.`,
+    );
+  }
+  return name;
+}
+
+/** Rescaling and normalisation of a configuration, with CLIP's statistics where it has none. */
+export function readNormalisation(fields: Fields, mean = clipMean, std = clipStd): Normalisation {
+  const scale = fields.boolean('do_rescale', true) ? fields.number('rescale_factor', 1 / 255) : 1;
+  if (!fields.boolean('do_normalize', true)) return { scale };
+  return {
+    scale,
+    mean: fields.numbers('image_mean', 3, mean),
+    std: fields.numbers('image_std', 3, std),
+  };
+}
+
+function readSize(fields: Fields, key: string): Size {
+  const raw = fields.raw(key);
+  if (typeof raw === 'number') return { kind: 'shortest', edge: raw, longest: undefined };
+  const size = fields.object(key);
+  if (size.has('shortest_edge')) {
+    return {
+      kind: 'shortest',
+      edge: size.positive('shortest_edge'),
+      longest: size.has('longest_edge') ? size.positive('longest_edge') : undefined,
+    };
+  }
+  return { kind: 'exact', height: size.positive('height'), width: size.positive('width') };
+}
+
+/**
+ * Image preprocessing as `CLIPImageProcessor` does it (also SigLIP, ViT and LLaVA's, which share its fields):
+ * convert to RGB, resize, centre crop, rescale, normalise - equal to the Python processor's PIL backend bit for bit.
+ */
+export class ClipImageProcessor {
+  readonly #size: Size | undefined;
+  readonly #crop: { readonly height: number; readonly width: number } | undefined;
+  readonly #resampling: Resampling;
+  readonly #table: Float32Array;
+
+  /** @param config the contents of preprocessor_config.json, or the `image_processor` part of processor_config.json */
+  constructor(config: JsonObject) {
+    const fields = new Fields(config, 'preprocessor_config.json');
+    if (fields.boolean('do_pad', false)) {
+      throw new FsynError(
+        'UNSUPPORTED_MODEL',
+        'Image processors with do_pad (pad to square) are not supported.',
+      );
+    }
+    this.#size = fields.boolean('do_resize', true)
+      ? fields.has('size')
+        ? readSize(fields, 'size')
+        : { kind: 'shortest', edge: 224, longest: undefined }
+      : undefined;
+    this.#crop = fields.boolean('do_center_crop', true) ? readCrop(fields) : undefined;
+    this.#resampling = readResampling(fields, 'bicubic');
+    this.#table = normalisationTable(readNormalisation(fields));
+  }
+
+  /** Pixels before rescaling: resized and cropped, still 8 bit, with the frame that leads back to the original. */
+  resizeAndCrop(image: RgbImage): { image: RgbImage; frame: PixelFrame } {
+    const [height, width] = image.shape as [number, number, number];
+    let current = image;
+    if (this.#size !== undefined) {
+      const [rows, columns] = targetSize(this.#size, height, width);
+      current = resizeImage(image, rows, columns, this.#resampling);
+    }
+    const [rows, columns] = current.shape as [number, number, number];
+    const frame = { scaleX: width / columns, scaleY: height / rows, offsetX: 0, offsetY: 0 };
+    if (this.#crop === undefined) return { image: current, frame };
+    const cropped = centreCrop(current, this.#crop.height, this.#crop.width);
+    return { image: cropped.image, frame: { ...frame, offsetX: cropped.left, offsetY: cropped.top } };
+  }
+
+  process(image: RgbImage): ProcessedImage {
+    const { image: cropped, frame } = this.resizeAndCrop(image);
+    const [height, width] = cropped.shape as [number, number, number];
+    const planes = new Float32Array(3 * height * width);
+    writePlanes(cropped, this.#table, planes);
+    return { planes, height, width, frame };
+  }
+}
+
+function readCrop(fields: Fields): { height: number; width: number } {
+  const raw = fields.raw('crop_size');
+  if (raw === undefined || raw === null) return { height: 224, width: 224 };
+  if (typeof raw === 'number') return { height: raw, width: raw };
+  const crop = fields.object('crop_size');
+  return { height: crop.positive('height'), width: crop.positive('width') };
+}
+
+function targetSize(size: Size, height: number, width: number): [number, number] {
+  if (size.kind === 'exact') return [size.height, size.width];
+  const short = Math.min(height, width);
+  const long = Math.max(height, width);
+  if (size.longest !== undefined) return boundedSize(size.edge, size.longest, height, width);
+  const longEdge = Math.max(1, Math.trunc((size.edge * long) / short));
+  return width <= height ? [longEdge, size.edge] : [size.edge, longEdge];
+}
+
+/** Shortest edge to `edge` unless the longest would exceed `longest`; rounding as the Python processor's. */
+function boundedSize(edge: number, longest: number, height: number, width: number): [number, number] {
+  const short = Math.min(height, width);
+  const long = Math.max(height, width);
+  let target = edge;
+  let exact = edge;
+  if ((long / short) * edge > longest) {
+    exact = (longest * short) / long;
+    target = roundHalfEven(exact);
+  }
+  if (short === target) return [height, width];
+  if (width < height) return [Math.max(1, Math.trunc((exact * height) / width)), target];
+  return [target, Math.max(1, Math.trunc((exact * width) / height))];
+}
+
+/** Python's round(): halves go to the even neighbour. */
+export function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** Cuts the middle out; where the image is smaller it is padded with zeros, as the Python processor pads. */
+function centreCrop(
+  image: RgbImage,
+  height: number,
+  width: number,
+): { image: RgbImage; top: number; left: number } {
+  const [rows, columns] = image.shape as [number, number, number];
+  const top = cropStart(rows, height);
+  const left = cropStart(columns, width);
+  if (top === 0 && left === 0 && rows === height && columns === width) return { image, top, left };
+  const data = new Uint8Array(height * width * 3);
+  const firstColumn = Math.max(0, left);
+  const endColumn = Math.min(columns, left + width);
+  for (let y = Math.max(0, top); y < Math.min(rows, top + height); y++) {
+    const from = (y * columns + firstColumn) * 3;
+    const to = ((y - top) * width + firstColumn - left) * 3;
+    data.set(image.data.subarray(from, from + (endColumn - firstColumn) * 3), to);
+  }
+  return { image: ndarray(data, [height, width, 3]), top, left };
+}
+
+/**
+ * First source index of a centre crop along one axis, negative where the crop reaches beyond the image.
+ * The Python code computes floor((size - crop) / 2) and, when it pads, adds the upper half of the difference first:
+ * both give floor, which differs from truncation for odd negative differences.
+ */
+function cropStart(size: number, crop: number): number {
+  return Math.floor((size - crop) / 2);
+}
+
+/** The image processor's part of a model directory's configuration. */
+export function imageProcessorConfig(
+  preprocessor: JsonObject | undefined,
+  processor: JsonObject | undefined,
+): JsonObject | undefined {
+  if (isObject(processor?.image_processor)) return processor.image_processor;
+  return preprocessor;
+}
