@@ -1,6 +1,8 @@
 #include <napi.h>
 
 #include "games/cpu_features.hpp"
+#include "inference.hpp"
+#include "job.hpp"
 
 namespace {
 
@@ -12,8 +14,17 @@ Napi::Value cpu_features(const Napi::CallbackInfo& info) {
   return result;
 }
 
+/// initialise(FsynError): native errors become instances of the class that the library throws.
+Napi::Value initialise_with(const Napi::CallbackInfo& info) {
+  fsyn::bindings::set_error_class(info.Env(), info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  fsyn::bindings::install_jobs(env);
+  exports.Set("initialise", Napi::Function::New(env, initialise_with, "initialise"));
   exports.Set("cpuFeatures", Napi::Function::New(env, cpu_features, "cpuFeatures"));
+  fsyn::bindings::export_inference(env, exports);
   return exports;
 }
 

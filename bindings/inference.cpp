@@ -1,0 +1,329 @@
+#include "inference.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "handles.hpp"
+#include "inference/runtime.hpp"
+#include "inference/session.hpp"
+#include "job.hpp"
+
+namespace fsyn::bindings {
+
+namespace {
+
+using inference::ElementType;
+using inference::Runtime;
+using inference::Session;
+using inference::Tensor;
+using inference::TensorSpec;
+
+std::string text(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+Napi::Array to_array(Napi::Env env, const std::vector<int64_t>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, static_cast<double>(values[i]));
+  return array;
+}
+
+Napi::Array to_array(Napi::Env env, const std::vector<std::string>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, values[i]);
+  return array;
+}
+
+std::vector<int64_t> to_shape(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<int64_t> shape(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) shape[i] = array.Get(i).As<Napi::Number>().Int64Value();
+  return shape;
+}
+
+Napi::Array describe_specs(Napi::Env env, const std::vector<TensorSpec>& specs) {
+  Napi::Array array = Napi::Array::New(env, specs.size());
+  for (uint32_t i = 0; i < specs.size(); ++i) {
+    Napi::Object spec = Napi::Object::New(env);
+    spec.Set("name", specs[i].name);
+    spec.Set("type", static_cast<int32_t>(specs[i].type));
+    spec.Set("shape", to_array(env, specs[i].shape));
+    spec.Set("symbols", to_array(env, specs[i].symbols));
+    array.Set(i, spec);
+  }
+  return array;
+}
+
+Napi::Object describe_metadata(Napi::Env env, const inference::ModelMetadata& metadata) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("producer", metadata.producer);
+  object.Set("graph", metadata.graph);
+  object.Set("domain", metadata.domain);
+  object.Set("description", metadata.description);
+  object.Set("version", static_cast<double>(metadata.version));
+  Napi::Object custom = Napi::Object::New(env);
+  for (const auto& [key, value] : metadata.custom) custom.Set(key, value);
+  object.Set("custom", custom);
+  return object;
+}
+
+/// loadRuntime(path, version) -> { version, path, buildInfo, compiledProviders }
+Napi::Value load_runtime(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Runtime& runtime =
+        Runtime::load(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value());
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("version", runtime.version());
+    result.Set("path", runtime.path());
+    result.Set("buildInfo", runtime.build_info());
+    result.Set("compiledProviders", to_array(env, runtime.compiled_providers()));
+    return result;
+  });
+}
+
+/// providerProblem(name) -> "" when the provider can be appended here, else why not
+Napi::Value provider_problem(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::String::New(info.Env(), inference::provider_problem(info[0].As<Napi::String>().Utf8Value()));
+  });
+}
+
+inference::SessionOptions session_options(const Napi::Object& request) {
+  inference::SessionOptions options;
+  const auto providers = request.Get("providers").As<Napi::Array>();
+  for (uint32_t i = 0; i < providers.Length(); ++i) {
+    options.providers.push_back(providers.Get(i).As<Napi::String>().Utf8Value());
+  }
+  options.threads = request.Get("threads").As<Napi::Number>().Int32Value();
+  options.optimization = request.Get("optimization").As<Napi::Number>().Int32Value();
+  options.external_data_folder = text(request, "externalDataFolder");
+  options.optimized_model_path = text(request, "optimizedModelPath");
+  options.label = text(request, "label");
+  return options;
+}
+
+Napi::Value session_result(Napi::Env env, const std::shared_ptr<const Session>& session) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("handle", wrap_handle<const Session>(env, session, 0, kSessionTag));
+  result.Set("inputs", describe_specs(env, session->inputs()));
+  result.Set("outputs", describe_specs(env, session->outputs()));
+  result.Set("metadata", describe_metadata(env, session->metadata()));
+  return result;
+}
+
+/// createSession(request) -> job of { handle, inputs, outputs, metadata }.
+/// The bytes are read from JavaScript's memory while the job runs: the caller keeps them alive and unchanged.
+Napi::Value create_session(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const auto request = info[0].As<Napi::Object>();
+    auto options = session_options(request);
+    std::string path = text(request, "path");
+    std::span<const std::byte> bytes;
+    if (request.Get("bytes").IsTypedArray()) {
+      const auto array = request.Get("bytes").As<Napi::Uint8Array>();
+      bytes = std::as_bytes(std::span<const uint8_t>(array.Data(), array.ElementLength()));
+    }
+    return start_job(
+        env, "fsyn.createSession",
+        [options = std::move(options), path = std::move(path), bytes](const JobContext& job) -> JobResult {
+          auto session = bytes.data() != nullptr ? std::make_shared<const Session>(bytes, options, job.stop())
+                                                 : std::make_shared<const Session>(path, options, job.stop());
+          return [session](Napi::Env owner) { return session_result(owner, session); };
+        },
+        Napi::Function());
+  });
+}
+
+Napi::Value dispose_session(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    unwrap_handle<const Session>(info[0], kSessionTag).dispose(info.Env());
+    return info.Env().Undefined();
+  });
+}
+
+/// Copies a typed array into a tensor; Int32Array values widen when the model wants int64.
+Tensor tensor_from_array(const Napi::TypedArray& array, ElementType type, const std::vector<int64_t>& shape) {
+  Tensor tensor = Tensor::allocate(type, shape);
+  const auto* source = static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+  if (type == ElementType::int64 && array.TypedArrayType() == napi_int32_array) {
+    const auto values = tensor.as<int64_t>();
+    if (array.ElementLength() != values.size())
+      throw Error("INVALID_ARGUMENT", "A fed array has the wrong length.");
+    const auto narrow = std::span(reinterpret_cast<const int32_t*>(source), values.size());
+    std::copy(narrow.begin(), narrow.end(), values.begin());
+    return tensor;
+  }
+  if (array.ByteLength() != tensor.bytes())
+    throw Error("INVALID_ARGUMENT", "A fed array has the wrong length.");
+  if (tensor.bytes() > 0) std::memcpy(tensor.data(), source, tensor.bytes());
+  return tensor;
+}
+
+std::shared_ptr<Tensor> fed_tensor(const Napi::Object& feed) {
+  if (feed.Get("handle").IsExternal()) return tensor_of(feed.Get("handle"));
+  return std::make_shared<Tensor>(
+      tensor_from_array(feed.Get("data").As<Napi::TypedArray>(),
+                        static_cast<ElementType>(feed.Get("type").As<Napi::Number>().Int32Value()),
+                        to_shape(feed.Get("shape"))));
+}
+
+napi_typedarray_type array_type(ElementType type) {
+  switch (type) {
+    case ElementType::float32:
+      return napi_float32_array;
+    case ElementType::float64:
+      return napi_float64_array;
+    case ElementType::int64:
+      return napi_bigint64_array;
+    case ElementType::uint64:
+      return napi_biguint64_array;
+    case ElementType::int32:
+      return napi_int32_array;
+    case ElementType::uint32:
+      return napi_uint32_array;
+    case ElementType::int16:
+      return napi_int16_array;
+    case ElementType::int8:
+      return napi_int8_array;
+    case ElementType::uint16:
+    case ElementType::float16:
+    case ElementType::bfloat16:
+      return napi_uint16_array;
+    default:
+      return napi_uint8_array;
+  }
+}
+
+Napi::Value typed_array(Napi::Env env, Napi::ArrayBuffer buffer, ElementType type) {
+  napi_value array = nullptr;
+  const size_t length = buffer.ByteLength() / inference::element_size(type);
+  const napi_status status = napi_create_typedarray(env, array_type(type), length, buffer, 0, &array);
+  if (status != napi_ok) throw Napi::Error::New(env);
+  return {env, array};
+}
+
+Napi::Value copy_to_array(Napi::Env env, const Tensor& tensor) {
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, tensor.bytes());
+  if (tensor.bytes() > 0) std::memcpy(buffer.Data(), tensor.data(), tensor.bytes());
+  return typed_array(env, buffer, tensor.type());
+}
+
+/// Gives the tensor's memory to JavaScript without a copy, except for small ones, where a finaliser costs
+/// more.
+Napi::Value move_to_array(Napi::Env env, const std::shared_ptr<Tensor>& tensor) {
+  constexpr size_t kCopyBelow = 4096;
+  if (tensor->bytes() < kCopyBelow) return copy_to_array(env, *tensor);
+  auto owner = std::make_unique<std::shared_ptr<Tensor>>(tensor);
+  napi_value buffer = nullptr;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, tensor->data(), tensor->bytes(),
+      [](napi_env /*env*/, void* /*data*/, void* hint) {
+        const std::unique_ptr<std::shared_ptr<Tensor>> owned(static_cast<std::shared_ptr<Tensor>*>(hint));
+      },
+      owner.get(), &buffer);
+  // Electron's memory cage refuses external buffers.
+  if (status != napi_ok) return copy_to_array(env, *tensor);
+  (void)owner.release();
+  return typed_array(env, {env, buffer}, tensor->type());
+}
+
+struct RunRequest {
+  std::shared_ptr<const Session> session;
+  std::vector<size_t> inputs;
+  std::vector<std::shared_ptr<Tensor>> tensors;
+  std::vector<size_t> outputs;
+  std::vector<bool> keep;
+};
+
+RunRequest run_request(const Napi::CallbackInfo& info) {
+  RunRequest request;
+  request.session = session_of(info[0]);
+  const auto feeds = info[1].As<Napi::Array>();
+  for (uint32_t i = 0; i < feeds.Length(); ++i) {
+    const auto feed = feeds.Get(i).As<Napi::Object>();
+    request.inputs.push_back(feed.Get("input").As<Napi::Number>().Uint32Value());
+    request.tensors.push_back(fed_tensor(feed));
+  }
+  const auto outputs = info[2].As<Napi::Array>();
+  for (uint32_t i = 0; i < outputs.Length(); ++i) {
+    const auto output = outputs.Get(i).As<Napi::Object>();
+    request.outputs.push_back(output.Get("output").As<Napi::Number>().Uint32Value());
+    request.keep.push_back(output.Get("keep").As<Napi::Boolean>().Value());
+  }
+  return request;
+}
+
+Napi::Value run_result(Napi::Env env, const RunRequest& request,
+                       const std::vector<std::shared_ptr<Tensor>>& outputs) {
+  Napi::Array result = Napi::Array::New(env, outputs.size());
+  for (uint32_t i = 0; i < outputs.size(); ++i) {
+    Napi::Object output = Napi::Object::New(env);
+    output.Set("type", static_cast<int32_t>(outputs[i]->type()));
+    output.Set("shape", to_array(env, outputs[i]->shape()));
+    if (request.keep[i]) {
+      const auto bytes = static_cast<int64_t>(outputs[i]->bytes());
+      output.Set("handle", wrap_handle<Tensor>(env, outputs[i], bytes, kTensorTag));
+    } else {
+      output.Set("data", move_to_array(env, outputs[i]));
+    }
+    result.Set(i, output);
+  }
+  return result;
+}
+
+/// runSession(handle, feeds, outputs) -> job of outputs; the fed arrays are copied before this returns.
+Napi::Value run_session(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    auto request = std::make_shared<RunRequest>(run_request(info));
+    return start_job(
+        env, "fsyn.runSession",
+        [request](const JobContext& job) -> JobResult {
+          std::vector<Session::Feed> feeds;
+          for (size_t i = 0; i < request->inputs.size(); ++i) {
+            feeds.push_back({request->inputs[i], request->tensors[i].get()});
+          }
+          std::vector<std::shared_ptr<Tensor>> outputs;
+          for (Tensor& output : request->session->run(feeds, request->outputs, job.stop())) {
+            outputs.push_back(std::make_shared<Tensor>(std::move(output)));
+          }
+          return [request, outputs = std::move(outputs)](Napi::Env owner) {
+            return run_result(owner, *request, outputs);
+          };
+        },
+        Napi::Function());
+  });
+}
+
+/// readTensor(handle) -> a copy of the values
+Napi::Value read_tensor(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value { return copy_to_array(info.Env(), *tensor_of(info[0])); });
+}
+
+Napi::Value dispose_tensor(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    unwrap_handle<Tensor>(info[0], kTensorTag).dispose(info.Env());
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace
+
+void export_inference(Napi::Env env, Napi::Object exports) {
+  exports.Set("loadRuntime", Napi::Function::New(env, load_runtime, "loadRuntime"));
+  exports.Set("providerProblem", Napi::Function::New(env, provider_problem, "providerProblem"));
+  exports.Set("createSession", Napi::Function::New(env, create_session, "createSession"));
+  exports.Set("disposeSession", Napi::Function::New(env, dispose_session, "disposeSession"));
+  exports.Set("runSession", Napi::Function::New(env, run_session, "runSession"));
+  exports.Set("readTensor", Napi::Function::New(env, read_tensor, "readTensor"));
+  exports.Set("disposeTensor", Napi::Function::New(env, dispose_tensor, "disposeTensor"));
+}
+
+}  // namespace fsyn::bindings
