@@ -1,4 +1,4 @@
-import type { RgbImage } from '../../lib/vlm/types.js';
+import type { PrepareOptions, RgbImage } from '../../lib/vlm/types.js';
 
 /** What a correct answer needs: both modalities, the question alone, or the image alone. */
 export type Grounding = 'grounded' | 'text-prior' | 'image-prior';
@@ -36,5 +36,7 @@ export interface Dataset {
   /** Changes whenever the samples change; part of every result. */
   readonly version: string;
   readonly size: number;
+  /** How absent image players look where the dataset's images ask for something else than the model's default. */
+  readonly masking?: Pick<PrepareOptions, 'baseline' | 'blurRadius' | 'blurUnit'>;
   samples(): AsyncIterable<Sample>;
 }

@@ -1,0 +1,45 @@
+import type { OptionSpec } from './command.js';
+
+/** Options that decide how a model sees absent players; shared by commands that score cells. */
+export const maskingOptions = {
+  baseline: {
+    kind: 'string',
+    value: 'KIND',
+    choices: ['blur', 'mean', 'noise'],
+    help: 'what an absent image player looks like: blur, mean or noise (default: what the dataset asks for, else blur)',
+  },
+  'blur-radius': {
+    kind: 'number',
+    value: 'R',
+    minimum: 0,
+    help: 'Gaussian radius of the blur, as a fraction of the longer side or in pixels',
+  },
+  'blur-unit': {
+    kind: 'string',
+    value: 'UNIT',
+    choices: ['relative', 'pixels'],
+    help: 'unit of --blur-radius: relative or pixels',
+  },
+  'text-masking': {
+    kind: 'string',
+    value: 'KIND',
+    choices: ['remove', 'attend'],
+    help: 'absent tokens leave attention (remove, the default) or stay as attended pads (attend)',
+  },
+} satisfies Record<string, OptionSpec>;
+
+/** Options that decide where a model runs. */
+export const runtimeOptions = {
+  threads: { kind: 'integer', value: 'N', minimum: 1, help: 'threads for inference (default: all cores)' },
+  provider: {
+    kind: 'list',
+    value: 'NAME',
+    help: 'execution providers in order of preference',
+    fallback: ['cpu'],
+  },
+  dtype: {
+    kind: 'string',
+    value: 'NAME',
+    help: 'which export to load: fp32, fp16, q4, ... (default: the most precise one present)',
+  },
+} satisfies Record<string, OptionSpec>;

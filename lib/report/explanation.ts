@@ -1,0 +1,68 @@
+import type { Attribution } from '../explainers/types.js';
+import type { PreparedSample } from '../vlm/types.js';
+import { heatColour, overlayPng } from './heatmap.js';
+
+/** One explainer's view of a sample, ready to be drawn. */
+export interface Explanation {
+  readonly title: string;
+  readonly attribution: Attribution;
+  /** Raw F_syn of this attribution on this sample. */
+  readonly synergy: number;
+}
+
+/** The question with every text player's token on a background of its score's colour, for terminals with 24-bit colour. */
+export function colouredWords(labels: readonly string[], scores: Float64Array): string {
+  const largest = scores.reduce((most, score) => Math.max(most, Math.abs(score)), 0);
+  return labels
+    .map((label, i) => {
+      const { red, green, blue, strength } = heatColour(scores[i], largest);
+      const shade = (colour: number) => Math.round(255 + (colour - 255) * strength);
+      return `\x1b[30;48;2;${shade(red)};${shade(green)};${shade(blue)}m${label.trim()}\x1b[0m`;
+    })
+    .join(' ');
+}
+
+/** A self-contained HTML page: every explainer's overlay and coloured words side by side, readable in light and dark. */
+export async function explanationPage(
+  sample: PreparedSample,
+  explanations: readonly Explanation[],
+): Promise<string> {
+  const figures = await Promise.all(
+    explanations.map(async ({ title, attribution, synergy }) => {
+      const png = await overlayPng(sample.image, sample.imagePlayers, attribution.image);
+      return `<figure><figcaption>${escapeHtml(title)} <small>F_syn ${synergy.toFixed(3)}</small></figcaption>
+<img alt="${escapeHtml(title)} scores over the image" src="data:image/png;base64,${png.toString('base64')}">
+<p>${htmlWords(sample.textPlayers.labels, attribution.text)}</p></figure>`;
+    }),
+  );
+  return `<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>fsyn explain</title>
+<style>
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
+body { margin: 2rem auto; max-width: 80rem; padding: 0 1rem }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.5rem }
+figure { margin: 0 } figcaption { font-weight: 600 } small { font-weight: 400; opacity: .75 }
+img { width: 100%; image-rendering: pixelated } mark { color: #111; border-radius: .2em; padding: 0 .15em }
+</style>
+<h1>${escapeHtml(sample.question)}</h1>
+<p>Answer: <strong>${escapeHtml(sample.answer.text)}</strong> (decision token ${escapeHtml(JSON.stringify(sample.answer.decisionToken))}).
+Red speaks for the answer, blue against it; colours are scaled per picture.</p>
+<main>${figures.join('\n')}</main></html>
+`;
+}
+
+function htmlWords(labels: readonly string[], scores: Float64Array): string {
+  const largest = scores.reduce((most, score) => Math.max(most, Math.abs(score)), 0);
+  return labels
+    .map((label, i) => {
+      const { red, green, blue, strength } = heatColour(scores[i], largest);
+      const shade = (colour: number) => Math.round(255 + (colour - 255) * strength);
+      const background = `rgb(${shade(red)} ${shade(green)} ${shade(blue)})`;
+      return `<mark style="background:${background}" title="${scores[i].toPrecision(3)}">${escapeHtml(label.trim())}</mark>`;
+    })
+    .join(' ');
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? c);
+}

@@ -1,0 +1,72 @@
+import sharp from 'sharp';
+import type { ImagePlayers, RgbImage } from '../vlm/types.js';
+
+/** Red for positive, blue for negative scores, scaled so that the largest magnitude is full. */
+export interface HeatColour {
+  readonly red: number;
+  readonly green: number;
+  readonly blue: number;
+  /** 0..1 */
+  readonly strength: number;
+}
+
+/** Colour of a score relative to the largest magnitude (> 0). */
+export function heatColour(score: number, largest: number): HeatColour {
+  const strength = largest > 0 ? Math.min(Math.abs(score) / largest, 1) : 0;
+  return score >= 0
+    ? { red: 214, green: 39, blue: 40, strength }
+    : { red: 31, green: 119, blue: 180, strength };
+}
+
+/**
+ * Draws the image players' scores over the image and encodes it as PNG. Small images are enlarged so that cells can be seen.
+ *
+ * @param image [height, width, 3]
+ * @param scores one per image player; where players' boxes overlap (tiles), their mean is drawn
+ */
+export async function overlayPng(
+  image: RgbImage,
+  players: ImagePlayers,
+  scores: Float64Array,
+): Promise<Buffer> {
+  const [height, width] = image.shape;
+  const heat = paintScores(players, scores, height, width);
+  let largest = 0;
+  for (const value of heat) largest = Math.max(largest, Math.abs(value));
+  const blended = Buffer.alloc(3 * height * width);
+  for (let pixel = 0; pixel < height * width; pixel++) {
+    const { red, green, blue, strength } = heatColour(heat[pixel], largest);
+    const alpha = 0.65 * strength;
+    for (const [channel, colour] of [red, green, blue].entries()) {
+      blended[3 * pixel + channel] = Math.round(
+        (1 - alpha) * image.data[3 * pixel + channel] + alpha * colour,
+      );
+    }
+  }
+  const scale = Math.max(1, Math.ceil(384 / Math.max(height, width)));
+  return sharp(blended, { raw: { width, height, channels: 3 } })
+    .resize(width * scale, height * scale, { kernel: 'nearest' })
+    .png()
+    .toBuffer();
+}
+
+/** Score of every pixel: shape [height * width], 0 where no player lies. */
+function paintScores(
+  players: ImagePlayers,
+  scores: Float64Array,
+  height: number,
+  width: number,
+): Float64Array {
+  const sum = new Float64Array(height * width);
+  const count = new Uint16Array(height * width);
+  for (let player = 0; player < players.count; player++) {
+    const [x0, y0, x1, y1] = players.boxes.subarray(4 * player, 4 * player + 4);
+    for (let y = Math.max(0, Math.round(y0)); y < Math.min(height, Math.round(y1)); y++) {
+      for (let x = Math.max(0, Math.round(x0)); x < Math.min(width, Math.round(x1)); x++) {
+        sum[y * width + x] += scores[player];
+        count[y * width + x]++;
+      }
+    }
+  }
+  return sum.map((value, i) => (count[i] > 0 ? value / count[i] : 0));
+}

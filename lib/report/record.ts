@@ -1,0 +1,73 @@
+import type { CornerValues } from '../metrics/corners.js';
+import type { SynergyAuc } from '../metrics/synergy.js';
+
+/** Version of the result rows; rows of another version are never mixed with these. */
+export const recordSchema = 1;
+
+/** Insertion and deletion of one modality, as stored. */
+export interface PerturbationRecord {
+  readonly insertion: readonly number[];
+  readonly deletion: readonly number[];
+  readonly insertionAuc: number;
+  readonly deletionAuc: number;
+  readonly normalisedInsertionAuc: number;
+  readonly normalisedDeletionAuc: number;
+  readonly srg: number;
+  readonly normalisedSrg: number;
+}
+
+/** What identifies a row and what it was measured on. */
+export interface RecordHead {
+  readonly schema: number;
+  /** Content key: equal exactly when model, sample, explainer, settings and versions are. */
+  readonly key: string;
+  readonly model: string;
+  readonly modelFingerprint: string;
+  readonly dataset: string;
+  readonly datasetVersion: string;
+  readonly sample: string;
+  readonly family: string;
+  readonly grounding: string | null;
+  readonly explainer: string;
+  readonly settings: string;
+  readonly seed: number;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly question: string;
+  readonly expected: string;
+}
+
+/** A measured (sample, explainer, model). */
+export interface MeasuredRecord extends RecordHead {
+  readonly status: 'ok';
+  readonly answer: {
+    text: string;
+    decisionToken: string;
+    decisionIndex: number;
+    decisionKind: string;
+    correct: boolean;
+  };
+  readonly players: { image: number; imageRows: number; imageColumns: number; text: number };
+  readonly textLabels: readonly string[];
+  readonly attribution: { image: readonly number[]; text: readonly number[] };
+  readonly steps: readonly number[];
+  readonly corners: CornerValues;
+  readonly image: PerturbationRecord;
+  readonly text: PerturbationRecord;
+  readonly synergy: {
+    insertion: readonly number[];
+    deletion: readonly number[];
+    raw: SynergyAuc;
+    normalised: SynergyAuc;
+    clipped: SynergyAuc;
+  };
+  /** Null when the row was run without the Shapley interaction index; the deviation is null for one partition. */
+  readonly shapley: { curve: readonly number[]; auc: number; partitionDeviation: number | null } | null;
+}
+
+/** A (sample, explainer, model) that failed, with the reason. */
+export interface FailedRecord extends RecordHead {
+  readonly status: 'failed';
+  readonly error: { code: string; message: string };
+}
+
+export type BenchmarkRecord = MeasuredRecord | FailedRecord;
