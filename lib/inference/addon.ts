@@ -1,0 +1,157 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FsynError } from '../errors.js';
+import type { NativeJob } from './job.js';
+
+const require = createRequire(import.meta.url);
+
+/** A typed array that can cross into native memory. */
+export type TensorData =
+  | Float32Array
+  | Float64Array
+  | BigInt64Array<ArrayBuffer>
+  | BigUint64Array<ArrayBuffer>
+  | Int32Array
+  | Uint32Array
+  | Int16Array
+  | Uint16Array
+  | Int8Array
+  | Uint8Array;
+
+/** A native object behind an opaque external value. */
+export interface NativeHandle {
+  readonly native: unique symbol;
+}
+
+/** A tensor's declaration; `type` is ONNX's element type number, -1 in `shape` stands for an open extent. */
+export interface NativeSpec {
+  readonly name: string;
+  readonly type: number;
+  readonly shape: readonly number[];
+  readonly symbols: readonly string[];
+}
+
+export interface ModelMetadata {
+  readonly producer: string;
+  readonly graph: string;
+  readonly domain: string;
+  readonly description: string;
+  readonly version: number;
+  readonly custom: Readonly<Record<string, string>>;
+}
+
+export interface NativeSession {
+  readonly handle: NativeHandle;
+  readonly inputs: readonly NativeSpec[];
+  readonly outputs: readonly NativeSpec[];
+  readonly metadata: ModelMetadata;
+}
+
+export interface NativeSessionRequest {
+  readonly path?: string;
+  readonly bytes?: Uint8Array;
+  readonly label: string;
+  readonly providers: readonly string[];
+  readonly threads: number;
+  readonly optimization: number;
+  readonly externalDataFolder?: string;
+  readonly optimizedModelPath?: string;
+}
+
+export type NativeFeed =
+  | { readonly input: number; readonly handle: NativeHandle }
+  | {
+      readonly input: number;
+      readonly data: TensorData;
+      readonly type: number;
+      readonly shape: readonly number[];
+    };
+
+export interface NativeOutput {
+  readonly type: number;
+  readonly shape: readonly number[];
+  readonly data?: TensorData;
+  readonly handle?: NativeHandle;
+}
+
+/** The functions of the native addon that this room uses; other rooms extend it by declaration merging. */
+export interface NativeAddon {
+  initialise(errorClass: typeof FsynError): void;
+  cpuFeatures(): { avx2: boolean; avx512: boolean };
+  loadRuntime(path: string, version: string): NativeRuntime;
+  providerProblem(name: string): string;
+  createSession(request: NativeSessionRequest): NativeJob<NativeSession>;
+  disposeSession(handle: NativeHandle): void;
+  runSession(
+    handle: NativeHandle,
+    feeds: readonly NativeFeed[],
+    outputs: readonly { output: number; keep: boolean }[],
+  ): NativeJob<readonly NativeOutput[]>;
+  readTensor(handle: NativeHandle): TensorData;
+  disposeTensor(handle: NativeHandle): void;
+}
+
+export interface NativeRuntime {
+  readonly version: string;
+  readonly path: string;
+  readonly buildInfo: string;
+  readonly compiledProviders: readonly string[];
+}
+
+let loaded: NativeAddon | undefined;
+
+/**
+ * The native addon, loaded on first use: a local build, else a prebuilt binary.
+ *
+ * @throws FsynError ADDON_NOT_FOUND with every place that was tried and what to do
+ */
+export function addon(): NativeAddon {
+  loaded ??= load();
+  return loaded;
+}
+
+/** Folder of fsyn's own package.json, found from this file so that it works from sources and from dist. */
+export function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    const manifest = join(folder, 'package.json');
+    if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'fsyn') return folder;
+    const parent = dirname(folder);
+    if (parent === folder) throw new FsynError('ADDON_NOT_FOUND', 'The package.json of fsyn is missing.');
+    folder = parent;
+  }
+}
+
+function load(): NativeAddon {
+  const root = packageRoot();
+  const reasons: string[] = [];
+  for (const candidate of [() => join(root, 'build', 'Release', 'fsyn.node'), () => prebuilt(root)]) {
+    let file = '';
+    try {
+      file = candidate();
+      const native = require(file) as NativeAddon;
+      native.initialise(FsynError);
+      return native;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+      reasons.push(`  ${file || 'prebuilt binary'}: ${reason}`);
+    }
+  }
+  throw new FsynError(
+    'ADDON_NOT_FOUND',
+    [
+      `The native addon of fsyn cannot be loaded on ${process.platform}-${process.arch}, Node ${process.version}:`,
+      ...reasons,
+      'Build it with `npm run build:native` in the fsyn folder (needs CMake >= 3.24 and a C++20 compiler),',
+      'or with `npx node-gyp rebuild` where CMake is missing.',
+    ].join('\n'),
+  );
+}
+
+function prebuilt(root: string): string {
+  // node-gyp-build would also find build/Release, which has been tried; only its prebuilds are wanted here.
+  const { resolve } = require('node-gyp-build') as { resolve(folder: string): string };
+  return resolve(root);
+}
