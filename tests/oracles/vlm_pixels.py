@@ -127,5 +127,10 @@ def files():
     return cases
 
 
-result = {"resize": resizes(), "blur": blurs(), "processor": processors(), "files": files()}
-(root / "vlm-pixels.json").write_text(json.dumps(result, indent=1) + "\n")
+def main():
+    result = {"resize": resizes(), "blur": blurs(), "processor": processors(), "files": files()}
+    (root / "vlm-pixels.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+import type { JsonObject } from '../json.js';
+import { isObject } from '../json.js';
+
+const utf8 = new TextEncoder();
+
+/** GPT-2's printable stand-ins: every byte has one character, printable bytes their own. */
+function byteLevelAlphabet(): Map<string, number> {
+  const alphabet = new Map<string, number>();
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    alphabet.set(String.fromCodePoint(printable ? byte : next++), byte);
+  }
+  return alphabet;
+}
+
+/** How a vocabulary spells text: as bytes in disguise, with U+2581 for spaces, with ## for continuations, or plainly. */
+export type Spelling = 'byte-level' | 'metaspace' | 'wordpiece' | 'plain';
+
+/** Every part of a configuration tree that has a `type`, depth first. */
+function* typedParts(node: unknown): Generator<JsonObject> {
+  if (Array.isArray(node)) {
+    for (const child of node) yield* typedParts(child);
+  } else if (isObject(node)) {
+    if (typeof node.type === 'string') yield node;
+    for (const child of Object.values(node)) yield* typedParts(child);
+  }
+}
+
+/** Reads the spelling off tokenizer.json: the decoder and the pre-tokenizer say it. */
+export function detectSpelling(tokenizerJson: JsonObject): Spelling {
+  const model = isObject(tokenizerJson.model) ? tokenizerJson.model : {};
+  const parts = [
+    ...typedParts(tokenizerJson.decoder),
+    ...typedParts(tokenizerJson.pre_tokenizer),
+    ...typedParts(tokenizerJson.normalizer),
+  ];
+  if (parts.some((part) => part.type === 'ByteLevel')) return 'byte-level';
+  if (parts.some((part) => part.type === 'Metaspace' || part.replacement === '\u2581')) return 'metaspace';
+  if (parts.some((part) => part.type === 'Prepend' && part.prepend === '\u2581')) return 'metaspace';
+  if (parts.some((part) => part.type === 'Replace' && part.content === '\u2581')) return 'metaspace';
+  if (model.type === 'Unigram') return 'metaspace';
+  if (model.type === 'WordPiece') return 'wordpiece';
+  return 'plain';
+}
+
+/** Turns a token string of the vocabulary into the UTF-8 bytes of the text that it stands for. */
+export class TokenSpeller {
+  readonly spelling: Spelling;
+  readonly #alphabet = byteLevelAlphabet();
+
+  constructor(spelling: Spelling) {
+    this.spelling = spelling;
+  }
+
+  bytes(token: string): Uint8Array {
+    switch (this.spelling) {
+      case 'byte-level':
+        return this.#byteLevel(token);
+      case 'metaspace': {
+        const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token);
+        if (byte !== null) return Uint8Array.of(Number.parseInt(byte[1]!, 16));
+        return utf8.encode(token.replaceAll('\u2581', ' '));
+      }
+      case 'wordpiece':
+        return utf8.encode(token.startsWith('##') ? token.slice(2) : token);
+      default:
+        return utf8.encode(token);
+    }
+  }
+
+  #byteLevel(token: string): Uint8Array {
+    const bytes: number[] = [];
+    for (const character of token) {
+      const byte = this.#alphabet.get(character);
+      if (byte === undefined) bytes.push(...utf8.encode(character));
+      else bytes.push(byte);
+    }
+    return Uint8Array.from(bytes);
+  }
+}

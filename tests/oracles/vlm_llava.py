@@ -1,0 +1,191 @@
+"""A random tiny LLaVA-1.5 of the Hugging Face classes, exported, with golden values computed by PyTorch.
+
+Run: python tests/oracles/vlm_tokenizers.py && python tests/oracles/vlm_llava.py
+Writes tests/golden/vlm-llava/ (a model directory) and tests/golden/vlm-llava.json.
+"""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import torch
+from PIL import ImageFilter
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+from transformers import PreTrainedTokenizerFast
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from vlm_export import export, export_decoder, export_embed, spread
+from vlm_pixels import picture
+
+golden = pathlib.Path(__file__).parent.parent / "golden"
+folder = golden / "vlm-llava"
+
+# As published LLaVA-1.5 templates write one user turn, in our own words.
+template = (
+    "{%- for message in messages -%}"
+    "{{ message['role'] | upper }}: "
+    "{%- for part in message['content'] if part['type'] == 'image' -%}{{ ' <image>\\n' }}{%- endfor -%}"
+    "{%- for part in message['content'] if part['type'] == 'text' -%}{{ part['text'] + ' ' }}{%- endfor -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ 'ASSISTANT:' }}{%- endif -%}"
+)
+
+questions = [
+    ((40, 60), "Is there a red circle in the image?", ""),
+    ((64, 48), "How many squares, caf\u00e9 \U0001f600?", "\nAnswer with the letter."),
+    ((28, 28), "Which  colour does it have?", ""),
+]
+
+
+class Vision(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values):
+        tower = self.model.model.vision_tower
+        hidden = tower(pixel_values, output_hidden_states=True).hidden_states[-2]
+        return self.model.model.multi_modal_projector(hidden[:, 1:])
+
+
+def build():
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(golden / "vlm-tokenizers" / "llama-legacy.json"),
+        bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>", model_max_length=200,
+    )
+    image_processor = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    processor = LlavaProcessor(
+        image_processor=image_processor, tokenizer=tokenizer, patch_size=7, vision_feature_select_strategy="default",
+        chat_template=template, num_additional_image_tokens=1,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, image_size=28, patch_size=7
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128, pad_token_id=3, bos_token_id=1, eos_token_id=2,
+    )
+    config = LlavaConfig(
+        vision_config=vision, text_config=text, image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"), projector_hidden_act="gelu",
+        vision_feature_layer=-2, vision_feature_select_strategy="default", attn_implementation="eager",
+    )
+    torch.manual_seed(0)
+    model = LlavaForConditionalGeneration(config).eval()
+    spread(model, 1, 0.3)
+    return model, processor
+
+
+def save(model, processor):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    # The file names that published LLaVA-1.5 directories have.
+    processor.tokenizer.save_pretrained(folder)
+    for stale in folder.glob("*.jinja"):
+        stale.unlink()
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}, indent=1) + "\n")
+    (folder / "preprocessor_config.json").write_text(processor.image_processor.to_json_string())
+    model.config.save_pretrained(folder)
+    (folder / "generation_config.json").write_text(
+        json.dumps({"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}) + "\n"
+    )
+    onnx = folder / "onnx"
+    export(
+        Vision(model), (torch.randn(2, 3, 28, 28),), onnx / "vision_encoder.onnx", ["pixel_values"], ["image_features"],
+        {"pixel_values": {0: "batch_size"}, "image_features": {0: "batch_size"}},
+    )
+    export_embed(model, onnx / "embed_tokens.onnx")
+    export_decoder(model.model.language_model, model.lm_head, onnx / "decoder_model_merged.onnx")
+
+
+def log_softmax(logits):
+    return torch.log_softmax(logits.float(), -1)
+
+
+def score(model, ids, pixels, mask, answer):
+    """Log-probabilities of the answer tokens, teacher forced; absent tokens keep their positions."""
+    full = torch.cat([ids, answer])[None]
+    attention = torch.cat([mask, torch.ones_like(answer)])[None]
+    positions = torch.arange(full.shape[1])[None]
+    out = model(input_ids=full, pixel_values=pixels, attention_mask=attention, position_ids=positions)
+    logp = log_softmax(out.logits[0])
+    rows = torch.arange(len(ids) - 1, len(ids) - 1 + len(answer))
+    return logp[rows, answer]
+
+
+def cells(model, processor, image, ids, question_positions, answer):
+    """Random coalitions: image cells of a 4 x 4 grid from the blurred image, question tokens padded."""
+    generator = np.random.default_rng(3)
+    blurred = image.filter(ImageFilter.GaussianBlur(30 / 640 * max(image.size)))
+    process = lambda value: torch.tensor(processor.image_processor(value, return_tensors="np")["pixel_values"])
+    original, baseline = process(image), process(blurred)
+    result = []
+    for case in range(8):
+        image_mask = generator.integers(0, 2, 16)
+        text_mask = generator.integers(0, 2, len(question_positions))
+        if case == 0:
+            image_mask[:], text_mask[:] = 1, 1
+        if case == 1:
+            image_mask[:], text_mask[:] = 0, 0
+        grid = torch.tensor(image_mask).reshape(4, 4).repeat_interleave(7, 0).repeat_interleave(7, 1).bool()
+        pixels = torch.where(grid[None, None], original, baseline)
+        for masking in ("remove", "attend"):
+            masked = ids.clone()
+            attention = torch.ones_like(ids)
+            for present, position in zip(text_mask, question_positions):
+                if not present:
+                    masked[position] = processor.tokenizer.pad_token_id
+                    attention[position] = 0 if masking == "remove" else 1
+            logp = score(model, masked, pixels, attention, answer)
+            result.append(
+                {
+                    "image": image_mask.tolist(),
+                    "text": text_mask.tolist(),
+                    "masking": masking,
+                    "logProbabilities": logp.tolist(),
+                }
+            )
+    return result
+
+
+def main():
+    model, processor = build()
+    save(model, processor)
+    cases = []
+    for (height, width), question, instruction in questions:
+        image = picture(height, width)
+        turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question + instruction}]}]
+        prompt = processor.apply_chat_template(turns, add_generation_prompt=True)
+        inputs = processor(text=prompt, images=image, return_tensors="pt")
+        ids = inputs["input_ids"][0]
+        with torch.no_grad():
+            logits = model(**inputs).logits[0, -1]
+            generated = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, len(ids) :]
+        start = prompt.index(question) + len("<image>") * 15
+        offsets = processor.tokenizer(
+            prompt.replace("<image>", "<image>" * 16), return_offsets_mapping=True
+        )["offset_mapping"]
+        inside = [
+            i for i, (a, b) in enumerate(offsets) if b > a and a < start + len(question) and b > start and ids[i] > 4
+        ]
+        answer = generated[:3]
+        with torch.no_grad():
+            values = cells(model, processor, image, ids, inside, answer)
+        cases.append(
+            {
+                "size": [height, width],
+                "question": question,
+                "instruction": instruction,
+                "prompt": prompt,
+                "ids": ids.tolist(),
+                "questionPositions": inside,
+                "topLogits": [[int(i), float(logits[i])] for i in torch.argsort(logits, descending=True)[:10]],
+                "generated": generated.tolist(),
+                "cells": values,
+            }
+        )
+    (golden / "vlm-llava.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
+
+
+main()
