@@ -1,5 +1,6 @@
 import ndarray from 'ndarray';
 import { invalidArgument } from '../../errors.js';
+import { Random } from '../../statistics/random.js';
 import type { BaselineKind, RgbImage } from '../types.js';
 import { gaussianBlur } from './blur.js';
 
@@ -49,10 +50,10 @@ export function baselineImage(image: RgbImage, options: BaselineOptions): RgbIma
 function meanColour(image: RgbImage): RgbImage {
   const sums = [0, 0, 0];
   const { data } = image;
-  for (let i = 0; i < data.length; i++) sums[i % 3]! += data[i]!;
+  for (let i = 0; i < data.length; i++) sums[i % 3] += data[i];
   const colour = sums.map((sum) => Math.round(sum / (data.length / 3)));
   const target = new Uint8Array(data.length);
-  for (let i = 0; i < data.length; i++) target[i] = colour[i % 3]!;
+  for (let i = 0; i < data.length; i++) target[i] = colour[i % 3];
   return ndarray(target, [...image.shape]);
 }
 
@@ -60,18 +61,7 @@ function noise(image: RgbImage, seed: number): RgbImage {
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw invalidArgument('noiseSeed', 'a safe integer >= 0', seed);
   const target = new Uint8Array(image.data.length);
-  const next = splitMix32(seed);
-  for (let i = 0; i < target.length; i++) target[i] = next() >>> 24;
+  const random = new Random(seed);
+  for (let i = 0; i < target.length; i++) target[i] = random.bits() >>> 24;
   return ndarray(target, [...image.shape]);
-}
-
-/** A small generator of uniform 32-bit integers; the high half of the seed is folded in. */
-function splitMix32(seed: number): () => number {
-  let state = (seed ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b9)) >>> 0;
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-    return (mixed ^ (mixed >>> 15)) >>> 0;
-  };
 }

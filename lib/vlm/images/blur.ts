@@ -36,13 +36,13 @@ function boxPass(
   for (let row = 0; row < lines; row++) {
     for (let c = 0; c < 3; c++) {
       const base = row * length * 3 + c;
-      for (let x = 0; x < length; x++) line[x] = source[base + x * 3]!;
-      let sum = line[0]! * (whole + 1);
-      for (let x = 0; x < whole; x++) sum += line[Math.min(x, last)]!;
+      for (let x = 0; x < length; x++) line[x] = source[base + x * 3];
+      let sum = line[0] * (whole + 1);
+      for (let x = 0; x < whole; x++) sum += line[Math.min(x, last)];
       for (let x = 0; x < length; x++) {
         const left = Math.max(0, x - whole - 1);
-        sum += line[Math.min(last, x + whole)]! - line[left]!;
-        const far = line[left]! + line[Math.min(last, x + whole + 1)]!;
+        sum += line[Math.min(last, x + whole)] - line[left];
+        const far = line[left] + line[Math.min(last, x + whole + 1)];
         target[base + x * 3] = (sum * weight + far * farWeight + 2 ** 23) >>> 24;
       }
     }
@@ -55,9 +55,9 @@ function transpose(source: Uint8Array, rows: number, columns: number): Uint8Arra
     for (let x = 0; x < columns; x++) {
       const from = (y * columns + x) * 3;
       const to = (x * rows + y) * 3;
-      target[to] = source[from]!;
-      target[to + 1] = source[from + 1]!;
-      target[to + 2] = source[from + 2]!;
+      target[to] = source[from];
+      target[to + 1] = source[from + 1];
+      target[to + 2] = source[from + 2];
     }
   }
   return target;

@@ -37,7 +37,7 @@ export async function decodeImage(source: string | Uint8Array): Promise<RgbImage
 
 function repeatChannel(grey: Uint8Array): Uint8Array {
   const rgb = new Uint8Array(grey.length * 3);
-  for (let i = 0; i < grey.length; i++) rgb.fill(grey[i]!, i * 3, i * 3 + 3);
+  for (let i = 0; i < grey.length; i++) rgb.fill(grey[i], i * 3, i * 3 + 3);
   return rgb;
 }
 

@@ -18,8 +18,8 @@ export function normalisationTable(norm: Normalisation): Float32Array {
   for (let c = 0; c < 3; c++) {
     for (let value = 0; value < 256; value++) {
       const scaled = f(value * norm.scale);
-      const centred = norm.mean === undefined ? scaled : f(scaled - f(norm.mean[c]!));
-      table[c * 256 + value] = norm.std === undefined ? centred : f(centred / f(norm.std[c]!));
+      const centred = norm.mean === undefined ? scaled : f(scaled - f(norm.mean[c]));
+      table[c * 256 + value] = norm.std === undefined ? centred : f(centred / f(norm.std[c]));
     }
   }
   return table;
@@ -30,6 +30,6 @@ export function writePlanes(image: RgbImage, table: Float32Array, target: Float3
   const pixels = (image.shape[0] as number) * (image.shape[1] as number);
   for (let c = 0; c < 3; c++) {
     const plane = offset + c * pixels;
-    for (let i = 0; i < pixels; i++) target[plane + i] = table[c * 256 + image.data[i * 3 + c]!]!;
+    for (let i = 0; i < pixels; i++) target[plane + i] = table[c * 256 + image.data[i * 3 + c]];
   }
 }

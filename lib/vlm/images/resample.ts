@@ -63,7 +63,7 @@ function computeTaps(input: number, output: number, filter: Filter): Taps {
       total += weight;
     }
     for (let k = 0; k < high - low; k++) {
-      const weight = (total === 0 ? raw[k]! : raw[k]! / total) * 2 ** precisionBits;
+      const weight = (total === 0 ? raw[k] : raw[k] / total) * 2 ** precisionBits;
       weights[i * size + k] = Math.trunc(weight < 0 ? weight - 0.5 : weight + 0.5);
     }
     first[i] = low;
@@ -90,13 +90,13 @@ function resampleAxis(
   const half = 2 ** (precisionBits - 1);
   for (let line = 0; line < lines; line++) {
     for (let i = 0; i < output; i++) {
-      const base = (line * length + taps.first[i]!) * step;
+      const base = (line * length + taps.first[i]) * step;
       const to = (line * output + i) * step;
       const weightBase = i * taps.size;
-      const taken = taps.count[i]!;
+      const taken = taps.count[i];
       for (let c = 0; c < step; c++) {
         let sum = half;
-        for (let k = 0; k < taken; k++) sum += source[base + k * step + c]! * taps.weights[weightBase + k]!;
+        for (let k = 0; k < taken; k++) sum += source[base + k * step + c] * taps.weights[weightBase + k];
         const value = sum >> precisionBits;
         target[to + c] = Math.max(0, Math.min(255, value));
       }
@@ -124,9 +124,9 @@ function nearest(image: RgbImage, height: number, width: number): RgbImage {
   const fromColumns = nearestIndices(columns, width);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const from = (fromRows[y]! * columns + fromColumns[x]!) * 3;
+      const from = (fromRows[y] * columns + fromColumns[x]) * 3;
       const to = (y * width + x) * 3;
-      for (let c = 0; c < 3; c++) target[to + c] = image.data[from + c]!;
+      for (let c = 0; c < 3; c++) target[to + c] = image.data[from + c];
     }
   }
   return ndarray(target, [height, width, 3]);

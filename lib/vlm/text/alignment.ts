@@ -99,8 +99,8 @@ export function alignTokens(
   const { bytes, starts, ends } = tag(text, normalise);
   const spans = new Int32Array(tokens.length * 2);
   const put = (index: number, from: number, to: number): void => {
-    spans[index * 2] = starts[from]!;
-    spans[index * 2 + 1] = to > from ? ends[to - 1]! : starts[from]!;
+    spans[index * 2] = starts[from];
+    spans[index * 2 + 1] = to > from ? ends[to - 1] : starts[from];
   };
   let cursor = 0;
   let unknown: number[] = [];
@@ -119,10 +119,10 @@ export function alignTokens(
       unknown = [];
     }
     if (found === undefined) {
-      const near = JSON.stringify(text.slice(starts[cursor]!, starts[cursor]! + 20));
+      const near = JSON.stringify(text.slice(starts[cursor], starts[cursor] + 20));
       throw new FsynError(
         'TOKENIZER',
-        `Cannot find token ${index} (${JSON.stringify(token.label)}) in the prompt at character ${starts[cursor]!} (${near}); ` +
+        `Cannot find token ${index} (${JSON.stringify(token.label)}) in the prompt at character ${starts[cursor]} (${near}); ` +
           "the tokenizer rewrites text in a way that its tokens' spelling does not show.",
       );
     }
@@ -163,7 +163,7 @@ function placeUnknown(
     if (pieces.length !== tokens.length) continue;
     for (const [i, piece] of pieces.entries()) {
       const start = from + encoder.encode(text.slice(0, piece.index)).length;
-      put(tokens[i]!, start, start + encoder.encode(piece[0]).length);
+      put(tokens[i], start, start + encoder.encode(piece[0]).length);
     }
     return;
   }

@@ -155,8 +155,8 @@ function findPlayers(
   const questionSpans: number[] = [];
   for (const [index, id] of ids.entries()) {
     if (tokenizer.isSpecial(id)) continue;
-    const start = spans[index * 2]!;
-    const end = spans[index * 2 + 1]!;
+    const start = spans[index * 2];
+    const end = spans[index * 2 + 1];
     const kind = classify(start, end, regions);
     if (kind === undefined) continue;
     if (kind === 'instruction' && !options.includeInstruction) continue;

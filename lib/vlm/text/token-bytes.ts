@@ -59,7 +59,7 @@ export class TokenSpeller {
         return this.#byteLevel(token);
       case 'metaspace': {
         const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token);
-        if (byte !== null) return Uint8Array.of(Number.parseInt(byte[1]!, 16));
+        if (byte !== null) return Uint8Array.of(Number.parseInt(byte[1], 16));
         return utf8.encode(token.replaceAll('\u2581', ' '));
       }
       case 'wordpiece':
