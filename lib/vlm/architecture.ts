@@ -31,6 +31,8 @@ export interface Architecture {
   readonly name: string;
   /** Name of the vision graph's input that takes the pixels. */
   readonly pixelInput: string;
+  /** Names of the vision graph's further inputs, which `encode` gives in `extras`. */
+  readonly extraInputs: readonly string[];
   readonly prompt: PromptStyle;
   encode(image: RgbImage): ImageEncoding;
   /**

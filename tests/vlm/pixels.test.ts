@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import ndarray from 'ndarray';
 import { describe, expect, it } from 'vitest';
 import { baselineImage } from '../../lib/vlm/images/baseline.js';
 import { gaussianBlur } from '../../lib/vlm/images/blur.js';
 import { decodeImage } from '../../lib/vlm/images/decode.js';
 import { ClipImageProcessor, roundHalfEven, toOriginal } from '../../lib/vlm/images/processor.js';
 import { type Resampling, resizeImage } from '../../lib/vlm/images/resample.js';
-import type { RgbImage } from '../../lib/vlm/types.js';
+import { pattern } from './pattern.js';
 
 interface Golden {
   resize: {
@@ -33,22 +32,6 @@ interface Golden {
 
 const folder = fileURLToPath(new URL('../golden/', import.meta.url));
 const golden = JSON.parse(readFileSync(`${folder}vlm-pixels.json`, 'utf8')) as Golden;
-
-/** The texture of tests/oracles/vlm_pixels.py. */
-function pattern(height: number, width: number): RgbImage {
-  const data = new Uint8Array(height * width * 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      for (let c = 0; c < 3; c++) {
-        const texture = (x * 7 + y * 13 + c * 31) ^ (x * y);
-        const ramp = Math.floor((x * 255) / width) + Math.floor((y * 255) / height) + c * 40;
-        const even = ((x >> 3) + (y >> 3)) % 2 === 0;
-        data[(y * width + x) * 3 + c] = (even ? texture : ramp) & 255;
-      }
-    }
-  }
-  return ndarray(data, [height, width, 3]);
-}
 
 function digest(data: Uint8Array | Float32Array): string {
   return createHash('sha256')

@@ -67,9 +67,9 @@ export class DecoderGraph {
     rejectUnknownInputs(graph, (name) => known.has(name));
   }
 
-  get hidden(): number | undefined {
-    const width = this.#embeds.shape[2];
-    return typeof width === 'number' ? width : undefined;
+  get takesFloat32(): boolean {
+    const floats = [this.#embeds, ...this.#caches.map(({ input }) => input)];
+    return floats.every((input) => input.elementType === 'float32');
   }
 
   #has(name: string): boolean {

@@ -13,6 +13,7 @@ interface BackingTokenizer {
   ): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
+  get_vocab(): Map<string, number>;
   get_added_tokens_decoder(): Map<number, { special: boolean }>;
 }
 
@@ -125,6 +126,28 @@ export class TextTokenizer {
       };
     });
     return { ids: Int32Array.from(ids), spans: alignTokens(text, tokens, this.#normalise) };
+  }
+
+  /**
+   * The tokens that continue a text which ends in a control token or a word of its own.
+   *
+   * @throws FsynError TOKENIZER when the last token of `before` would merge with the continuation
+   */
+  continuation(before: string, text: string): Int32Array {
+    const whole = this.encode(before + text, false);
+    const start = Array.from(whole.ids.keys()).find((i) => whole.spans[i * 2 + 1] > before.length);
+    if (start === undefined) throw new FsynError('TOKENIZER', `No token stands for ${describe(text)}.`);
+    if (whole.spans[start * 2] < before.length && before.slice(whole.spans[start * 2]).trim() !== '') {
+      throw new FsynError(
+        'TOKENIZER',
+        `The first token of ${describe(text)} merges with the end of the prompt.`,
+      );
+    }
+    return whole.ids.slice(start);
+  }
+
+  get vocabularySize(): number {
+    return this.#tokenizer.get_vocab().size;
   }
 
   /** The text of a token sequence, special tokens left out. */

@@ -1,0 +1,82 @@
+import { FsynError } from '../../errors.js';
+import { type Architecture, type ImageEncoding, runningPositions } from '../architecture.js';
+import { ClipImageProcessor, imageProcessorConfig } from '../images/processor.js';
+import { Fields, isObject } from '../json.js';
+import type { ModelDirectory } from '../models/directory.js';
+import type { PromptStyle } from '../text/prompt.js';
+import type { RgbImage } from '../types.js';
+import { gridBoxes, patchPlayers } from './grid.js';
+
+/**
+ * LLaVA-1.5 (Liu et al. 2023): a CLIP (or SigLIP) tower on one square image, a projector, a LLaMA decoder.
+ * Every patch of the tower is one visual token and one image player.
+ */
+export class Llava implements Architecture {
+  readonly name = 'llava';
+  readonly pixelInput = 'pixel_values';
+  readonly extraInputs: readonly string[] = [];
+  readonly prompt: PromptStyle;
+  readonly #processor: ClipImageProcessor;
+  readonly #patch: number;
+  readonly #classToken: boolean;
+  readonly #keepsClassToken: boolean;
+
+  /** @param imageToken the token that config.json's image token id stands for */
+  constructor(directory: ModelDirectory, imageToken: string) {
+    const { config } = directory;
+    const processing = imageProcessorConfig(directory.preprocessor, directory.processor);
+    if (processing === undefined) {
+      throw new FsynError(
+        'MODEL_FILE',
+        'Expected preprocessor_config.json or processor_config.json with an image_processor.',
+      );
+    }
+    this.#processor = new ClipImageProcessor(processing);
+    const vision = new Fields(
+      isObject(config.vision_config) ? config.vision_config : {},
+      'config.json vision_config',
+    );
+    this.#patch = vision.positive('patch_size', 14);
+    this.#classToken = vision.string('model_type', 'clip_vision_model').startsWith('clip');
+    const strategy = new Fields(config, 'config.json').oneOf(
+      'vision_feature_select_strategy',
+      ['default', 'full'],
+      'default',
+    );
+    this.#keepsClassToken = this.#classToken && strategy === 'full';
+    this.prompt = {
+      imagePlaceholder: imageToken,
+      imageToken,
+      expandImage: (features) => imageToken.repeat(features),
+      userAnchor: 'USER:',
+      assistantAnchor: 'ASSISTANT:',
+    };
+  }
+
+  encode(image: RgbImage): ImageEncoding {
+    const { planes, height, width, frame } = this.#processor.process(image);
+    const rows = Math.floor(height / this.#patch);
+    const columns = Math.floor(width / this.#patch);
+    if (rows < 1 || columns < 1) {
+      throw new FsynError(
+        'MODEL_CONTRACT',
+        `A patch of ${this.#patch} pixels does not fit into an image of ${width} x ${height}.`,
+      );
+    }
+    const count = rows * columns;
+    const cells = Array.from({ length: count }, (_, i) => i);
+    return {
+      pixels: planes,
+      pixelShape: [1, 3, height, width],
+      extras: {},
+      players: { count, rows, columns, tiles: 1, boxes: gridBoxes(rows, columns, this.#patch, frame) },
+      pixelPlayers: patchPlayers(height, width, this.#patch),
+      featurePlayers: Int32Array.from(this.#keepsClassToken ? [-1, ...cells] : cells),
+      visionTokenPlayers: Int32Array.from(this.#classToken ? [-1, ...cells] : cells),
+    };
+  }
+
+  positions(ids: Int32Array): Int32Array {
+    return runningPositions(ids);
+  }
+}

@@ -1,0 +1,197 @@
+import { describe, FsynError } from '../errors.js';
+import type { Architecture, ImageEncoding } from './architecture.js';
+import { findDecision } from './decision.js';
+import { DecoderSample, type PreparedInputs, sequenceEmbeds } from './decoder-sample.js';
+import { generateGreedily } from './generate.js';
+import { baselineImage } from './images/baseline.js';
+import { checkImage } from './images/decode.js';
+import { Fields, isObject, type JsonObject } from './json.js';
+import type { DecoderGraph } from './models/decoder.js';
+import type { ModelDirectory } from './models/directory.js';
+import type { EmbedGraph, ImageFeatures, VisionGraph } from './models/graphs.js';
+import { probeMaskHoles } from './models/probe.js';
+import { type ResolvedPrepareOptions, resolvePrepareOptions } from './options.js';
+import type { ChatTemplate } from './text/chat.js';
+import { buildPrompt, checkQuestion, type TokenisedPrompt } from './text/prompt.js';
+import type { TextTokenizer } from './text/tokenizer.js';
+import type { Answer, PreparedSample, PrepareOptions, RgbImage, Vlm } from './types.js';
+
+/** The loaded parts of a model directory. */
+export interface VlmParts {
+  readonly directory: ModelDirectory;
+  readonly architecture: Architecture;
+  readonly vision: VisionGraph;
+  readonly embed: EmbedGraph;
+  readonly decoder: DecoderGraph;
+  readonly tokenizer: TextTokenizer;
+  readonly template: ChatTemplate;
+}
+
+/** What configuration files say about text, wherever they say it. */
+interface TextSettings {
+  readonly padTokenId: number;
+  readonly stopTokens: ReadonlySet<number>;
+  readonly repetitionPenalty: number;
+  readonly contextLength: number | undefined;
+  readonly vocabulary: number;
+}
+
+/** A vision-language model of three graphs: vision tower, token embedding, decoder with a key/value cache. */
+export class DecoderVlm implements Vlm {
+  readonly name: string;
+  readonly architecture: string;
+  readonly fingerprint: string;
+  readonly #parts: VlmParts;
+  readonly #text: TextSettings;
+  #holes: Promise<void> | undefined;
+  #disposed = false;
+
+  constructor(parts: VlmParts, name: string, fingerprint: string) {
+    this.name = name;
+    this.architecture = parts.architecture.name;
+    this.fingerprint = fingerprint;
+    this.#parts = parts;
+    this.#text = textSettings(parts.directory, parts.tokenizer);
+  }
+
+  async prepare(image: RgbImage, question: string, given?: PrepareOptions): Promise<PreparedSample> {
+    if (this.#disposed) throw new FsynError('DISPOSED', `The model ${this.name} has been disposed.`);
+    checkImage(image);
+    checkQuestion(question);
+    const options = resolvePrepareOptions(given);
+    options.signal?.throwIfAborted();
+    const { architecture, tokenizer, template, vision } = this.#parts;
+    const encoding = architecture.encode(image);
+    const prompt = buildPrompt(
+      tokenizer,
+      template,
+      architecture.prompt,
+      question,
+      encoding.featurePlayers.length,
+      options,
+    );
+    this.#checkContext(prompt.ids.length + 1, 'the prompt and one answer token');
+    const baseline = architecture.encode(baselineImage(image, options));
+    if (options.textMasking === 'remove') await this.#checkHoles();
+    const features = await vision.run(encoding, encoding.pixels, options.signal);
+    const answer =
+      options.answer === undefined
+        ? await this.#generate(prompt, encoding, features, options)
+        : this.#given(prompt, options.answer, options);
+    this.#checkContext(prompt.ids.length + answer.tokenIds.length, 'the prompt and the answer');
+    const inputs: PreparedInputs = {
+      image,
+      question,
+      prompt,
+      encoding,
+      baselinePixels: baseline.pixels,
+      answer,
+      scored: options.answerTokens === 'all' ? answer.tokenIds.length : answer.decisionIndex + 1,
+      padTokenId: this.#text.padTokenId,
+      textMasking: options.textMasking,
+    };
+    return new DecoderSample(this.#parts, inputs);
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    const { vision, embed, decoder } = this.#parts;
+    for (const { graph } of [vision, embed, decoder]) graph.session.dispose();
+  }
+
+  #checkContext(length: number, what: string): void {
+    const limit = this.#text.contextLength;
+    if (limit !== undefined && length > limit) {
+      throw new FsynError(
+        'CONTEXT_LENGTH',
+        `The context of ${this.name} holds ${limit} tokens, but ${what} take ${length} (image tokens included).`,
+      );
+    }
+  }
+
+  /** The probe runs once per model; a failed one is tried again, because it may have failed for want of memory. */
+  #checkHoles(): Promise<void> {
+    if (this.#holes === undefined) {
+      const { decoder, embed } = this.#parts;
+      const holes = probeMaskHoles(decoder, embed, this.#text.vocabulary);
+      holes.catch(() => {
+        this.#holes = undefined;
+      });
+      this.#holes = holes;
+    }
+    return this.#holes;
+  }
+
+  async #generate(
+    prompt: TokenisedPrompt,
+    encoding: ImageEncoding,
+    features: ImageFeatures,
+    options: ResolvedPrepareOptions,
+  ): Promise<Answer> {
+    const { architecture, decoder, embed } = this.#parts;
+    const room = (this.#text.contextLength ?? Number.POSITIVE_INFINITY) - prompt.ids.length;
+    const tokens = await embed.run(prompt.ids, options.signal);
+    const ids = await generateGreedily(
+      decoder,
+      embed,
+      prompt.ids,
+      sequenceEmbeds(tokens.values, tokens.hidden, features, prompt.imagePositions),
+      (sequence) => architecture.positions(sequence, prompt.imagePositions, encoding),
+      { ...this.#text, maxNewTokens: Math.min(options.maxNewTokens, room) },
+      options.signal,
+    );
+    return this.#answer(ids, options);
+  }
+
+  /** A given answer continues the prompt as the tokenizer would write it; the prompt's own tokens must not change. */
+  #given(prompt: TokenisedPrompt, answer: string, options: ResolvedPrepareOptions): Answer {
+    const separator = /\s$/.test(prompt.text) || /^\s/.test(answer) ? '' : ' ';
+    return this.#answer(this.#parts.tokenizer.continuation(prompt.text, separator + answer), options);
+  }
+
+  #answer(ids: Int32Array, options: ResolvedPrepareOptions): Answer {
+    const { tokenizer } = this.#parts;
+    const tokens = Array.from(ids, (id) => tokenizer.tokenText(id));
+    const spoken = tokens.map((text, i) => (tokenizer.isSpecial(ids[i]) ? '' : text));
+    if (!spoken.some((text) => text.trim() !== '')) {
+      throw new FsynError(
+        'INFERENCE',
+        `${this.name} answered with nothing but ${describe(tokens.join(''))}.`,
+      );
+    }
+    const decision = findDecision(spoken, options.choices);
+    return {
+      text: tokenizer.decode(ids).trim(),
+      tokenIds: ids,
+      tokens,
+      decisionIndex: decision.index,
+      decisionKind: decision.kind,
+      decisionToken: tokens[decision.index].trim(),
+    };
+  }
+}
+
+function textSettings(directory: ModelDirectory, tokenizer: TextTokenizer): TextSettings {
+  const { config, generation } = directory;
+  const nested = isObject(config.text_config) ? config.text_config : {};
+  const first = (key: string, ...sources: readonly JsonObject[]): unknown =>
+    sources.map((source) => source[key]).find((value) => value !== undefined && value !== null);
+  const eos = first('eos_token_id', generation ?? {}, config, nested) ?? tokenizer.eosTokenId;
+  const stops = (Array.isArray(eos) ? eos : [eos]).filter((id) => Number.isInteger(id)) as number[];
+  const pad = tokenizer.padTokenId ?? first('pad_token_id', config, nested, generation ?? {}) ?? stops[0];
+  if (!Number.isInteger(pad)) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      'Neither tokenizer_config.json nor config.json names a pad or end token.',
+    );
+  }
+  const limits = [first('max_position_embeddings', nested, config), tokenizer.maxLength];
+  const known = limits.filter((limit): limit is number => Number.isInteger(limit));
+  return {
+    padTokenId: pad as number,
+    stopTokens: new Set(stops),
+    repetitionPenalty: new Fields(generation ?? {}, 'generation_config.json').number('repetition_penalty', 1),
+    contextLength: known.length === 0 ? undefined : Math.min(...known),
+    vocabulary: tokenizer.vocabularySize,
+  };
+}

@@ -1,0 +1,134 @@
+import { basename, resolve } from 'node:path';
+import { FsynError } from '../errors.js';
+import { Session } from '../inference/session.js';
+import { resolveOptions } from '../options.js';
+import type { Architecture } from './architecture.js';
+import { Llava } from './architectures/llava.js';
+import { DecoderVlm } from './decoder-vlm.js';
+import { Fields, isObject } from './json.js';
+import type { Graph } from './models/contract.js';
+import { DecoderGraph } from './models/decoder.js';
+import {
+  type DtypeChoice,
+  fingerprint,
+  locatePart,
+  type ModelDirectory,
+  openModelDirectory,
+} from './models/directory.js';
+import { EmbedGraph, VisionGraph } from './models/graphs.js';
+import { ChatTemplate } from './text/chat.js';
+import { TextTokenizer } from './text/tokenizer.js';
+import type { Vlm } from './types.js';
+
+export interface LoadVlmOptions {
+  /** What results call the model. Default: the directory's name. */
+  readonly name?: string;
+  /** Number format of the model files. Default: `auto`, the most precise that is there. */
+  readonly dtype?: DtypeChoice;
+  /** Execution providers in order of preference. Default: `['cpu']`. */
+  readonly providers?: readonly string[];
+  /** Threads inside one operator. Default: 1. */
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+}
+
+const defaults = {
+  name: undefined as string | undefined,
+  dtype: 'auto' as DtypeChoice,
+  providers: ['cpu'] as readonly string[],
+  threads: 1,
+  signal: undefined as AbortSignal | undefined,
+};
+
+/**
+ * Loads a vision-language model from a directory as the transformers.js ecosystem ships them.
+ *
+ * @example
+ * const vlm = await loadVlm('models/llava-1.5-7b');
+ * const sample = await vlm.prepare(await decodeImage('dog.jpg'), 'Is there a dog?');
+ *
+ * @throws FsynError MODEL_FILE (missing, truncated), MODEL_CONTRACT (files that do not fit together or lack a tensor),
+ *   UNSUPPORTED_MODEL, TOKENIZER, PROVIDER_UNAVAILABLE
+ */
+export async function loadVlm(directory: string, given?: LoadVlmOptions): Promise<Vlm> {
+  const options = resolveOptions('loadVlm', defaults, given as Partial<typeof defaults> | undefined);
+  const opened = await openModelDirectory(directory);
+  const tokenizer = new TextTokenizer(opened.tokenizer, opened.tokenizerConfig);
+  const architecture = chooseArchitecture(opened, tokenizer);
+  const template = chatTemplate(opened);
+  const files = {
+    vision: await locatePart(directory, 'vision_encoder', options.dtype),
+    embed: await locatePart(directory, 'embed_tokens', options.dtype),
+    decoder: await locatePart(directory, 'decoder_model_merged', options.dtype),
+  };
+  const open: Session[] = [];
+  const load = async ({ path }: { path: string }): Promise<Graph> => {
+    const { providers, threads, signal } = options;
+    const session = await Session.load(path, {
+      providers,
+      threads,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    open.push(session);
+    return { session, path };
+  };
+  try {
+    const vision = new VisionGraph(
+      await load(files.vision),
+      architecture.pixelInput,
+      architecture.extraInputs,
+    );
+    const embed = new EmbedGraph(await load(files.embed));
+    const decoder = new DecoderGraph(await load(files.decoder));
+    const paths = [files.vision.path, files.embed.path, files.decoder.path];
+    const parts = { directory: opened, architecture, vision, embed, decoder, tokenizer, template };
+    const name = options.name ?? basename(resolve(directory));
+    return new DecoderVlm(parts, name, await fingerprint(directory, paths));
+  } catch (error) {
+    for (const session of open) session.dispose();
+    throw error;
+  }
+}
+
+/** By what the directory holds, with config.json's model_type as the first hint. */
+function chooseArchitecture(directory: ModelDirectory, tokenizer: TextTokenizer): Architecture {
+  const fields = new Fields(directory.config, 'config.json');
+  const type = fields.string('model_type', '');
+  switch (type) {
+    case 'llava':
+      return new Llava(directory, imageToken(directory, tokenizer));
+    default:
+      throw new FsynError(
+        'UNSUPPORTED_MODEL',
+        `Unknown model_type ${JSON.stringify(type)} in config.json; supported: llava.`,
+      );
+  }
+}
+
+function imageToken(directory: ModelDirectory, tokenizer: TextTokenizer): string {
+  const { config, processor } = directory;
+  const id = config.image_token_id ?? config.image_token_index;
+  if (typeof id === 'number') return tokenizer.tokenString(id);
+  if (typeof processor?.image_token === 'string') return processor.image_token;
+  throw new FsynError(
+    'MODEL_CONTRACT',
+    'Expected image_token_id or image_token_index in config.json; neither is there.',
+  );
+}
+
+function chatTemplate(directory: ModelDirectory): ChatTemplate {
+  if (directory.chatTemplate === undefined) {
+    throw new FsynError(
+      'MODEL_FILE',
+      'Expected a chat template in chat_template.jinja, chat_template.json, processor_config.json or tokenizer_config.json; ' +
+        'none has one.',
+    );
+  }
+  const tokens: Record<string, string> = {};
+  for (const key of ['bos_token', 'eos_token', 'pad_token', 'unk_token']) {
+    const value = directory.tokenizerConfig[key];
+    const content = isObject(value) ? value.content : value;
+    if (typeof content === 'string') tokens[key] = content;
+  }
+  return new ChatTemplate(directory.chatTemplate, tokens);
+}

@@ -1,0 +1,72 @@
+import { invalidArgument } from '../errors.js';
+import { resolveOptions } from '../options.js';
+import { defaultBlurRadius } from './images/baseline.js';
+import type { BaselineKind, PrepareOptions } from './types.js';
+
+/** PrepareOptions with every default filled in. */
+export interface ResolvedPrepareOptions {
+  readonly baseline: BaselineKind;
+  readonly blurRadius: number;
+  readonly blurUnit: 'pixels' | 'relative';
+  readonly noiseSeed: number;
+  readonly textMasking: 'remove' | 'attend';
+  readonly includeInstruction: boolean;
+  readonly includeTemplate: boolean;
+  readonly instruction: string;
+  readonly choices: readonly string[] | undefined;
+  readonly answerTokens: 'decision' | 'all';
+  readonly answer: string | undefined;
+  readonly maxNewTokens: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+const defaults: ResolvedPrepareOptions = {
+  baseline: 'blur',
+  blurRadius: defaultBlurRadius,
+  blurUnit: 'relative',
+  noiseSeed: 0,
+  textMasking: 'remove',
+  includeInstruction: false,
+  includeTemplate: false,
+  instruction: '',
+  choices: undefined,
+  answerTokens: 'decision',
+  answer: undefined,
+  maxNewTokens: 32,
+  signal: undefined,
+};
+
+/** Fills in the defaults and checks every value before any work starts. */
+export function resolvePrepareOptions(given: PrepareOptions | undefined): ResolvedPrepareOptions {
+  const options = resolveOptions('prepare', defaults, given);
+  oneOf('baseline', options.baseline, ['blur', 'mean', 'noise']);
+  oneOf('blurUnit', options.blurUnit, ['pixels', 'relative']);
+  oneOf('textMasking', options.textMasking, ['remove', 'attend']);
+  oneOf('answerTokens', options.answerTokens, ['decision', 'all']);
+  if (!Number.isFinite(options.blurRadius) || options.blurRadius <= 0) {
+    throw invalidArgument('blurRadius', 'a finite number > 0', options.blurRadius);
+  }
+  if (!Number.isInteger(options.maxNewTokens) || options.maxNewTokens < 1) {
+    throw invalidArgument('maxNewTokens', 'an integer >= 1', options.maxNewTokens);
+  }
+  if (typeof options.instruction !== 'string') {
+    throw invalidArgument('instruction', 'a string', options.instruction);
+  }
+  const { choices, answer } = options;
+  if (
+    choices !== undefined &&
+    !(Array.isArray(choices) && choices.every((c) => typeof c === 'string' && c !== ''))
+  ) {
+    throw invalidArgument('choices', 'an array of non-empty strings', choices);
+  }
+  if (answer !== undefined && (typeof answer !== 'string' || answer.trim() === '')) {
+    throw invalidArgument('answer', 'a string that is not empty', answer);
+  }
+  return options;
+}
+
+function oneOf(name: string, value: unknown, choices: readonly string[]): void {
+  if (!choices.includes(value as string)) {
+    throw invalidArgument(name, choices.map((c) => JSON.stringify(c)).join(' or '), value);
+  }
+}
