@@ -1,9 +1,19 @@
 /**
- * Reading, querying and editing ONNX graphs without copying their weights.
+ * Gradients, relevance, attention maps and hidden states of ordinary ONNX exports, and reading and editing their graphs
+ * without copying their weights.
  *
  * @module
  */
+export type { Mode } from './autodiff/rule.js';
+export {
+  DifferentiableModel,
+  type DifferentiableOptions,
+  type GradientResult,
+  type LogitTarget,
+} from './differentiable.js';
 export { OnnxGraph } from './graph.js';
+export { type HeadSelection, selectLogits } from './head.js';
 export { OnnxModel } from './model.js';
 export { operatorTypes } from './queries.js';
+export { type BlockTap, transformerBlocks } from './taps.js';
 export { DataType } from './tensors.js';

@@ -1,0 +1,230 @@
+import { FsynError } from '../../errors.js';
+import type { OnnxModel } from '../model.js';
+import type { NodeProto } from '../protobuf.js';
+import { operatorName, requireTensor } from '../queries.js';
+import { isFloating } from '../tensors.js';
+import type { TensorTypes } from '../types.js';
+import { upgradeOpset } from '../upgrade.js';
+import { BackwardBuilder, unsupported } from './builder.js';
+import { cutEdges, edge } from './cuts.js';
+import type { Mode, Rule, RuleContext } from './rule.js';
+import { constantOperators, rules } from './rules.js';
+
+export interface BackwardOptions {
+  readonly mode: Mode;
+  /** The tensor to differentiate. Its cotangent becomes the graph input `seed`. */
+  readonly output: string;
+  readonly seed: string;
+  /** Tensors whose gradient becomes the graph output `gradientName(tensor)`. */
+  readonly wrt: readonly string[];
+  readonly types: TensorTypes;
+}
+
+export interface BackwardStatistics {
+  readonly forwardNodes: number;
+  readonly backwardNodes: number;
+  readonly operators: readonly string[];
+  /** Broadcasts whose axes have to be found at run time, because no probe told them. */
+  readonly dynamicReductions: number;
+  /** Edges that the LRP mode held constant. */
+  readonly cuts: number;
+}
+
+/** Name of the graph output that carries the gradient of a tensor. */
+export function gradientName(tensor: string): string {
+  return `gradient/${tensor}`;
+}
+
+/**
+ * Appends the backward pass of `output` to the model's graph (reverse-mode differentiation, one node at a time).
+ *
+ * @throws FsynError `UNSUPPORTED_OPERATOR` naming the node and the file when a node on the path has no rule
+ */
+export function appendBackward(model: OnnxModel, options: BackwardOptions): BackwardStatistics {
+  const { graph } = model;
+  for (const name of [options.output, ...options.wrt]) requireTensor(graph, name, model.source);
+  graph.sort();
+  const pass = new BackwardPass(model, options);
+  return pass.run();
+}
+
+class BackwardPass {
+  readonly #model: OnnxModel;
+  readonly #options: BackwardOptions;
+  readonly #builder: BackwardBuilder;
+  readonly #forward: readonly NodeProto[];
+  readonly #cuts: ReadonlySet<string>;
+  readonly #live = new Set<string>();
+  readonly #needed = new Set<string>();
+  readonly #parts = new Map<string, string[]>();
+  readonly #operators = new Set<string>();
+
+  constructor(model: OnnxModel, options: BackwardOptions) {
+    this.#model = model;
+    this.#options = options;
+    this.#builder = new BackwardBuilder(model.graph, options.types);
+    this.#forward = [...model.graph.nodes];
+    this.#cuts = cutEdges(model.graph, options.mode);
+  }
+
+  run(): BackwardStatistics {
+    this.#markLive();
+    this.#markNeeded();
+    const { output, seed, types } = this.#options;
+    const type = types.get(output);
+    this.#model.graph.addInput(seed, this.#builder.dataType(output), type?.shape ?? []);
+    this.#parts.set(output, [seed]);
+    for (const node of [...this.#forward].reverse()) this.#visit(node);
+    this.#expose();
+    return {
+      forwardNodes: this.#forward.length,
+      backwardNodes: this.#builder.nodes.length,
+      operators: [...this.#operators].sort(),
+      dynamicReductions: this.#builder.dynamicReductions,
+      cuts: this.#cuts.size,
+    };
+  }
+
+  /** The inputs of a node that gradients may flow to, cuts excluded. */
+  #flow(node: NodeProto): number[] {
+    const rule = ruleOf(node);
+    if (!rule) return [];
+    const inputs = rule.inputs === 'all' ? [...node.input.keys()] : rule.inputs;
+    return inputs.filter((i) => node.input[i] && !this.#cuts.has(edge(node.output[0] as string, i)));
+  }
+
+  /** Live tensors depend on a requested tensor through differentiable operators. */
+  #markLive(): void {
+    for (const name of this.#options.wrt) this.#live.add(name);
+    for (const node of this.#forward) {
+      this.#refuseIfUnsupported(node);
+      if (!this.#flow(node).some((i) => this.#live.has(node.input[i] as string))) continue;
+      for (const output of node.output) {
+        if (output && isFloating(this.#options.types.get(output)?.dataType ?? 1)) this.#live.add(output);
+      }
+    }
+    if (this.#live.has(this.#options.output)) return;
+    const wanted = this.#options.wrt.map((name) => JSON.stringify(name)).join(', ');
+    const message = `${this.#model.source}: ${JSON.stringify(this.#options.output)} does not depend on ${wanted}.`;
+    throw new FsynError('INVALID_ARGUMENT', message);
+  }
+
+  #refuseIfUnsupported(node: NodeProto): void {
+    if (constantOperators.has(node.opType) && node.domain === '') return;
+    const rule = ruleOf(node);
+    const live = [...node.input.keys()].filter((i) => this.#live.has(node.input[i] as string));
+    if (live.length === 0) return;
+    const reason = !rule
+      ? 'there is no rule for this operator'
+      : rule.inputs !== 'all' && live.some((i) => !(rule.inputs as readonly number[]).includes(i))
+        ? `there is no rule for its input ${live.find((i) => !(rule.inputs as readonly number[]).includes(i))}`
+        : undefined;
+    // Only an error where the result is asked for; a dead branch may use any operator.
+    if (reason && this.#reaches(node)) throw this.#located(unsupported(node, reason));
+  }
+
+  #reaches(node: NodeProto): boolean {
+    if (this.#ancestors === undefined) {
+      this.#ancestors = new Set([this.#options.output]);
+      for (const item of [...this.#forward].reverse()) {
+        if (!item.output.some((name) => this.#ancestors?.has(name))) continue;
+        for (const input of item.input) if (input) this.#ancestors.add(input);
+      }
+    }
+    return node.output.some((name) => this.#ancestors?.has(name));
+  }
+
+  #ancestors: Set<string> | undefined;
+
+  #located(error: FsynError): FsynError {
+    return new FsynError(error.code, `${this.#model.source}: ${error.message}`);
+  }
+
+  /** Needed tensors are those whose gradient contributes to a requested one. */
+  #markNeeded(): void {
+    this.#needed.add(this.#options.output);
+    for (const node of [...this.#forward].reverse()) {
+      if (!node.output.some((name) => this.#needed.has(name))) continue;
+      for (const i of this.#flow(node)) {
+        const input = node.input[i] as string;
+        if (this.#live.has(input)) this.#needed.add(input);
+      }
+    }
+  }
+
+  #visit(node: NodeProto): void {
+    if (!node.output.some((name) => this.#parts.has(name))) return;
+    const flow = this.#flow(node).filter((i) => this.#live.has(node.input[i] as string));
+    const wanted = new Set(flow.filter((i) => this.#needed.has(node.input[i] as string)));
+    const rule = ruleOf(node);
+    if (wanted.size === 0 || !rule) return;
+    const gradients = node.output.map((name) => (name ? this.#total(name) : undefined));
+    // Norms have further outputs (mean, deviation) that nothing differentiable reads.
+    if (gradients[0] === undefined && node.opType !== 'Split') return;
+    this.#operators.add(operatorName(node.opType, node.domain));
+    const context: RuleContext = {
+      node,
+      mode: this.#options.mode,
+      builder: this.#builder,
+      gradients,
+      shared: () => this.#share(node, flow, gradients[0] as string),
+      wants: (input) => wanted.has(input),
+      give: (input, gradient) => {
+        if (wanted.has(input)) this.#add(node.input[input] as string, gradient);
+      },
+    };
+    try {
+      rule.backward(context);
+    } catch (error) {
+      throw error instanceof FsynError ? this.#located(error) : error;
+    }
+  }
+
+  #share(node: NodeProto, flow: readonly number[], gradient: string): string {
+    const factors = node.opType === 'Einsum' ? flow.length : flow.filter((i) => i < 2).length;
+    if (this.#options.mode === 'grad' || factors < 2) return gradient;
+    const y = node.output[0] as string;
+    return this.#builder.once(`shared ${y}`, () => this.#builder.scale(gradient, 1 / factors, y));
+  }
+
+  #add(name: string, gradient: string): void {
+    const parts = this.#parts.get(name);
+    if (parts) parts.push(gradient);
+    else this.#parts.set(name, [gradient]);
+  }
+
+  /** The sum of all gradients that arrived at a tensor, in the order of arrival. */
+  #total(name: string): string | undefined {
+    const parts = this.#parts.get(name);
+    if (!parts) return undefined;
+    const sum = parts.reduce((a, b) => this.#builder.add(a, b));
+    this.#parts.set(name, [sum]);
+    return sum;
+  }
+
+  #expose(): void {
+    const { graph } = this.#model;
+    for (const name of this.#options.wrt) {
+      const total = this.#total(name) ?? this.#builder.zerosLike(name);
+      this.#builder.nodes.push(identity(total, gradientName(name), this.#builder));
+    }
+    graph.setNodes([...this.#forward, ...this.#builder.nodes]);
+    for (const name of this.#options.wrt) graph.addOutput(gradientName(name));
+    graph.proto.valueInfo = [];
+    upgradeOpset(this.#model, this.#builder.minimumOpset);
+    this.#model.requireOpset('com.microsoft', 1);
+    graph.prune();
+    graph.sort();
+  }
+}
+
+function identity(from: string, to: string, builder: BackwardBuilder): NodeProto {
+  builder.op('Identity', [from]);
+  const node = builder.nodes.pop() as NodeProto;
+  node.output = [to];
+  return node;
+}
+
+function ruleOf(node: NodeProto): Rule | undefined {
+  return Object.hasOwn(rules, node.opType) ? rules[node.opType] : undefined;
+}

@@ -1,0 +1,70 @@
+import { copyAttributes, intAttribute } from '../attributes.js';
+import { externalRange } from '../model.js';
+import { createMessage } from '../protobuf.js';
+import { DataType, externalEntry, isExternal } from '../tensors.js';
+import { unsupported } from './builder.js';
+import { type RuleContext, type Rules, unary } from './rule.js';
+
+/**
+ * The weight of a MatMulNBits as a matrix [N, K]: its bytes declared as 4-bit numbers (both keep the first in the low
+ * half of a byte) and dequantised in the graph.
+ */
+function dequantisedWeight(context: RuleContext): string {
+  const { node, builder } = context;
+  const [, bytes, scales, zeroPoints] = node.input as [string, string, string, string?];
+  const [rows, columns] = [intAttribute(node, 'N', 0), intAttribute(node, 'K', 0)];
+  const block = intAttribute(node, 'block_size', 0);
+  const blocks = columns / block;
+  if (intAttribute(node, 'bits', 4) !== 4) throw unsupported(node, 'only 4-bit weights have a rule');
+  if (!Number.isInteger(blocks)) throw unsupported(node, 'the last block of each row is padded');
+  if (node.input[4]) throw unsupported(node, 'its weights are regrouped (g_idx)');
+  if (zeroPoints && blocks % 2 === 1)
+    throw unsupported(node, 'its rows of zero points do not fill whole bytes');
+  const graph = builder.graph;
+  const redeclare = (source: string, suffix: string, dataType: number, dims: number[]): string => {
+    const item = graph.initializers.get(source);
+    if (!item) throw unsupported(node, `${source} is not a constant`);
+    const copy = createMessage('TensorProto', {
+      name: graph.uniqueName(`${source}/${suffix}`),
+      dataType,
+      dims: dims.map(BigInt),
+      floatData: item.floatData,
+      int32Data: item.int32Data,
+    });
+    if (isExternal(item)) {
+      copy.dataLocation = 1;
+      const offset = Number(externalEntry(item, 'offset') ?? 0);
+      const length = Number(externalEntry(item, 'length') ?? 0);
+      copy.externalData = externalRange(externalEntry(item, 'location') ?? '', offset, length);
+    } else if (item.rawData.length > 0) copy.rawData = item.rawData;
+    return graph.addInitializer(copy);
+  };
+  builder.minimumOpset = 21;
+  return builder.once(`dequantised ${bytes}`, () => {
+    const scaleType = graph.initializers.get(scales)?.dataType ?? DataType.float32;
+    const zero = zeroPoints
+      ? redeclare(zeroPoints, 'uint4', DataType.uint4, [rows, blocks])
+      : graph.addInitializer(
+          createMessage('TensorProto', {
+            name: graph.uniqueName(`${bytes}/zero`),
+            dataType: DataType.uint4,
+            dims: [BigInt(rows), BigInt(blocks)],
+            rawData: new Uint8Array(Math.ceil((rows * blocks) / 2)).fill(0x88),
+          }),
+        );
+    const weight = redeclare(bytes, 'uint4', DataType.uint4, [rows, columns]);
+    const scale = redeclare(scales, 'rows', scaleType, [rows, blocks]);
+    return builder.op('DequantizeLinear', [weight, scale, zero], { axis: 1, block_size: block });
+  });
+}
+
+export const contribRules: Rules = {
+  // A rotation: its transpose is the rotation by the opposite angle.
+  RotaryEmbedding: unary((g, _x, _y, { builder, node }) => {
+    if (node.domain !== 'com.microsoft') throw unsupported(node, 'decompose it first');
+    const [, positions, cosine, sine] = node.input as [string, string, string, string];
+    const opposite = builder.once(`negated ${sine}`, () => builder.neg(sine));
+    return builder.op('RotaryEmbedding', [g, positions, cosine, opposite], copyAttributes(node), node.domain);
+  }),
+  MatMulNBits: unary((g, _x, _y, context) => context.builder.op('MatMul', [g, dequantisedWeight(context)])),
+};

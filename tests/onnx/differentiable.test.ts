@@ -1,0 +1,101 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+import { DifferentiableModel, OnnxModel } from '../../lib/onnx/index.js';
+import { float32Tensor } from '../../lib/onnx/tensors.js';
+import { DataType, float, node, randomStream, relativeError, sketch, valuesOf } from './helpers.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'fsyn-onnx-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const decoder = fileURLToPath(new URL('../golden/onnx/llava/decoder_op14.onnx', import.meta.url));
+
+test('large weights are read from the original file by the extended graph', async () => {
+  const size = 128;
+  const next = randomStream(3);
+  const weight = Array.from({ length: size * size }, () => Math.fround(next()));
+  const model = sketch({
+    nodes: [node('MatMul', ['x', 'w'], ['y'])],
+    inputs: [['x', DataType.float32, ['batch', size]]],
+    constants: [float32Tensor('w', weight, [size, size])],
+  });
+  const path = join(folder, 'big.onnx');
+  writeFileSync(path, model.serialize());
+  expect((await OnnxModel.load(path)).serialize().length).toBeLessThan(1000);
+  const differentiable = await DifferentiableModel.load(path, { output: 'y' });
+  const seed = Array.from({ length: size }, next);
+  const { gradients } = await differentiable.run(
+    { x: float(new Array(size).fill(0), [1, size]) },
+    float(seed, [1, size]),
+  );
+  const exact = Array.from({ length: size }, (_, i) =>
+    seed.reduce((sum, s, j) => sum + Math.fround(s) * (weight[i * size + j] as number), 0),
+  );
+  // 128 float32 products: about sqrt(128) roundings of 6e-8.
+  expect(relativeError(valuesOf(gradients.x), exact)).toBeLessThan(1e-5);
+  differentiable.dispose();
+});
+
+test('an operator without a rule is refused by node and file, before a session is opened', async () => {
+  const model = sketch({
+    nodes: [node('Mul', ['x', 'x'], ['s']), node('Det', ['s'], ['y'])],
+    inputs: [['x', DataType.float32, ['batch', 3, 3]]],
+  });
+  const path = join(folder, 'det.onnx');
+  writeFileSync(path, model.serialize());
+  await expect(DifferentiableModel.load(path, { output: 'y' })).rejects.toMatchObject({
+    code: 'UNSUPPORTED_OPERATOR',
+    message: expect.stringMatching(/det\.onnx: Cannot differentiate Det \(node "y"\)/),
+  });
+});
+
+test('an unsupported operator off the path does not matter', async () => {
+  const model = sketch({
+    nodes: [node('Det', ['x'], ['unused']), node('Mul', ['x', 'x'], ['y'])],
+    inputs: [['x', DataType.float32, ['batch', 3, 3]]],
+    outputs: ['y', 'unused'],
+  });
+  const differentiable = await DifferentiableModel.load(model, { output: 'y' });
+  const x = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+  const { gradients } = await differentiable.run(
+    { x: float(x, [1, 3, 3]) },
+    float(Array(9).fill(1), [1, 3, 3]),
+  );
+  expect([...valuesOf(gradients.x)]).toEqual(x.map((v) => 2 * v));
+  differentiable.dispose();
+});
+
+test('an old operator set is refused', async () => {
+  const model = sketch({
+    nodes: [node('Mul', ['x', 'x'], ['y'])],
+    inputs: [['x', DataType.float32, ['batch', 3]]],
+    opset: 11,
+  });
+  await expect(DifferentiableModel.load(model, { output: 'y' })).rejects.toMatchObject({
+    code: 'UNSUPPORTED_MODEL',
+    message: expect.stringContaining('operator set 11'),
+  });
+});
+
+test('an unknown tensor name comes with suggestions', async () => {
+  await expect(DifferentiableModel.load(decoder, { wrt: ['input_embeds'] })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('Did you mean "inputs_embeds"'),
+  });
+});
+
+test('a target token out of range is refused before the run', async () => {
+  const model = await DifferentiableModel.load(decoder);
+  await expect(model.run({}, { position: -1, token: 40 })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('an integer from 0 to 39 for target.token but received 40'),
+  });
+  model.dispose();
+});
+
+test('a misspelt option is refused', async () => {
+  await expect(DifferentiableModel.load(decoder, { wtr: ['inputs_embeds'] } as never)).rejects.toThrow(
+    /Unknown option "wtr"/,
+  );
+});
