@@ -1,0 +1,238 @@
+import { appendFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FsynError } from '../../lib/errors.js';
+import type { Explainer } from '../../lib/explainers/types.js';
+import { resolveOptions } from '../../lib/options.js';
+import { type RecordHead, recordSchema } from '../../lib/report/record.js';
+import { deriveSeed } from '../../lib/statistics/random.js';
+import type { Vlm } from '../../lib/vlm/types.js';
+import type { Dataset, Sample } from '../datasets/types.js';
+import { ResultStore } from './result-store.js';
+import { runSample } from './sample-run.js';
+import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
+
+/** What a run reports while it works. */
+export interface BenchmarkProgress {
+  /** Samples finished or skipped because their rows exist, over all models and datasets. */
+  readonly done: number;
+  readonly total: number;
+  readonly failed: number;
+  /** Samples of `done` that needed no work. */
+  readonly resumedSamples: number;
+  readonly model: string;
+  readonly dataset: string;
+}
+
+export interface BenchmarkOptions {
+  readonly models: readonly Vlm[];
+  readonly datasets: readonly Dataset[];
+  readonly explainers: readonly Explainer[];
+  /** Folder for results.jsonl, run.json and timings.jsonl. */
+  readonly out: string;
+  readonly resume: boolean;
+  /** When resuming: run failed rows again instead of keeping them. */
+  readonly retryFailed: boolean;
+  readonly settings: BenchmarkSettings;
+  /** Samples per dataset on which the exact Shapley interaction index is computed too, evenly spread. */
+  readonly shapleySamples: number;
+  /** Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never overlap. */
+  readonly shard: { readonly index: number; readonly count: number };
+  readonly versions: Readonly<Record<string, string>>;
+  readonly onProgress: (progress: BenchmarkProgress) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+const defaults: BenchmarkOptions = {
+  models: [],
+  datasets: [],
+  explainers: [],
+  out: '',
+  resume: false,
+  retryFailed: false,
+  settings: defaultSettings,
+  shapleySamples: 0,
+  shard: { index: 0, count: 1 },
+  versions: {},
+  onProgress: () => {},
+  signal: undefined,
+};
+
+export interface BenchmarkOutcome {
+  /** Keys of this run's rows, measured now or found; a resumed folder may hold rows of other settings beside them. */
+  readonly keys: ReadonlySet<string>;
+  readonly failed: number;
+  readonly resumed: number;
+  readonly cells: number;
+  readonly seconds: number;
+  /** Mean seconds per sample by explainer, of the samples measured in this call. */
+  readonly explainSeconds: Readonly<Record<string, number>>;
+}
+
+/**
+ * Runs models x datasets x explainers and appends one JSON line per (sample, explainer, model).
+ * A killed run that is resumed repeats no finished row and loses none. Rows hold no clock times, so that equal inputs
+ * give equal bytes; times are in timings.jsonl.
+ *
+ * @throws FsynError RESULTS when rows cannot be written; the signal's reason when aborted (finished rows are kept)
+ */
+export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<BenchmarkOutcome> {
+  const run = resolveOptions('runBenchmark', defaults, options);
+  for (const part of ['models', 'datasets', 'explainers'] as const) {
+    if (run[part].length === 0)
+      throw new FsynError('INVALID_ARGUMENT', `Expected at least one of ${part} but received none.`);
+  }
+  const { index, count } = run.shard;
+  if (!Number.isInteger(count) || count < 1 || !Number.isInteger(index) || index < 0 || index >= count) {
+    throw new FsynError(
+      'INVALID_ARGUMENT',
+      `Expected a shard index below its count but received ${index} of ${count}.`,
+    );
+  }
+  if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
+  const settings = resolveOptions('settings', defaultSettings, run.settings);
+  const store = ResultStore.open(run.out, run.resume, run.retryFailed);
+  try {
+    writeRunFile(run, settings);
+    return await new Runner(run, settings, store).run();
+  } finally {
+    store.close();
+  }
+}
+
+class Runner {
+  readonly #run: BenchmarkOptions;
+  readonly #settings: BenchmarkSettings;
+  readonly #settingsKey: string;
+  readonly #store: ResultStore;
+  readonly #explainTotals = new Map<string, number>();
+  readonly #total: number;
+  #done = 0;
+  #resumed = 0;
+  #resumedSamples = 0;
+  #cells = 0;
+  #measuredSamples = 0;
+
+  constructor(run: BenchmarkOptions, settings: BenchmarkSettings, store: ResultStore) {
+    this.#run = run;
+    this.#settings = settings;
+    this.#settingsKey = contentKey({ ...settings, versions: run.versions });
+    this.#store = store;
+    const { index, count } = run.shard;
+    const perModel = run.datasets.reduce((sum, { size }) => sum + Math.ceil((size - index) / count), 0);
+    this.#total = run.models.length * perModel;
+  }
+
+  async run(): Promise<BenchmarkOutcome> {
+    const start = performance.now();
+    const keys = new Set<string>();
+    for (const model of this.#run.models) {
+      for (const dataset of this.#run.datasets) {
+        let index = 0;
+        for await (const sample of dataset.samples()) {
+          this.#run.signal?.throwIfAborted();
+          const mine = index % this.#run.shard.count === this.#run.shard.index;
+          if (mine) for (const key of await this.#sample(model, dataset, sample, index)) keys.add(key);
+          index++;
+        }
+      }
+    }
+    const explainSeconds: Record<string, number> = {};
+    for (const [name, seconds] of this.#explainTotals)
+      explainSeconds[name] = seconds / Math.max(this.#measuredSamples, 1);
+    return {
+      keys,
+      failed: this.#store.failed,
+      resumed: this.#resumed,
+      cells: this.#cells,
+      seconds: (performance.now() - start) / 1000,
+      explainSeconds,
+    };
+  }
+
+  async #sample(model: Vlm, dataset: Dataset, sample: Sample, index: number): Promise<string[]> {
+    const shapley = wantsShapley(index, dataset.size, this.#run.shapleySamples);
+    const all = this.#run.explainers.map((explainer) => ({
+      explainer,
+      shapley,
+      head: this.#head(model, dataset, sample, explainer, shapley),
+    }));
+    const wanted = all.filter(({ head }) => !this.#store.has(head.key));
+    this.#resumed += all.length - wanted.length;
+    if (wanted.length === 0) this.#resumedSamples++;
+    else {
+      const outcome = await runSample(
+        { model, dataset, sample, wanted, settings: this.#settings },
+        this.#run.signal,
+      );
+      this.#store.append(outcome.records);
+      this.#cells += outcome.cells;
+      this.#measuredSamples++;
+      for (const [name, seconds] of Object.entries(outcome.explainSeconds)) {
+        this.#explainTotals.set(name, (this.#explainTotals.get(name) ?? 0) + seconds);
+      }
+      const { cells, imageStates, explainSeconds, evaluateSeconds } = outcome;
+      const timing = {
+        model: model.name,
+        dataset: dataset.name,
+        sample: sample.id,
+        cells,
+        imageStates,
+        explainSeconds,
+        evaluateSeconds,
+      };
+      appendFileSync(join(this.#run.out, 'timings.jsonl'), `${JSON.stringify(timing)}\n`);
+    }
+    this.#done++;
+    this.#run.onProgress({
+      done: this.#done,
+      total: this.#total,
+      failed: this.#store.failed,
+      resumedSamples: this.#resumedSamples,
+      model: model.name,
+      dataset: dataset.name,
+    });
+    return all.map(({ head }) => head.key);
+  }
+
+  #head(model: Vlm, dataset: Dataset, sample: Sample, explainer: Explainer, shapley: boolean): RecordHead {
+    const identity = {
+      schema: recordSchema,
+      model: model.name,
+      modelFingerprint: model.fingerprint,
+      dataset: dataset.name,
+      datasetVersion: dataset.version,
+      sample: sample.id,
+      explainer: explainer.name,
+      settings: this.#settingsKey,
+    };
+    return {
+      ...identity,
+      key: contentKey({ ...identity, shapley }),
+      family: sample.family,
+      grounding: sample.grounding ?? null,
+      seed: deriveSeed(this.#settings.seed, dataset.name, sample.id, explainer.name),
+      versions: this.#run.versions,
+      question: sample.question,
+      expected: sample.answer,
+    };
+  }
+}
+
+/** Whether sample `index` of `size` is one of `count` evenly spread ones. */
+export function wantsShapley(index: number, size: number, count: number): boolean {
+  if (count >= size) return true;
+  return Math.floor(((index + 1) * count) / size) > Math.floor((index * count) / size);
+}
+
+function writeRunFile(run: BenchmarkOptions, settings: BenchmarkSettings): void {
+  const description = {
+    schema: recordSchema,
+    models: run.models.map(({ name, architecture, fingerprint }) => ({ name, architecture, fingerprint })),
+    datasets: run.datasets.map(({ name, version, size, masking }) => ({ name, version, size, masking })),
+    explainers: run.explainers.map(({ name, title, reference }) => ({ name, title, reference })),
+    settings,
+    shapleySamples: run.shapleySamples,
+    versions: run.versions,
+  };
+  writeFileSync(join(run.out, 'run.json'), `${JSON.stringify(description, null, 2)}\n`);
+}

@@ -1,0 +1,193 @@
+import { FsynError } from '../../lib/errors.js';
+import type { Attribution, Explainer, PlayerTruth } from '../../lib/explainers/types.js';
+import { CellTable } from '../../lib/metrics/cells.js';
+import {
+  type FaithfulnessRequest,
+  type FaithfulnessResult,
+  requestFaithfulness,
+  scoreFaithfulness,
+} from '../../lib/metrics/faithfulness.js';
+import type { PerturbationResult } from '../../lib/metrics/perturbation.js';
+import type { ShapleyOptions } from '../../lib/metrics/shapley.js';
+import type {
+  BenchmarkRecord,
+  MeasuredRecord,
+  PerturbationRecord,
+  RecordHead,
+} from '../../lib/report/record.js';
+import { deriveSeed } from '../../lib/statistics/random.js';
+import { mapTruth } from '../../lib/vlm/truth.js';
+import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
+import type { Dataset, Sample } from '../datasets/types.js';
+import type { BenchmarkSettings } from './settings.js';
+
+/** One sample on one model, to be measured for the explainers that have no row yet. */
+export interface SampleTask {
+  readonly model: Vlm;
+  readonly dataset: Dataset;
+  readonly sample: Sample;
+  /** The explainers to run, each with the identifying part of its row. */
+  readonly wanted: readonly { explainer: Explainer; head: RecordHead; shapley: boolean }[];
+  readonly settings: BenchmarkSettings;
+}
+
+export interface SampleOutcome {
+  readonly records: readonly BenchmarkRecord[];
+  readonly cells: number;
+  readonly imageStates: number;
+  /** Seconds spent in each explainer, by name, and in the shared evaluation of all cells. */
+  readonly explainSeconds: Readonly<Record<string, number>>;
+  readonly evaluateSeconds: number;
+}
+
+interface Attributed {
+  readonly head: RecordHead;
+  readonly attribution: Attribution;
+  readonly request: FaithfulnessRequest;
+}
+
+/**
+ * Measures one sample: all explainers first, then all their cells at once (shared cells are run once), then the scores.
+ * What fails becomes a failed row; only an abort is thrown.
+ */
+export async function runSample(task: SampleTask, signal: AbortSignal | undefined): Promise<SampleOutcome> {
+  const explainSeconds: Record<string, number> = {};
+  let prepared: PreparedSample;
+  let truth: PlayerTruth | undefined;
+  try {
+    prepared = await prepare(task, signal);
+    truth = task.sample.truth && mapTruth(task.sample.truth, prepared);
+  } catch (error) {
+    signal?.throwIfAborted();
+    const records = task.wanted.map(({ head }) => failure(head, error));
+    return { records, cells: 0, imageStates: 0, explainSeconds, evaluateSeconds: 0 };
+  }
+
+  const table = new CellTable(prepared.imagePlayers.count, prepared.textPlayers.count);
+  const attributed: Attributed[] = [];
+  const records = new Map<string, BenchmarkRecord>();
+  for (const { explainer, head, shapley } of task.wanted) {
+    const start = performance.now();
+    try {
+      const attribution = await explainer.attribute({
+        sample: prepared,
+        truth,
+        seed: head.seed,
+        signal,
+        evaluate: (cells, options) => prepared.evaluate(cells, { signal, ...options }),
+      });
+      const request = requestFaithfulness(table, attribution, metricOptions(task, shapley));
+      attributed.push({ head, attribution, request });
+    } catch (error) {
+      signal?.throwIfAborted();
+      records.set(head.key, failure(head, error));
+    }
+    explainSeconds[explainer.name] = (performance.now() - start) / 1000;
+  }
+
+  const start = performance.now();
+  try {
+    const scores = table.cellCount > 0 ? await prepared.evaluate(table, { signal }) : null;
+    for (const one of attributed) {
+      if (scores)
+        records.set(one.head.key, measured(task, prepared, one, scoreFaithfulness(one.request, scores)));
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    for (const { head } of attributed) records.set(head.key, failure(head, error));
+  }
+  return {
+    records: task.wanted.map(({ head }) => records.get(head.key)!),
+    cells: table.cellCount,
+    imageStates: table.imageStateCount,
+    explainSeconds,
+    evaluateSeconds: (performance.now() - start) / 1000,
+  };
+}
+
+async function prepare({ model, dataset, sample, settings }: SampleTask, signal: AbortSignal | undefined) {
+  const image = await sample.image();
+  return model.prepare(image, sample.question, {
+    baseline: settings.baseline ?? dataset.masking?.baseline,
+    blurRadius: settings.blurRadius ?? dataset.masking?.blurRadius,
+    blurUnit: settings.blurUnit ?? dataset.masking?.blurUnit,
+    textMasking: settings.textMasking,
+    includeInstruction: settings.includeInstruction,
+    includeTemplate: settings.includeTemplate,
+    instruction: sample.instruction,
+    choices: sample.choices,
+    answerTokens: settings.compat === 'reference' || settings.scoring === 'answer' ? 'all' : 'decision',
+    signal,
+  });
+}
+
+function metricOptions({ settings, sample, dataset }: SampleTask, shapley: boolean) {
+  const { steps, scoring, compat, floor } = settings;
+  const partitions: ShapleyOptions = {
+    groups: settings.shapleyGroups,
+    partitions: settings.shapleyPartitions,
+    // Not the explainer's seed: explainers are compared on the same random partitions.
+    seed: deriveSeed(settings.seed, 'shapley', dataset.name, sample.id),
+  };
+  return { steps, scoring, compat, floor, shapley: shapley ? partitions : null };
+}
+
+function failure(head: RecordHead, error: unknown): BenchmarkRecord {
+  const code = error instanceof FsynError ? error.code : 'UNEXPECTED';
+  return {
+    ...head,
+    status: 'failed',
+    error: { code, message: error instanceof Error ? error.message : String(error) },
+  };
+}
+
+function measured(
+  { sample, settings }: SampleTask,
+  prepared: PreparedSample,
+  { head, attribution }: Attributed,
+  result: FaithfulnessResult,
+): MeasuredRecord {
+  const { answer, imagePlayers, textPlayers } = prepared;
+  const { insertion, deletion, raw, normalised, clipped } = result.synergy;
+  return {
+    ...head,
+    status: 'ok',
+    answer: {
+      text: answer.text,
+      decisionToken: answer.decisionToken,
+      decisionIndex: answer.decisionIndex,
+      decisionKind: answer.decisionKind,
+      correct: sameAnswer(answer.decisionToken, sample.answer),
+    },
+    players: {
+      image: imagePlayers.count,
+      imageRows: imagePlayers.rows,
+      imageColumns: imagePlayers.columns,
+      text: textPlayers.count,
+    },
+    textLabels: textPlayers.labels,
+    attribution: { image: Array.from(attribution.image), text: Array.from(attribution.text) },
+    steps: settings.steps,
+    corners: result.corners,
+    image: perturbationRecord(result.image),
+    text: perturbationRecord(result.text),
+    synergy: { insertion: Array.from(insertion), deletion: Array.from(deletion), raw, normalised, clipped },
+    shapley: result.shapley && {
+      curve: Array.from(result.shapley.curve),
+      auc: result.shapley.auc,
+      partitionDeviation: Number.isNaN(result.shapley.partitionDeviation)
+        ? null
+        : result.shapley.partitionDeviation,
+    },
+  };
+}
+
+function perturbationRecord(result: PerturbationResult): PerturbationRecord {
+  return { ...result, insertion: Array.from(result.insertion), deletion: Array.from(result.deletion) };
+}
+
+/** Compares a decision token with the expected answer the way a reader would: case, blanks and punctuation aside. */
+export function sameAnswer(token: string, expected: string): boolean {
+  const plain = (text: string) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+  return plain(token) === plain(expected);
+}

@@ -1,0 +1,42 @@
+/**
+ * fsyn: synergistic faithfulness of VLM explainers.
+ *
+ * Load a model, prepare a sample, explain it, evaluate the explanation. Interaction indices of any cooperative game are
+ * in `fsyn/interactions`, gradients of ONNX graphs in `fsyn/onnx`.
+ *
+ * @module
+ */
+export { type ErrorCode, FsynError } from './errors.js';
+export { type EvaluateAttributionOptions, type ExplainOptions, evaluate, explain } from './evaluate.js';
+export { explainers, findExplainers } from './explainers/registry.js';
+export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
+export { inferenceFacts } from './inference/runtime.js';
+export { Session, type SessionOptions, type TensorInfo } from './inference/session.js';
+export { CellTable } from './metrics/cells.js';
+export type { CornerValues } from './metrics/corners.js';
+export {
+  defaultFaithfulness,
+  type FaithfulnessOptions,
+  type FaithfulnessRequest,
+  type FaithfulnessResult,
+  requestFaithfulness,
+  scoreFaithfulness,
+} from './metrics/faithfulness.js';
+export type { PerturbationResult } from './metrics/perturbation.js';
+export type { ShapleyOptions, ShapleyResult } from './metrics/shapley.js';
+export type { SynergyAuc, SynergyResult } from './metrics/synergy.js';
+export { cellValues, type Scoring } from './metrics/values.js';
+export { decodeImage } from './vlm/images/decode.js';
+export { type LoadVlmOptions, loadVlm } from './vlm/load.js';
+export { mapTruth, type RegionsAndWords } from './vlm/truth.js';
+export type {
+  Answer,
+  CellScores,
+  ImagePlayers,
+  PreparedSample,
+  PrepareOptions,
+  RgbImage,
+  TextPlayers,
+  Vlm,
+  WhiteBox,
+} from './vlm/types.js';

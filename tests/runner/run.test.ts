@@ -1,0 +1,195 @@
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mergeResults } from '../../bench/runner/merge.js';
+import { readRecords } from '../../bench/runner/result-store.js';
+import { runBenchmark, wantsShapley } from '../../bench/runner/run.js';
+import { findExplainers } from '../../lib/explainers/registry.js';
+import type { Explainer } from '../../lib/explainers/types.js';
+import { summarise } from '../../lib/report/summary.js';
+import { type Calls, fakeDataset, fakeModel } from './fake-model.js';
+
+let out: string;
+beforeEach(() => {
+  out = mkdtempSync(join(tmpdir(), 'fsyn-run-'));
+});
+afterEach(() => rmSync(out, { recursive: true, force: true }));
+
+const questions = Array.from({ length: 6 }, (_, i) => `a bb cc d${i}`);
+const controls = findExplainers(['oracle', 'anti-oracle', 'random']);
+const bytes = () => readFileSync(join(out, 'results.jsonl'), 'utf8');
+
+function benchmark(options: Partial<Parameters<typeof runBenchmark>[0]> = {}, calls?: Calls) {
+  return runBenchmark({
+    models: [fakeModel(calls)],
+    datasets: [fakeDataset(questions)],
+    explainers: controls,
+    out,
+    ...options,
+  });
+}
+
+describe('a benchmark run', () => {
+  it('writes one row per sample and explainer, and ranks the controls of a known game', async () => {
+    const outcome = await benchmark({ shapleySamples: 2 });
+    expect(outcome.keys.size).toBe(18);
+    const [group] = summarise(readRecords(out), { resamples: 200, seed: 0 });
+    const synergy = Object.fromEntries(
+      group.explainers.map((row) => [row.explainer, row.synergyRaw.estimate]),
+    );
+    expect(synergy.oracle).toBeGreaterThan(synergy.random);
+    expect(synergy.random).toBeGreaterThan(synergy['anti-oracle']);
+    expect(group.explainers[0].shapleySamples).toBe(2);
+    expect(group.accuracy).toBe(1);
+    // exp(-1) - exp(-3) on the joint cell from the first step that has both players on (text: round(.2 * 4) = 1).
+    const dividend = Math.exp(-1) - Math.exp(-3);
+    const [row] = readRecords(out);
+    expect(row.status === 'ok' && row.synergy.insertion[2]).toBeCloseTo(dividend, 12);
+  });
+
+  it('gives the same bytes for the same seed and other controls for another', async () => {
+    await benchmark();
+    const first = bytes();
+    rmSync(join(out, 'results.jsonl'));
+    await benchmark();
+    expect(bytes()).toBe(first);
+  });
+
+  it('records what fails and goes on', async () => {
+    const broken: Explainer = {
+      ...controls[2],
+      name: 'broken',
+      attribute: async () => ({ image: new Float64Array(3), text: new Float64Array(4) }),
+    };
+    const nan: Explainer = {
+      ...controls[2],
+      name: 'nan',
+      attribute: async () => ({ image: new Float64Array(16).fill(Number.NaN), text: new Float64Array(4) }),
+    };
+    const outcome = await benchmark({
+      explainers: [broken, nan, controls[0]],
+      datasets: [fakeDataset(['a bb cc', ''])],
+    });
+    expect(outcome.failed).toBe(5);
+    const errors = [...readRecords(out)].map((row) => (row.status === 'failed' ? row.error.code : 'ok'));
+    expect(errors).toEqual([
+      'ATTRIBUTION',
+      'ATTRIBUTION',
+      'ok',
+      'INVALID_ARGUMENT',
+      'INVALID_ARGUMENT',
+      'INVALID_ARGUMENT',
+    ]);
+  });
+
+  it('refuses a folder with results unless it resumes', async () => {
+    await benchmark();
+    await expect(benchmark()).rejects.toMatchObject({
+      code: 'RESULTS',
+      message: expect.stringContaining('--resume'),
+    });
+  });
+});
+
+describe('resuming', () => {
+  it('repeats nothing that is finished', async () => {
+    await benchmark();
+    const first = bytes();
+    const calls = { prepared: 0, cells: 0 };
+    const outcome = await benchmark({ resume: true }, calls);
+    expect([calls.prepared, outcome.resumed, bytes() === first]).toEqual([0, 18, true]);
+  });
+
+  it('ends equal to an undisturbed run after a kill at any byte', async () => {
+    await benchmark();
+    const whole = bytes();
+    const size = Buffer.byteLength(whole);
+    for (const fraction of [0, 0.1, 0.37, 0.5, 0.77, 0.999]) {
+      writeFileSync(join(out, 'results.jsonl'), whole);
+      truncateSync(join(out, 'results.jsonl'), Math.floor(size * fraction));
+      await benchmark({ resume: true });
+      expect(bytes()).toBe(whole);
+    }
+  });
+
+  it('keeps finished rows when aborted, and goes on to the same end', async () => {
+    await benchmark();
+    const whole = bytes();
+    rmSync(join(out, 'results.jsonl'));
+    const abort = new AbortController();
+    const stopped = benchmark({
+      signal: abort.signal,
+      onProgress: ({ done }) => {
+        if (done === 3) abort.abort(new Error('stop'));
+      },
+    });
+    await expect(stopped).rejects.toThrow('stop');
+    expect(bytes().split('\n')).toHaveLength(3 * 3 + 1);
+    await benchmark({ resume: true });
+    expect(bytes()).toBe(whole);
+  });
+
+  it('runs failed rows again only when asked', async () => {
+    const datasets = [fakeDataset(['a bb', ''])];
+    await benchmark({ datasets });
+    const kept = await benchmark({ datasets, resume: true });
+    expect([kept.resumed, kept.failed]).toEqual([6, 3]);
+    const retried = await benchmark({ datasets, resume: true, retryFailed: true });
+    expect([retried.resumed, retried.failed]).toEqual([3, 3]);
+    expect([...readRecords(out)]).toHaveLength(6);
+  });
+
+  it('refuses rows of another version, by file and line', async () => {
+    await benchmark();
+    appendFileSync(join(out, 'results.jsonl'), '{"schema":99}\n');
+    await expect(benchmark({ resume: true })).rejects.toThrow(/results\.jsonl:19 has result version 99/);
+  });
+});
+
+describe('samples with the Shapley interaction index', () => {
+  it('are as many as asked and evenly spread', () => {
+    const chosen = (size: number, count: number) =>
+      Array.from({ length: size }, (_, i) => i).filter((i) => wantsShapley(i, size, count));
+    expect(chosen(10, 3)).toEqual([3, 6, 9]);
+    expect(chosen(4, 9)).toEqual([0, 1, 2, 3]);
+    expect(chosen(5, 0)).toEqual([]);
+  });
+});
+
+describe('shards', () => {
+  it('merged equal one unsharded run after sorting, SII rows included', async () => {
+    const sorted = (text: string) => text.split('\n').sort().join('\n');
+    await benchmark({ shapleySamples: 2 });
+    const whole = bytes();
+    const parts = [0, 1, 2, 3].map((index) => join(out, `part${index}`));
+    for (const [index, part] of parts.entries()) {
+      await benchmark({ out: part, shapleySamples: 2, shard: { index, count: 4 } });
+    }
+    const merged = mergeResults(parts, join(out, 'merged'));
+    expect(merged).toEqual({ rows: 18, repeated: 0 });
+    expect(sorted(readFileSync(join(out, 'merged', 'results.jsonl'), 'utf8'))).toBe(sorted(whole));
+    expect(mergeResults([...parts, parts[0]], join(out, 'again'))).toEqual({ rows: 18, repeated: 6 });
+  });
+
+  it('refuse an index that is no part', async () => {
+    await expect(benchmark({ shard: { index: 4, count: 4 } })).rejects.toThrow(/shard index below its count/);
+  });
+});
+
+describe('misuse', () => {
+  it('throws before anything is written', async () => {
+    rmSync(out, { recursive: true });
+    await expect(benchmark({ explainers: [] })).rejects.toThrow(/at least one of explainers/);
+    await expect(benchmark({ speed: 3 } as never)).rejects.toThrow(/Unknown option "speed"/);
+    expect(existsSync(out)).toBe(false);
+  });
+});
