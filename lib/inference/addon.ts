@@ -1,8 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { FsynError } from '../errors.js';
+import { packageInfo } from '../package.js';
 import type { NativeJob } from './job.js';
 
 const require = createRequire(import.meta.url);
@@ -112,20 +111,8 @@ export function addon(): NativeAddon {
   return loaded;
 }
 
-/** Folder of fsyn's own package.json, found from this file so that it works from sources and from dist. */
-export function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    const manifest = join(folder, 'package.json');
-    if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).name === 'fsyn') return folder;
-    const parent = dirname(folder);
-    if (parent === folder) throw new FsynError('ADDON_NOT_FOUND', 'The package.json of fsyn is missing.');
-    folder = parent;
-  }
-}
-
 function load(): NativeAddon {
-  const root = packageRoot();
+  const { root } = packageInfo();
   const reasons: string[] = [];
   for (const candidate of [() => join(root, 'build', 'Release', 'fsyn.node'), () => prebuilt(root)]) {
     let file = '';
