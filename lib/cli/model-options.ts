@@ -1,4 +1,6 @@
-import type { OptionSpec } from './command.js';
+import { type Dtype, dtypes } from '../vlm/models/directory.js';
+import type { OptionSpec, OptionValues } from './command.js';
+import type { LoadSettings } from './models.js';
 
 /** Options that decide how a model sees absent players; shared by commands that score cells. */
 export const maskingOptions = {
@@ -40,6 +42,17 @@ export const runtimeOptions = {
   dtype: {
     kind: 'string',
     value: 'NAME',
-    help: 'which export to load: fp32, fp16, q4, ... (default: the most precise one present)',
+    choices: dtypes,
+    help: `number format of the model files: ${dtypes.join(', ')} (default: the most precise one there)`,
   },
 } satisfies Record<string, OptionSpec>;
+
+/** What `loadModels` needs of the parsed runtime options. */
+export function loadSettings(values: OptionValues, signal: AbortSignal): LoadSettings {
+  return {
+    dtype: values.string('dtype') as Dtype | undefined,
+    threads: values.number('threads'),
+    providers: values.list('provider'),
+    signal,
+  };
+}

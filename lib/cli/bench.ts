@@ -1,0 +1,201 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { readRecords } from '../../bench/runner/result-store.js';
+import { runBenchmark } from '../../bench/runner/run.js';
+import { defaultSettings } from '../../bench/runner/settings.js';
+import { explainers, findExplainers } from '../explainers/registry.js';
+import { runtime } from '../inference/runtime.js';
+import { packageInfo } from '../package.js';
+import { renderSummary } from '../report/console.js';
+import { summarise } from '../report/summary.js';
+import { type Command, exitCodes, UsageError } from './command.js';
+import { loadDatasets } from './datasets.js';
+import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
+import { loadModels } from './models.js';
+import { duration, ProgressLine } from './progress.js';
+
+export const bench: Command = {
+  name: 'bench',
+  summary: 'rank explainers by synergistic faithfulness',
+  description:
+    'Measures every explainer on every sample of every dataset for every model: F_syn, unimodal curves and, on some\n' +
+    'samples, the exact Shapley interaction index. Without options it runs the embedded model on the embedded suite.\n' +
+    'Results are one JSON line per sample, explainer and model; a killed run goes on with --resume.',
+  options: {
+    model: {
+      kind: 'list',
+      value: 'DIR',
+      help: 'embedded model or model directory; repeatable',
+      fallback: ['llava-tiny'],
+    },
+    dataset: {
+      kind: 'list',
+      value: 'NAME',
+      help: 'embedded dataset or JSONL file; repeatable',
+      fallback: ['presence', 'relation', 'choice'],
+    },
+    explainers: {
+      kind: 'list',
+      value: 'NAMES',
+      help: `comma-separated: ${explainers.map((e) => e.name).join(', ')}`,
+      fallback: ['all'],
+    },
+    limit: { kind: 'integer', value: 'N', minimum: 1, help: 'samples per dataset', fallback: 40 },
+    'sii-samples': {
+      kind: 'integer',
+      value: 'N',
+      minimum: 0,
+      help: 'samples per dataset with the exact Shapley interaction index (costs about 30 F_syn each)',
+      fallback: 4,
+    },
+    'sii-groups': {
+      kind: 'integer',
+      value: 'G',
+      minimum: 1,
+      help: 'background groups of the Shapley interaction index',
+      fallback: defaultSettings.shapleyGroups,
+    },
+    'sii-partitions': {
+      kind: 'integer',
+      value: 'P',
+      minimum: 1,
+      help: 'random partitions that it is averaged over',
+      fallback: defaultSettings.shapleyPartitions,
+    },
+    seed: {
+      kind: 'integer',
+      value: 'S',
+      minimum: 0,
+      help: 'seed of samples, controls and partitions',
+      fallback: 0,
+    },
+    out: { kind: 'string', value: 'DIR', help: 'results folder (default results/<date and time>)' },
+    resume: { kind: 'flag', help: 'go on with the results in --out' },
+    'retry-failed': { kind: 'flag', help: 'with --resume: run failed rows again' },
+    shard: {
+      kind: 'string',
+      value: 'I/N',
+      help: 'measure only part I (from 1) of N; put the parts together with fsyn merge',
+      fallback: '1/1',
+    },
+    json: { kind: 'flag', help: 'print the summary as JSON' },
+    scoring: {
+      kind: 'string',
+      value: 'KIND',
+      choices: ['probability', 'log-probability', 'answer'],
+      help: 'value of a cell',
+      fallback: 'probability',
+    },
+    compat: {
+      kind: 'string',
+      value: 'MODE',
+      choices: ['none', 'reference'],
+      help: 'reference: score tokens and clip curves as the published code does',
+      fallback: 'none',
+    },
+    'include-instruction': { kind: 'flag', help: 'tokens of the answer-format instruction are players too' },
+    'include-template': {
+      kind: 'flag',
+      help: 'tokens of the chat template inside the user turn are players too',
+    },
+    ...maskingOptions,
+    ...runtimeOptions,
+  },
+  async run(values, io) {
+    const chosen = values.list('explainers');
+    const selected = chosen.length === 1 && chosen[0] === 'all' ? [...explainers] : findExplainers(chosen);
+    const seed = values.number('seed')!;
+    const datasets = await loadDatasets(values.list('dataset'), { size: values.number('limit')!, seed });
+    const out = values.string('out') ?? defaultFolder();
+    const models = await loadModels(values.list('model'), loadSettings(values, io.signal));
+    const progress = new ProgressLine(io.log, io.interactive);
+    try {
+      const outcome = await runBenchmark({
+        models,
+        datasets,
+        explainers: selected,
+        out,
+        resume: values.flag('resume'),
+        retryFailed: values.flag('retry-failed'),
+        shard: parseShard(values.string('shard')!),
+        shapleySamples: values.number('sii-samples')!,
+        versions: { fsyn: packageInfo().version, onnxruntime: runtime().version },
+        settings: {
+          ...defaultSettings,
+          seed,
+          scoring: values.string('scoring') as typeof defaultSettings.scoring,
+          compat: values.string('compat') as typeof defaultSettings.compat,
+          baseline: values.string('baseline') as typeof defaultSettings.baseline,
+          blurRadius: values.number('blur-radius'),
+          blurUnit: values.string('blur-unit') as typeof defaultSettings.blurUnit,
+          textMasking: values.string('text-masking') as typeof defaultSettings.textMasking,
+          includeInstruction: values.flag('include-instruction'),
+          includeTemplate: values.flag('include-template'),
+          shapleyGroups: values.number('sii-groups')!,
+          shapleyPartitions: values.number('sii-partitions')!,
+        },
+        signal: io.signal,
+        onProgress: ({ done, total, failed, model, dataset, resumedSamples }) =>
+          progress.update(
+            done,
+            total,
+            `samples, ${model} on ${dataset}${failed > 0 ? `, ${failed} rows failed` : ''}`,
+            resumedSamples,
+          ),
+      });
+      const wanted = function* () {
+        for (const record of readRecords(out)) if (outcome.keys.has(record.key)) yield record;
+      };
+      const summary = summarise(wanted(), { resamples: 2000, seed });
+      const report = {
+        summary,
+        seconds: outcome.seconds,
+        cells: outcome.cells,
+        failed: outcome.failed,
+        resumed: outcome.resumed,
+      };
+      writeSummary(out, report);
+      if (values.flag('json')) io.out(`${JSON.stringify({ out, ...report })}\n`);
+      else io.out(`\n${renderSummary(summary, outcome.explainSeconds)}\n\n${closing(out, outcome)}\n`);
+      return outcome.failed > 0 ? exitCodes.failures : exitCodes.ok;
+    } catch (error) {
+      progress.end();
+      if (io.signal.aborted)
+        io.log(
+          `Finished rows are kept: go on with \`fsyn bench --resume --out ${out}\` and the same options.\n`,
+        );
+      throw error;
+    } finally {
+      for (const model of models) model.dispose();
+    }
+  },
+};
+
+function parseShard(text: string): { index: number; count: number } {
+  const [, index, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (!index || Number(index) < 1 || Number(index) > Number(count)) {
+    throw new UsageError(`Expected I/N with 1 <= I <= N for --shard but received ${JSON.stringify(text)}.`);
+  }
+  return { index: Number(index) - 1, count: Number(count) };
+}
+
+function defaultFolder(): string {
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(':', '-');
+  return join('results', stamp);
+}
+
+function writeSummary(out: string, report: object): void {
+  const path = join(out, 'summary.json');
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
+}
+
+function closing(
+  out: string,
+  outcome: { seconds: number; cells: number; failed: number; resumed: number },
+): string {
+  const parts = [`${outcome.cells} cells in ${duration(outcome.seconds)}`];
+  if (outcome.resumed > 0) parts.push(`${outcome.resumed} rows found from before`);
+  parts.push(`${outcome.failed} rows failed`, `results in ${out}`);
+  return parts.join('; ');
+}

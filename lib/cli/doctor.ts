@@ -1,0 +1,99 @@
+import { type InferenceFacts, inferenceFacts } from '../inference/runtime.js';
+import { packageInfo } from '../package.js';
+import type { Dtype } from '../vlm/models/directory.js';
+import { type Command, exitCodes } from './command.js';
+import { runtimeOptions } from './model-options.js';
+import { embeddedModels, loadModels } from './models.js';
+
+/** What `fsyn doctor --json` prints. */
+interface Diagnosis {
+  readonly fsyn: string;
+  readonly node: string;
+  readonly platform: string;
+  readonly inference: InferenceFacts | null;
+  readonly kernel: string;
+  readonly models: readonly { name: string; ok: boolean; detail: string }[];
+  readonly problems: readonly string[];
+}
+
+export const doctor: Command = {
+  name: 'doctor',
+  summary: 'tell what this machine and installation can do',
+  description:
+    'Checks the native addon, ONNX Runtime, its execution providers, the processor’s kernels and the embedded models;\n' +
+    'with --model also a model directory. Exit code 1 when something that fsyn needs is broken.',
+  options: {
+    model: { kind: 'list', value: 'DIR', help: 'model directory to check; repeatable' },
+    dtype: runtimeOptions.dtype,
+    json: { kind: 'flag', help: 'print the diagnosis as JSON' },
+  },
+  async run(values, io) {
+    const problems: string[] = [];
+    let inference: InferenceFacts | null = null;
+    try {
+      inference = inferenceFacts();
+    } catch (error) {
+      problems.push(messageOf(error));
+    }
+    const models: Diagnosis['models'][number][] = [];
+    if (inference) {
+      for (const name of [...embeddedModels().keys(), ...values.list('model')]) {
+        try {
+          const [model] = await loadModels([name], {
+            dtype: values.string('dtype') as Dtype | undefined,
+            threads: 1,
+            providers: ['cpu'],
+            signal: io.signal,
+          });
+          models.push({ name, ok: true, detail: `${model.architecture}, fingerprint ${model.fingerprint}` });
+          model.dispose();
+        } catch (error) {
+          models.push({ name, ok: false, detail: messageOf(error) });
+          problems.push(`model ${name}: ${messageOf(error)}`);
+        }
+      }
+    }
+    const diagnosis: Diagnosis = {
+      fsyn: packageInfo().version,
+      node: process.version,
+      platform: `${process.platform}-${process.arch}`,
+      inference,
+      kernel: inference ? kernelName(inference) : 'none',
+      models,
+      problems,
+    };
+    io.out(values.flag('json') ? `${JSON.stringify(diagnosis)}\n` : render(diagnosis));
+    return problems.length > 0 ? exitCodes.error : exitCodes.ok;
+  },
+};
+
+function kernelName({ features }: InferenceFacts): string {
+  return features.avx512 ? 'avx512' : features.avx2 ? 'avx2' : 'portable';
+}
+
+function render({ fsyn, node, platform, inference, kernel, models, problems }: Diagnosis): string {
+  const lines = [`fsyn ${fsyn}, Node ${node}, ${platform}`];
+  if (inference) {
+    const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+    lines.push(
+      `processor   ${inference.processor}, ${inference.threads} threads, ${kernel} kernels`,
+      `memory      ${gigabytes(inference.memoryFree)} free of ${gigabytes(inference.memoryTotal)}`,
+      `runtime     ONNX Runtime ${inference.runtimeVersion}`,
+      ...inference.providers.map(
+        ({ name, available, problem }) =>
+          `provider    ${name.padEnd(8)} ${available ? 'available' : `not available: ${problem.split('\n')[0]}`}`,
+      ),
+    );
+  }
+  for (const { name, ok, detail } of models)
+    lines.push(`model       ${name}: ${ok ? 'ok, ' : 'BROKEN, '}${detail}`);
+  lines.push(
+    problems.length === 0 ? 'Everything that fsyn needs works.' : `${problems.length} problem(s):`,
+    ...problems.map((problem) => `  ${problem}`),
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

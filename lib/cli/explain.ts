@@ -1,0 +1,150 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { evaluate, explain as runExplainer } from '../evaluate.js';
+import { explainers, findExplainers } from '../explainers/registry.js';
+import type { Explainer } from '../explainers/types.js';
+import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
+import { overlayPng } from '../report/heatmap.js';
+import { decimal, textTable } from '../report/table.js';
+import { deriveSeed } from '../statistics/random.js';
+import { decodeImage } from '../vlm/images/decode.js';
+import type { PreparedSample, PrepareOptions } from '../vlm/types.js';
+import { type Command, exitCodes, type OptionValues } from './command.js';
+import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
+import { loadModels } from './models.js';
+
+const usable = explainers.filter((explainer) => !explainer.needsTruth);
+
+export const explain: Command = {
+  name: 'explain',
+  summary: 'draw what explainers say about one image and question',
+  description:
+    'Answers the question, runs the explainers and writes one overlay PNG each, explanation.html (all side by side) and\n' +
+    'explanation.json; prints the words coloured and every explainer’s F_syn on this sample.',
+  options: {
+    model: {
+      kind: 'string',
+      value: 'DIR',
+      help: 'embedded model or model directory',
+      fallback: 'llava-tiny',
+    },
+    image: { kind: 'string', value: 'FILE', help: 'image to ask about (required)' },
+    question: { kind: 'string', value: 'TEXT', help: 'what to ask (required)' },
+    instruction: { kind: 'string', value: 'TEXT', help: 'answer format appended to the question' },
+    choices: { kind: 'list', value: 'LETTERS', help: 'choice letters of a multiple-choice question' },
+    explainers: {
+      kind: 'list',
+      value: 'NAMES',
+      help: `comma-separated: ${usable.map((e) => e.name).join(', ')}`,
+      fallback: ['all'],
+    },
+    seed: { kind: 'integer', value: 'S', minimum: 0, help: 'seed of random explainers', fallback: 0 },
+    out: { kind: 'string', value: 'DIR', help: 'folder for the pictures', fallback: 'explanation' },
+    json: { kind: 'flag', help: 'print explanation.json instead of the summary' },
+    ...maskingOptions,
+    ...runtimeOptions,
+  },
+  async run(values, io) {
+    const image = await decodeImage(values.required('image'));
+    const question = values.required('question');
+    const names = values.list('explainers');
+    const selected = names.length === 1 && names[0] === 'all' ? usable : findExplainers(names);
+    const [model] = await loadModels([values.string('model')!], loadSettings(values, io.signal));
+    try {
+      const sample = await model.prepare(image, question, prepareOptions(values, io.signal));
+      const explanations: Explanation[] = [];
+      for (const explainer of selected) {
+        if (io.interactive) io.log(`\r\x1b[K${explainer.title} ...`);
+        explanations.push(await explainOne(sample, explainer, values.number('seed')!, io.signal));
+      }
+      if (io.interactive) io.log('\r\x1b[K');
+      const out = values.string('out')!;
+      const description = await writeFiles(out, sample, selected, explanations);
+      if (values.flag('json')) io.out(`${JSON.stringify(description)}\n`);
+      else io.out(summary(sample, explanations, out));
+      return exitCodes.ok;
+    } finally {
+      model.dispose();
+    }
+  },
+};
+
+function prepareOptions(values: OptionValues, signal: AbortSignal): PrepareOptions {
+  const choices = values.list('choices');
+  return {
+    baseline: values.string('baseline') as PrepareOptions['baseline'],
+    blurRadius: values.number('blur-radius'),
+    blurUnit: values.string('blur-unit') as PrepareOptions['blurUnit'],
+    textMasking: values.string('text-masking') as PrepareOptions['textMasking'],
+    instruction: values.string('instruction'),
+    choices: choices.length > 0 ? choices : undefined,
+    signal,
+  };
+}
+
+async function explainOne(
+  sample: PreparedSample,
+  explainer: Explainer,
+  seed: number,
+  signal: AbortSignal,
+): Promise<Explanation> {
+  const attribution = await runExplainer(sample, explainer, {
+    seed: deriveSeed(seed, explainer.name),
+    signal,
+  });
+  const [{ synergy }] = await evaluate(sample, [attribution], { signal });
+  return { title: explainer.title, attribution, synergy: synergy.raw.mean };
+}
+
+async function writeFiles(
+  out: string,
+  sample: PreparedSample,
+  selected: readonly Explainer[],
+  explanations: readonly Explanation[],
+): Promise<object> {
+  await mkdir(out, { recursive: true });
+  for (const [i, { attribution }] of explanations.entries()) {
+    await writeFile(
+      join(out, `${selected[i].name}.png`),
+      await overlayPng(sample.image, sample.imagePlayers, attribution.image),
+    );
+  }
+  await writeFile(join(out, 'explanation.html'), await explanationPage(sample, explanations));
+  const description = {
+    question: sample.question,
+    answer: sample.answer.text,
+    decisionToken: sample.answer.decisionToken,
+    textPlayers: sample.textPlayers.labels,
+    imagePlayers: {
+      rows: sample.imagePlayers.rows,
+      columns: sample.imagePlayers.columns,
+      tiles: sample.imagePlayers.tiles,
+    },
+    explanations: explanations.map(({ attribution, synergy }, i) => ({
+      explainer: selected[i].name,
+      synergy,
+      image: Array.from(attribution.image),
+      text: Array.from(attribution.text),
+    })),
+  };
+  await writeFile(join(out, 'explanation.json'), `${JSON.stringify(description, null, 2)}\n`);
+  return description;
+}
+
+function summary(sample: PreparedSample, explanations: readonly Explanation[], out: string): string {
+  const { answer, textPlayers } = sample;
+  const table = textTable<Explanation>(
+    [
+      { title: 'explainer', align: 'left', value: (row) => row.title },
+      { title: 'F_syn raw', value: (row) => decimal(row.synergy) },
+      { title: 'words', align: 'left', value: (row) => wordsFor(textPlayers.labels, row.attribution.text) },
+    ],
+    explanations,
+  );
+  return `${sample.question}\n-> ${answer.text} (decision token ${JSON.stringify(answer.decisionToken)}, ${answer.decisionKind})\n\n${table}\n\nPictures in ${out}: open ${join(out, 'explanation.html')}\n`;
+}
+
+function wordsFor(labels: readonly string[], scores: Float64Array): string {
+  if (process.stdout.isTTY && process.env.NO_COLOR === undefined) return colouredWords(labels, scores);
+  return labels.map((label, i) => `${label.trim()}:${decimal(scores[i], 2)}`).join(' ');
+}
