@@ -3,11 +3,12 @@ import { FsynError } from '../errors.js';
 import { packageInfo } from '../package.js';
 import { bench } from './bench.js';
 import { type Command, commandHelp, type ExitCode, exitCodes, parseOptions, UsageError } from './command.js';
+import { dataset } from './dataset.js';
 import { doctor } from './doctor.js';
 import { explain } from './explain.js';
 import { merge } from './merge.js';
 
-const commands: readonly Command[] = [bench, explain, merge, doctor];
+const commands: readonly Command[] = [bench, explain, dataset, merge, doctor];
 
 function overview(): string {
   const rows = commands.map((command) => `  ${command.name.padEnd(10)}${command.summary}`).join('\n');

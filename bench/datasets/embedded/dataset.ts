@@ -18,6 +18,8 @@ import {
 export const GROUNDINGS: readonly Grounding[] = ['grounded', 'text-prior', 'image-prior'];
 /** Raised whenever the samples of a seed change. */
 const VERSION = '1';
+/** Scenes are small and cells few: at the paper's radius a blurred cell would still show its colour. 16 pixels. */
+export const EMBEDDED_MASKING = { baseline: 'blur', blurRadius: 0.25, blurUnit: 'relative' } as const;
 const MAX_ATTEMPTS = 10_000;
 
 export interface EmbeddedOptions {
@@ -73,6 +75,7 @@ export function embeddedDataset(options?: Partial<EmbeddedOptions>): EmbeddedDat
     name,
     version: `${VERSION}-${split}-${seed}-${groundings.join('+')}`,
     size,
+    masking: EMBEDDED_MASKING,
     async *samples() {
       for (let index = 0; index < size; index++) {
         const family = families[index % families.length] as Family;
