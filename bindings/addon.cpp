@@ -2,6 +2,7 @@
 
 #include "games/cpu_features.hpp"
 #include "inference.hpp"
+#include "interactions.hpp"
 #include "job.hpp"
 
 namespace {
@@ -25,6 +26,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("initialise", Napi::Function::New(env, initialise_with, "initialise"));
   exports.Set("cpuFeatures", Napi::Function::New(env, cpu_features, "cpuFeatures"));
   fsyn::bindings::export_inference(env, exports);
+  fsyn::bindings::export_interactions(env, exports);
   return exports;
 }
 

@@ -1,0 +1,239 @@
+#include "interactions.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "errors.hpp"
+#include "games/memory.hpp"
+#include "interactions/pair_index.hpp"
+#include "interactions/size_index.hpp"
+#include "interactions/transform.hpp"
+#include "job.hpp"
+
+namespace fsyn::bindings {
+
+namespace {
+
+using interactions::Execution;
+
+/// A value table in JavaScript's memory, which the caller keeps alive and leaves alone while a job runs.
+struct Table {
+  void* data = nullptr;
+  std::size_t count = 0;
+  bool wide = true;  ///< double, else float
+
+  [[nodiscard]] int players() const noexcept { return std::countr_zero(count); }
+
+  /// Calls work(const T* or T*) with the element type.
+  template <class Work>
+  auto visit(const Work& work) const {
+    return wide ? work(static_cast<double*>(data)) : work(static_cast<float*>(data));
+  }
+};
+
+Table to_table(const Napi::Value& value) {
+  if (!value.IsTypedArray())
+    throw Error("INVALID_ARGUMENT", "Expected a Float64Array or Float32Array of values.");
+  const auto array = value.As<Napi::TypedArray>();
+  const bool wide = array.TypedArrayType() == napi_float64_array;
+  if (!wide && array.TypedArrayType() != napi_float32_array) {
+    throw Error("INVALID_ARGUMENT", "Expected a Float64Array or Float32Array of values.");
+  }
+  if (!std::has_single_bit(array.ElementLength())) {
+    throw Error("INVALID_ARGUMENT",
+                "Expected 2^players values but received " + std::to_string(array.ElementLength()) + ".");
+  }
+  // Through the typed accessors: they alone are right for views of shared memory too.
+  void* data = wide ? static_cast<void*>(value.As<Napi::Float64Array>().Data())
+                    : static_cast<void*>(value.As<Napi::Float32Array>().Data());
+  return {data, array.ElementLength(), wide};
+}
+
+std::vector<double> to_doubles(const Napi::Value& value) {
+  const auto array = value.As<Napi::Float64Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+Napi::Value from_doubles(Napi::Env env, const std::vector<double>& values) {
+  auto array = Napi::Float64Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+int integer(const Napi::Object& request, const char* key) {
+  return request.Get(key).As<Napi::Number>().Int32Value();
+}
+
+/// Work on native memory only: it can run here or on a job's thread.
+using Task = std::function<JobResult(const Execution&)>;
+
+/// request = { kernels, threads, ... }; info = (request) to run here, or (request, onProgress or null) for a
+/// job.
+Napi::Value run(const Napi::CallbackInfo& info, const char* name,
+                const std::function<Task(const Napi::Object&)>& prepare) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const auto request = info[0].As<Napi::Object>();
+    Execution execution;
+    execution.kernels = &interactions::kernel_set(request.Get("kernels").As<Napi::String>().Utf8Value());
+    execution.threads = integer(request, "threads");
+    Task task = prepare(request);
+    if (info.Length() < 2) return task(execution)(env);
+    const Napi::Function on_progress = info[1].IsFunction() ? info[1].As<Napi::Function>() : Napi::Function();
+    return start_job(
+        env, name,
+        [task = std::move(task), execution](const JobContext& job) -> JobResult {
+          Execution watched = execution;
+          watched.control.stop = job.stop();
+          watched.control.progress = [&job](double done, double total) { job.progress(done, total); };
+          return task(watched);
+        },
+        on_progress);
+  });
+}
+
+/// transformTable({ table, kind, p, ... }): in place.
+Napi::Value transform_table(const Napi::CallbackInfo& info) {
+  return run(info, "fsyn.transformTable", [](const Napi::Object& request) -> Task {
+    const Table table = to_table(request.Get("table"));
+    const auto kind = static_cast<interactions::Transform>(integer(request, "kind"));
+    const double p = request.Get("p").As<Napi::Number>().DoubleValue();
+    return [table, kind, p](const Execution& execution) -> JobResult {
+      table.visit(
+          [&](auto* values) { interactions::transform(values, table.players(), kind, p, execution); });
+      return [](Napi::Env env) { return env.Undefined(); };
+    };
+  });
+}
+
+/// pairIndex({ table, pairWeights, singleWeights, ... }) -> { pairs, singles }
+Napi::Value pair_index(const Napi::CallbackInfo& info) {
+  return run(info, "fsyn.pairIndex", [](const Napi::Object& request) -> Task {
+    const Table table = to_table(request.Get("table"));
+    return [table, pair = to_doubles(request.Get("pairWeights")),
+            single = to_doubles(request.Get("singleWeights"))](const Execution& execution) -> JobResult {
+      games::prefer_huge_pages(table.data, table.count * (table.wide ? sizeof(double) : sizeof(float)));
+      auto index = std::make_shared<interactions::PairIndex>(table.visit([&](const auto* values) {
+        return interactions::pair_index(values, table.players(), std::span(pair), std::span(single),
+                                        execution);
+      }));
+      return [index](Napi::Env env) -> Napi::Value {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("pairs", from_doubles(env, index->pairs));
+        result.Set("singles", from_doubles(env, index->singles));
+        return result;
+      };
+    };
+  });
+}
+
+/// Both size indices take { table, minSize, maxSize, weights, ... } and return their values.
+template <class Compute>
+Napi::Value size_index(const Napi::CallbackInfo& info, const char* name, const Compute& compute) {
+  return run(info, name, [&compute](const Napi::Object& request) -> Task {
+    const Table table = to_table(request.Get("table"));
+    const int least = integer(request, "minSize");
+    const int most = integer(request, "maxSize");
+    return [table, least, most, weights = to_doubles(request.Get("weights")),
+            compute](const Execution& execution) -> JobResult {
+      auto values = std::make_shared<std::vector<double>>(table.visit([&](const auto* data) {
+        return compute(data, table.players(), least, most, std::span<const double>(weights), execution);
+      }));
+      return [values](Napi::Env env) { return from_doubles(env, *values); };
+    };
+  });
+}
+
+Napi::Value dividend_index(const Napi::CallbackInfo& info) {
+  return size_index(info, "fsyn.dividendIndex",
+                    [](const auto* table, int players, int least, int most, std::span<const double> weights,
+                       const Execution& execution) {
+                      return interactions::dividend_index(table, players, least, most, weights, execution);
+                    });
+}
+
+Napi::Value block_value_index(const Napi::CallbackInfo& info) {
+  return size_index(info, "fsyn.blockValueIndex",
+                    [](const auto* table, int players, int least, int most, std::span<const double> weights,
+                       const Execution& execution) {
+                      return interactions::block_value_index(table, players, least, most, weights, execution);
+                    });
+}
+
+/// sizeWeightedSum(table, weights) -> number
+Napi::Value size_weighted_sum(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Table table = to_table(info[0]);
+    const auto weights = to_doubles(info[1]);
+    if (weights.size() != static_cast<std::size_t>(table.players() + 1)) {
+      throw Error("INVALID_ARGUMENT", "Expected players + 1 weights.");
+    }
+    const double sum = table.visit([&](const auto* values) {
+      return interactions::size_weighted_sum(values, table.players(), std::span(weights));
+    });
+    return Napi::Number::New(info.Env(), sum);
+  });
+}
+
+/// firstNotFinite(array) -> index of the first infinite or NaN value, or -1. Any length.
+Napi::Value first_not_finite(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto array = info[0].As<Napi::TypedArray>();
+    const std::size_t count = array.ElementLength();
+    const std::size_t at =
+        array.TypedArrayType() == napi_float64_array
+            ? interactions::first_not_finite(info[0].As<Napi::Float64Array>().Data(), count)
+            : interactions::first_not_finite(info[0].As<Napi::Float32Array>().Data(), count);
+    return Napi::Number::New(info.Env(), at == count ? -1.0 : static_cast<double>(at));
+  });
+}
+
+/// kernelSets() -> names of the kernel sets of this machine, fastest first
+Napi::Value kernel_sets(const Napi::CallbackInfo& info) {
+  const auto sets = interactions::kernel_sets();
+  Napi::Array names = Napi::Array::New(info.Env(), sets.size());
+  for (uint32_t i = 0; i < sets.size(); ++i) names.Set(i, std::string(sets[i]->name));
+  return names;
+}
+
+/// activeKernelSet() -> the one that is used when a call names none (the environment variable FSYN_KERNELS,
+/// or the fastest)
+Napi::Value active_kernel_set(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::String::New(info.Env(), std::string(interactions::kernel_set().name));
+  });
+}
+
+/// requireMemory(bytes, purpose): throws OUT_OF_MEMORY when that much would make the machine swap
+Napi::Value require_memory(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    games::require_memory(static_cast<std::uint64_t>(info[0].As<Napi::Number>().DoubleValue()),
+                          info[1].As<Napi::String>().Utf8Value().c_str());
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace
+
+void export_interactions(Napi::Env env, Napi::Object exports) {
+  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  add("transformTable", transform_table);
+  add("pairIndex", pair_index);
+  add("dividendIndex", dividend_index);
+  add("blockValueIndex", block_value_index);
+  add("sizeWeightedSum", size_weighted_sum);
+  add("firstNotFinite", first_not_finite);
+  add("kernelSets", kernel_sets);
+  add("activeKernelSet", active_kernel_set);
+  add("requireMemory", require_memory);
+}
+
+}  // namespace fsyn::bindings

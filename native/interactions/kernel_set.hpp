@@ -1,0 +1,123 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace fsyn::interactions {
+
+/// Largest number of players of a value table.
+inline constexpr int kMaxPlayers = 30;
+
+/// In-place linear maps over a table of 2^n values indexed by coalition bit mask. Every one is a tensor
+/// product of a 2x2 map per player, which takes the pair (value without the player, value with the player)
+/// to:
+enum class Transform : int {
+  kMoebius,             ///< (a, b - a): values -> dividends, m(S) = sum over T<=S of (-1)^(|S|-|T|) v(T)
+  kZeta,                ///< (a, b + a): dividends -> values, the inverse of kMoebius
+  kCoMoebius,           ///< (b, b - a): values -> co-dividends, Co(S) = sum over T>=S of m(T)
+  kInverseCoMoebius,    ///< (a - b, a): the inverse of kCoMoebius
+  kSupersetSum,         ///< (a + b, b): y(S) = sum over T>=S of x(T)
+  kSupersetDifference,  ///< (a - b, b): the inverse of kSupersetSum
+  kWalshHadamard,       ///< (a + b, a - b): its own inverse up to the factor 2^n
+  kBanzhaf,             ///< ((1 - p) a + p b, b - a): weighted Banzhaf index of every coalition
+  kInverseBanzhaf,      ///< (a - p b, a + (1 - p) b): the inverse of kBanzhaf
+};
+inline constexpr int kTransformCount = 9;
+
+/// Kernels of one transform for one element type.
+template <class T>
+struct TransformKernels {
+  /// Applies all `bits` lowest bits to x[0 .. 2^bits).
+  void (*block)(T* x, int bits, double p) = nullptr;
+  /// Applies `bits` (1..4) bits whose lowest has stride `stride` to the columns [begin, end) of x[0 .. stride
+  /// << bits). begin and end are multiples of 16, or 0 and stride.
+  void (*rows)(T* x, std::size_t stride, int bits, std::size_t begin, std::size_t end, double p) = nullptr;
+};
+
+/// The all-pairs kernel splits the bits of an index: bits 3 and 4 are "mid" (their four values are combined
+/// at once), bits 0..2 and 5..9 are "low", the rest is "high" and numbers the groups.
+inline constexpr int kPairLowBits = 8;
+inline constexpr int kPairMidBits = 2;
+inline constexpr int kPairFirstMid = 3;
+inline constexpr std::size_t kPairBlock = std::size_t{1} << kPairLowBits;  ///< low parts of a group
+
+/// Size-dependent weights of the all-pairs kernel. Row s holds, for the lanes l of a vector, the weight of a
+/// coalition of size s + popcount(l); rows past n are zero.
+struct PairWeights {
+  static constexpr int kRows = kMaxPlayers + 8;
+  static constexpr int kLanes = 8;
+  alignas(64) std::array<std::array<double, kLanes>, kRows> alpha{};  ///< pairs: sums over all coalitions
+  alignas(64)
+      std::array<std::array<double, kLanes>, kRows> alpha_single{};  ///< singles: sums over all coalitions
+  alignas(64)
+      std::array<std::array<double, kLanes>, kRows> beta{};  ///< pairs: sums over coalitions with one player
+  alignas(
+      64) std::array<std::array<double, kLanes>, kRows> gamma{};  ///< pairs: sums over coalitions with both
+  alignas(64) std::array<std::array<double, kLanes>,
+                         kRows> single{};  ///< singles: sums over coalitions with the player
+};
+
+/// What one chunk of groups accumulates. h is the number of set bits above the low and mid ones.
+struct PairPartial {
+  double* by_size = nullptr;  ///< [n - low - mid + 3][2^low]: plain sums by the size of the high and mid part
+  double* mid_low = nullptr;  ///< [mid][2^low]: gamma-weighted sums over coalitions that contain a mid bit
+  double* cross = nullptr;    ///< [n - low - mid][low]: gamma-weighted sums, high bit x low bit
+  double mid_mid = 0;         ///< gamma-weighted sum over coalitions that contain both mid bits
+  std::array<double, kPairMidBits> mid_beta{};  ///< beta-weighted sums over coalitions that contain a mid bit
+  std::array<double, kPairMidBits> mid_single{};  ///< the same for the weights of singles
+};
+
+/// One value per group, written by the kernel: sums over the whole group.
+struct PairGroups {
+  double* gamma = nullptr;
+  std::array<double*, kPairMidBits> gamma_mid{};  ///< only the coalitions that contain the mid bit
+  double* beta = nullptr;
+  double* single = nullptr;  ///< null when singles are not wanted
+};
+
+template <class T>
+using PairKernel = void (*)(const T* table, double offset, std::size_t begin, std::size_t end,
+                            const PairWeights& weights, PairPartial& partial, const PairGroups& groups);
+
+/// All kernels of one instruction set.
+struct KernelSet {
+  std::string_view name;
+  std::array<TransformKernels<double>, kTransformCount> f64;
+  std::array<TransformKernels<float>, kTransformCount> f32;
+  PairKernel<double> pairs_f64 = nullptr;
+  PairKernel<float> pairs_f32 = nullptr;
+
+  template <class T>
+  [[nodiscard]] const TransformKernels<T>& transform(Transform kind) const noexcept {
+    if constexpr (sizeof(T) == sizeof(double)) {
+      return f64[static_cast<std::size_t>(kind)];
+    } else {
+      return f32[static_cast<std::size_t>(kind)];
+    }
+  }
+  template <class T>
+  [[nodiscard]] PairKernel<T> pairs() const noexcept {
+    if constexpr (sizeof(T) == sizeof(double)) {
+      return pairs_f64;
+    } else {
+      return pairs_f32;
+    }
+  }
+};
+
+/// The sets that this processor can run, fastest first; the last is always "portable".
+[[nodiscard]] std::span<const KernelSet* const> kernel_sets() noexcept;
+
+/// The set called `name` ("avx512", "avx2", "portable"); for an empty name the one that the environment
+/// variable FSYN_KERNELS names, or else the fastest. Throws std::invalid_argument for a set that this
+/// processor cannot run.
+[[nodiscard]] const KernelSet& kernel_set(std::string_view name = {});
+
+/// One per instruction set; null where the compiler or the architecture cannot make it.
+[[nodiscard]] const KernelSet* portable_kernels() noexcept;
+[[nodiscard]] const KernelSet* avx2_kernels() noexcept;
+[[nodiscard]] const KernelSet* avx512_kernels() noexcept;
+
+}  // namespace fsyn::interactions
