@@ -1,11 +1,12 @@
 import { FsynError } from '../errors.js';
+import { inputXGradient } from './input-x-gradient.js';
 import { occlusion } from './occlusion.js';
 import { antiOracle, oracle } from './oracle.js';
 import { random } from './random.js';
 import type { Explainer } from './types.js';
 
 /** Every explainer that fsyn ships, in the order of tables. */
-export const explainers: readonly Explainer[] = [oracle, antiOracle, random, occlusion];
+export const explainers: readonly Explainer[] = [oracle, antiOracle, random, occlusion, inputXGradient];
 
 /**
  * Finds explainers by name.

@@ -5,15 +5,13 @@
  * @module
  */
 export type { Mode } from './autodiff/rule.js';
-export {
-  DifferentiableModel,
-  type DifferentiableOptions,
-  type GradientResult,
-  type LogitTarget,
-} from './differentiable.js';
+export { DifferentiableModel, type GradientResult, type LogitTarget } from './differentiable.js';
+export type { DifferentiableOptions } from './extended.js';
 export { OnnxGraph } from './graph.js';
 export { type HeadSelection, selectLogits } from './head.js';
 export { OnnxModel } from './model.js';
 export { operatorTypes } from './queries.js';
+export { type ForwardPass, SplitModel, type SplitOptions } from './split.js';
+export { TappedModel, type TappedOptions } from './tapped.js';
 export { type BlockTap, transformerBlocks } from './taps.js';
 export { DataType } from './tensors.js';

@@ -68,3 +68,18 @@ function editDistance(a: string, b: string): number {
   }
   return previous[b.length] as number;
 }
+
+/** The given tensors and everything that they are computed from. */
+export function ancestors(graph: OnnxGraph, tensors: readonly string[]): Set<string> {
+  const found = new Set(tensors);
+  const pending = [...tensors];
+  while (pending.length > 0) {
+    for (const input of graph.producerOf(pending.pop() as string)?.input ?? []) {
+      if (input && !found.has(input)) {
+        found.add(input);
+        pending.push(input);
+      }
+    }
+  }
+  return found;
+}

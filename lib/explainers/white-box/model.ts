@@ -1,0 +1,306 @@
+import ndarray from 'ndarray';
+import { FsynError } from '../../errors.js';
+import type { TensorValue } from '../../inference/session.js';
+import {
+  DifferentiableModel,
+  type GradientResult,
+  type Mode,
+  SplitModel,
+  TappedModel,
+} from '../../onnx/index.js';
+import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
+
+/** Extended graphs of at most this many models stay open; the least recently used is closed. */
+const OPEN_MODELS = 2;
+
+type Disposable = { dispose(): void };
+
+/** The extended graphs of one model, each built at its first use and reused by every sample and explainer. */
+class ModelSessions {
+  readonly #open = new Map<string, Promise<Disposable>>();
+
+  get<T extends Disposable>(key: string, load: () => Promise<T>): Promise<T> {
+    const known = this.#open.get(key);
+    if (known) return known as Promise<T>;
+    const loading = load();
+    this.#open.set(key, loading);
+    // A failed or aborted load must not stay.
+    loading.catch(() => this.#open.delete(key));
+    return loading;
+  }
+
+  dispose(): void {
+    for (const loading of this.#open.values())
+      loading.then((model) => model.dispose()).catch(() => undefined);
+    this.#open.clear();
+  }
+}
+
+const models = new Map<string, ModelSessions>();
+
+function sessionsOf(whiteBox: WhiteBox): ModelSessions {
+  const key = [whiteBox.visionModel, whiteBox.embedModel, whiteBox.decoderModel].join('\n');
+  const sessions = models.get(key) ?? new ModelSessions();
+  models.delete(key);
+  models.set(key, sessions);
+  for (const [oldest, item] of models) {
+    if (models.size <= OPEN_MODELS) break;
+    item.dispose();
+    models.delete(oldest);
+  }
+  return sessions;
+}
+
+/** Closes the sessions of all white-box explainers. They are opened again when needed. */
+export function releaseWhiteBoxSessions(): void {
+  for (const sessions of models.values()) sessions.dispose();
+  models.clear();
+}
+
+/** Gradients (or LRP's modified gradients) of the decision token's logit through the whole chain. */
+export interface ChainResult {
+  /** The decision token's logit. */
+  readonly logit: number;
+  /** Embeddings after the merge, [length, hidden], and their gradients. */
+  readonly embeddings: Float32Array;
+  readonly embeddingGradient: Float32Array;
+  readonly hidden: number;
+  /** The pixel input and its gradient, row-major. */
+  readonly pixels: Float32Array;
+  readonly pixelGradient: Float32Array;
+  readonly decoder: GradientResult;
+  /** Values and gradients of the vision tower's exposed tensors by name. */
+  readonly visionValues: Readonly<Record<string, TensorValue>>;
+  readonly visionGradients: Readonly<Record<string, TensorValue>>;
+}
+
+export interface ChainOptions {
+  readonly mode?: Mode;
+  readonly attentions?: boolean;
+  readonly hiddenStates?: boolean;
+  readonly pixels?: Float32Array;
+  /** Embeddings of the text tokens, [length, hidden]; image positions are overwritten by the merge. */
+  readonly tokenEmbeddings?: Float32Array;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The graphs behind a sample, chained: pixels -> vision tower and projector -> merge -> decoder -> one logit. */
+export class WhiteBoxChain {
+  readonly whiteBox: WhiteBox;
+  /** Number of tokens before the decision token: the decoder's input. */
+  readonly length: number;
+  readonly targetToken: number;
+  readonly #sessions: ModelSessions;
+
+  private constructor(whiteBox: WhiteBox) {
+    this.whiteBox = whiteBox;
+    this.length = whiteBox.decisionPosition;
+    this.targetToken = whiteBox.tokenIds[whiteBox.decisionPosition] as number;
+    this.#sessions = sessionsOf(whiteBox);
+  }
+
+  /**
+   * Opens the chain of a sample.
+   *
+   * @throws FsynError `UNSUPPORTED_MODEL` when the sample does not show its model files
+   */
+  static of(sample: PreparedSample, explainer: string): WhiteBoxChain {
+    if (!sample.whiteBox) {
+      const message = `${explainer} needs the model's graphs, which this sample does not show (a half-precision export?).`;
+      throw new FsynError('UNSUPPORTED_MODEL', message);
+    }
+    return new WhiteBoxChain(sample.whiteBox);
+  }
+
+  /** Shape of the pixel input. */
+  get pixelShape(): readonly number[] {
+    return this.#pixelFeed().shape;
+  }
+
+  /** A copy of the pixel input. */
+  pixels(): Float32Array {
+    return Float32Array.from(this.#pixelFeed().data as Float32Array);
+  }
+
+  #pixelFeed(): ModelFeed {
+    return this.whiteBox.visionFeeds[this.whiteBox.pixelInput] as ModelFeed;
+  }
+
+  visionFeeds(pixels = this.pixels()): Record<string, TensorValue> {
+    const shaped = ndarray(pixels, [...this.pixelShape]);
+    return { ...this.whiteBox.visionFeeds, [this.whiteBox.pixelInput]: shaped } as Record<
+      string,
+      TensorValue
+    >;
+  }
+
+  decoderFeeds(embeddings: Float32Array, length = this.length): Record<string, TensorValue> {
+    const shaped = ndarray(embeddings, [1, length, embeddings.length / length]);
+    return { ...this.whiteBox.decoderFeeds(length), inputs_embeds: shaped } as Record<string, TensorValue>;
+  }
+
+  /** Embeddings of tokens, [tokens, hidden], before the merge. */
+  async embed(tokenIds: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
+    const model = await this.#sessions.get('embed', () =>
+      TappedModel.load(this.whiteBox.embedModel, { tensors: ['inputs_embeds'] }),
+    );
+    const ids = ndarray(BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]) as unknown as TensorValue;
+    const { values } = await model.run({ input_ids: ids }, signalOption(signal));
+    return floats(values.inputs_embeds);
+  }
+
+  /** The sequence that the decoder sees before the decision token, with the image features in their places. */
+  async merged(
+    features: Float32Array,
+    tokenEmbeddings?: Float32Array,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
+    const { imagePositions, tokenIds } = this.whiteBox;
+    const text = tokenEmbeddings ?? (await this.embed(tokenIds.subarray(0, this.length), signal));
+    const merged = text.slice();
+    const hidden = merged.length / this.length;
+    if (features.length !== imagePositions.length * hidden) {
+      const message = `${this.whiteBox.visionModel}: ${features.length} feature values for ${imagePositions.length} places of ${hidden}.`;
+      throw new FsynError('MODEL_CONTRACT', message);
+    }
+    for (const [i, position] of imagePositions.entries()) {
+      merged.set(features.subarray(i * hidden, (i + 1) * hidden), position * hidden);
+    }
+    return merged;
+  }
+
+  /** One forward and one backward pass through the whole chain. */
+  async gradients(options: ChainOptions = {}): Promise<ChainResult> {
+    const { mode = 'grad', attentions = false, hiddenStates = false, signal } = options;
+    const pixels = options.pixels ?? this.pixels();
+    const vision = await this.#vision(mode, attentions, hiddenStates);
+    const decoder = await this.#decoder(mode, attentions, hiddenStates);
+    const pass = await vision.forward(this.visionFeeds(pixels), signalOption(signal));
+    try {
+      const features = floats(pass.output);
+      const embeddings = await this.merged(features, options.tokenEmbeddings, signal);
+      const hidden = embeddings.length / this.length;
+      const target = { position: this.length - 1, token: this.targetToken };
+      const result = await decoder.run(this.decoderFeeds(embeddings), target, signalOption(signal));
+      const embeddingGradient = floats(result.gradients.inputs_embeds);
+      const cotangent = this.#featureCotangent(embeddingGradient, hidden, pass.output.shape);
+      const visionGradients = await pass.backward(cotangent, signalOption(signal));
+      return {
+        logit: floats(result.output)[0] as number,
+        embeddings,
+        embeddingGradient,
+        hidden,
+        pixels,
+        pixelGradient: floats(visionGradients[this.whiteBox.pixelInput]),
+        decoder: result,
+        visionValues: pass.values,
+        visionGradients,
+      };
+    } finally {
+      pass.dispose();
+    }
+  }
+
+  /** The decision token's logit without gradients, for given pixels and text embeddings. */
+  async logit(pixels: Float32Array, tokenEmbeddings: Float32Array, signal?: AbortSignal): Promise<number> {
+    return (await this.gradients({ pixels, tokenEmbeddings, signal })).logit;
+  }
+
+  #featureCotangent(gradient: Float32Array, hidden: number, shape: readonly number[]): TensorValue {
+    const rows = new Float32Array(this.whiteBox.imagePositions.length * hidden);
+    for (const [i, position] of this.whiteBox.imagePositions.entries()) {
+      rows.set(gradient.subarray(position * hidden, (position + 1) * hidden), i * hidden);
+    }
+    return ndarray(rows, [...shape]) as TensorValue;
+  }
+
+  #vision(mode: Mode, attentions: boolean, hiddenStates: boolean): Promise<SplitModel> {
+    const { visionModel, featureOutput, pixelInput } = this.whiteBox;
+    const options = {
+      output: featureOutput,
+      wrt: [pixelInput],
+      mode,
+      attentions,
+      hiddenStates,
+      probe: this.#visionProbes(),
+    };
+    return this.#sessions.get(`vision ${mode} ${attentions} ${hiddenStates}`, () =>
+      SplitModel.load(visionModel, options),
+    );
+  }
+
+  /** A batch of two where the export takes one, because sizes above 1 are unambiguous; else the sample's own inputs. */
+  #visionProbes(): Record<string, TensorValue>[] {
+    const own = this.visionFeeds();
+    const [batch, ...rest] = this.pixelShape;
+    if (batch !== 1 || rest.length !== 3) return [own];
+    const single = this.pixels();
+    const twice = new Float32Array(single.length * 2);
+    twice.set(single);
+    twice.set(single, single.length);
+    return [{ ...own, [this.whiteBox.pixelInput]: ndarray(twice, [2, ...rest]) as TensorValue }, own];
+  }
+
+  #decoder(mode: Mode, attentions: boolean, hiddenStates: boolean): Promise<DifferentiableModel> {
+    const options = { wrt: ['inputs_embeds'], mode, attentions, hiddenStates };
+    const { decoderModel } = this.whiteBox;
+    const key = `decoder ${mode} ${attentions} ${hiddenStates}`;
+    return this.#sessions.get(key, () => DifferentiableModel.load(decoderModel, options));
+  }
+
+  /** Transformer blocks of the vision tower before the features, and of the decoder. */
+  async blocks(): Promise<{ vision: number; decoder: number }> {
+    const [vision, decoder] = await Promise.all([
+      this.#vision('grad', false, true),
+      this.#decoder('grad', false, true),
+    ]);
+    return { vision: vision.blocks.length, decoder: decoder.blocks.length };
+  }
+
+  /** Forward only: the features, and the attention probabilities of both parts. */
+  async attentions(signal?: AbortSignal): Promise<{ vision: TensorValue[]; decoder: TensorValue[] }> {
+    const { visionModel, decoderModel, featureOutput } = this.whiteBox;
+    const vision = await this.#sessions.get('vision attentions', () =>
+      TappedModel.load(visionModel, { tensors: [featureOutput], attentions: true }),
+    );
+    const decoder = await this.#sessions.get('decoder attentions', () =>
+      TappedModel.load(decoderModel, { attentions: true }),
+    );
+    const seen = await vision.run(this.visionFeeds(), signalOption(signal));
+    const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
+    const read = await decoder.run(this.decoderFeeds(embeddings), signalOption(signal));
+    return { vision: seen.attentions, decoder: read.attentions };
+  }
+
+  /** Forward only: logits of chosen tokens at every position before the decision token, [length, tokens]. */
+  async tokenLogits(tokens: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
+    const { visionModel, decoderModel, featureOutput } = this.whiteBox;
+    const vision = await this.#sessions.get('vision features', () =>
+      TappedModel.load(visionModel, { tensors: [featureOutput] }),
+    );
+    const decoder = await this.#sessions.get('decoder columns', () =>
+      TappedModel.load(decoderModel, { logitColumns: true }),
+    );
+    const seen = await vision.run(this.visionFeeds(), signalOption(signal));
+    const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
+    const columns = ndarray(BigInt64Array.from(tokens, BigInt), [tokens.length]) as unknown as TensorValue;
+    const feeds = { ...this.decoderFeeds(embeddings), logit_tokens: columns };
+    const { values } = await decoder.run(feeds, signalOption(signal));
+    return floats(values.logits);
+  }
+}
+
+/** Values of a float32 tensor in JavaScript memory. */
+export function floats(tensor: TensorValue | undefined): Float32Array {
+  if (!tensor || !('data' in tensor) || !(tensor.data instanceof Float32Array)) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      'The model gives a tensor that is not float32 where explainers need one.',
+    );
+  }
+  return tensor.data;
+}
+
+function signalOption(signal: AbortSignal | undefined): { signal?: AbortSignal } {
+  return signal ? { signal } : {};
+}

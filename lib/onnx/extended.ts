@@ -1,0 +1,183 @@
+import ndarray from 'ndarray';
+import { FsynError, invalidArgument } from '../errors.js';
+import type { TensorValue } from '../inference/session.js';
+import { appendBackward, type BackwardStatistics, gradientName } from './autodiff/backward.js';
+import type { Mode } from './autodiff/rule.js';
+import { selectLogits } from './head.js';
+import type { OnnxModel } from './model.js';
+import { prepareModel } from './prepare.js';
+import { ancestors, requireTensor } from './queries.js';
+import { type BlockTap, transformerBlocks } from './taps.js';
+import { discoverTypes, type Feeds, openSession, syntheticFeeds, type TensorTypes } from './types.js';
+
+/** Inputs of an extended graph: chosen logit rows and columns, and the cotangent of the output. */
+export const ROWS = 'logit_positions';
+export const COLUMNS = 'logit_tokens';
+export const SEED = 'gradient_seed';
+
+export interface DifferentiableOptions {
+  /** `grad` (default), or the modified gradients of AttnLRP or CP-LRP: times the tensor, they are its relevance. */
+  readonly mode?: Mode;
+  /** The tensor to differentiate. Default: `logits`. */
+  readonly output?: string;
+  /** Tensors (inputs or intermediates) to take gradients of. Default: the first floating input. */
+  readonly wrt?: readonly string[];
+  /** Further tensors whose values are wanted. */
+  readonly expose?: readonly string[];
+  /** Attention probabilities and their gradients of every transformer block. Default: false. */
+  readonly attentions?: boolean;
+  /** The residual stream behind every transformer block and its gradients. Default: false. */
+  readonly hiddenStates?: boolean;
+  /** Compute only the logit of the target (rows and columns chosen before the head). Default: true for `logits`. */
+  readonly selectLogits?: boolean;
+  /**
+   * Inputs of one small run that finds ranks, or several to be tried in turn. Batch and sequence should be distinct sizes
+   * above 1; with sizes of 1 the extended graph is larger. Default: made up from the declared inputs.
+   */
+  readonly probe?: Feeds | readonly Feeds[];
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+}
+
+export const differentiableDefaults = {
+  mode: 'grad' as Mode,
+  output: 'logits',
+  wrt: undefined as readonly string[] | undefined,
+  expose: [] as readonly string[],
+  attentions: false,
+  hiddenStates: false,
+  selectLogits: undefined as boolean | undefined,
+  probe: undefined as Feeds | readonly Feeds[] | undefined,
+  threads: 1,
+  signal: undefined as AbortSignal | undefined,
+};
+
+export type ResolvedOptions = typeof differentiableDefaults;
+
+/** What an extended graph computes. */
+export interface Plan {
+  readonly output: string;
+  readonly wrt: readonly string[];
+  readonly expose: readonly string[];
+  readonly blocks: readonly BlockTap[];
+  readonly selected: boolean;
+  readonly attentions: boolean;
+  readonly hiddenStates: boolean;
+  readonly vocabulary: number | undefined;
+}
+
+/** The graph of a model with the backward pass appended, reduced to what the plan computes. */
+export async function buildExtended(
+  source: string | OnnxModel,
+  options: ResolvedOptions,
+): Promise<{ model: OnnxModel; plan: Plan; statistics: BackwardStatistics }> {
+  if (!['grad', 'attnlrp', 'cplrp'].includes(options.mode)) {
+    throw invalidArgument('mode', 'grad, attnlrp or cplrp', options.mode);
+  }
+  const probes = options.probe === undefined ? [] : [options.probe].flat();
+  const model = await prepareModel(source, probes.at(-1), options.signal);
+  const plan = makePlan(model, options);
+  if (plan.selected) selectLogits(model, { logits: plan.output, rows: ROWS, columns: COLUMNS });
+  const types = await probedTypes(model, probes, options.signal);
+  const statistics = appendBackward(model, {
+    mode: options.mode,
+    output: plan.output,
+    seed: SEED,
+    wrt: plan.wrt,
+    types,
+  });
+  const wanted = new Set([plan.output, ...plan.expose, ...plan.wrt.map(gradientName)]);
+  model.graph.proto.output = model.graph.proto.output.filter((value) => wanted.has(value.name));
+  for (const name of wanted) model.graph.addOutput(name);
+  model.graph.prune();
+  return { model, plan, statistics };
+}
+
+function makePlan(model: OnnxModel, options: ResolvedOptions): Plan {
+  const { graph, source } = model;
+  const { output, attentions, hiddenStates } = options;
+  const wrt = options.wrt ?? [firstFloatingInput(model)];
+  for (const name of [output, ...wrt, ...options.expose]) requireTensor(graph, name, source);
+  // Blocks behind the differentiated tensor (an unused last vision layer) have no gradient.
+  const before = ancestors(graph, [output]);
+  const blocks = transformerBlocks(graph).filter((block) => before.has(block.attention));
+  const states = blocks.flatMap((block) =>
+    block.output !== undefined && before.has(block.output) ? [block.output] : [],
+  );
+  if ((attentions || hiddenStates) && blocks.length === 0) {
+    throw new FsynError(
+      'UNSUPPORTED_MODEL',
+      `${source}: no attention was found before ${JSON.stringify(output)}.`,
+    );
+  }
+  const taps = [
+    ...(attentions ? blocks.map((block) => block.attention) : []),
+    ...(hiddenStates ? states : []),
+  ];
+  return {
+    output,
+    wrt: [...new Set([...wrt, ...taps])],
+    expose: [...new Set([...options.expose, ...taps])],
+    blocks,
+    selected: options.selectLogits ?? output === 'logits',
+    attentions,
+    hiddenStates,
+    vocabulary: vocabularyOf(model, output),
+  };
+}
+
+function firstFloatingInput(model: OnnxModel): string {
+  const found = model.graph.proto.input.find((value) => {
+    const type = value.type?.tensorType?.elemType;
+    return (type === 1 || type === 10) && !model.graph.initializers.has(value.name);
+  });
+  if (!found) throw new FsynError('MODEL_CONTRACT', `${model.source} has no floating-point input.`);
+  return found.name;
+}
+
+/** The last dimension of the head's weight or of the declared output. */
+function vocabularyOf(model: OnnxModel, output: string): number | undefined {
+  const { graph } = model;
+  const declared = graph.proto.output
+    .find((value) => value.name === output)
+    ?.type?.tensorType?.shape?.dim.at(-1);
+  if (declared && Object.hasOwn(declared, 'dimValue')) return Number(declared.dimValue);
+  const head = graph.producerOf(output);
+  const weight = head?.opType === 'MatMul' ? graph.initializers.get(head.input[1] as string) : undefined;
+  return weight ? Number(weight.dims[1]) : undefined;
+}
+
+async function probedTypes(
+  model: OnnxModel,
+  probes: readonly Feeds[],
+  signal?: AbortSignal,
+): Promise<TensorTypes> {
+  const selection = { [ROWS]: integers([0, 0]), [COLUMNS]: integers([0, 0, 0]) };
+  const inputs = new Set(model.graph.inputNames);
+  let cause: unknown;
+  for (const probe of probes.length > 0 ? probes : [await madeUpProbe(model, signal)]) {
+    const feeds: Record<string, TensorValue> = {};
+    for (const [name, value] of Object.entries({ ...probe, ...selection }))
+      if (inputs.has(name)) feeds[name] = value;
+    try {
+      return await discoverTypes(model, feeds, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      cause = error;
+    }
+  }
+  const which = probes.length > 0 ? 'the given probe inputs' : 'made-up inputs; give the option probe';
+  const message = `${model.source}: the run that finds tensor ranks failed with ${which}.`;
+  throw new FsynError('UNSUPPORTED_MODEL', message, { cause });
+}
+
+async function madeUpProbe(model: OnnxModel, signal?: AbortSignal): Promise<Feeds> {
+  const session = await openSession(model, 'disable', signal);
+  const feeds = syntheticFeeds(session.inputs);
+  session.dispose();
+  return feeds;
+}
+
+function integers(values: readonly number[]): TensorValue {
+  return ndarray(BigInt64Array.from(values, BigInt), [values.length]) as TensorValue;
+}

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { inputXGradient } from '../../lib/explainers/input-x-gradient.js';
+import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
+import { CellTable } from '../../lib/metrics/cells.js';
+import { loadVlm } from '../../lib/vlm/load.js';
+import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
+import { pattern } from '../vlm/pattern.js';
+import { contextOf, tinyLlava, total } from './helpers.js';
+
+let vlm: Vlm;
+let sample: PreparedSample;
+
+beforeAll(async () => {
+  vlm = await loadVlm(tinyLlava);
+  sample = await vlm.prepare(pattern(60, 40), 'Is there a dog?', { maxNewTokens: 3 });
+});
+
+afterAll(() => {
+  releaseWhiteBoxSessions();
+  vlm.dispose();
+});
+
+describe('the chain of graphs', () => {
+  test('its logits give the log-probability that the evaluator computes', async () => {
+    const chain = WhiteBoxChain.of(sample, 'test');
+    const { logit } = await chain.gradients();
+    const vocabulary = 530;
+    const logits = await chain.tokenLogits(Int32Array.from({ length: vocabulary }, (_, i) => i));
+    const last = logits.subarray((chain.length - 1) * vocabulary, chain.length * vocabulary);
+    expect(last[chain.targetToken]).toBeCloseTo(logit, 4);
+    const logSum = Math.log(last.reduce((sum, value) => sum + Math.exp(value), 0));
+    const cells = new CellTable(sample.imagePlayers.count, sample.textPlayers.count);
+    const all = (count: number) => new Uint8Array(count).fill(1);
+    cells.cell(cells.imageState(all(cells.imagePlayers)), cells.textState(all(cells.textPlayers)));
+    const scores = await sample.evaluate(cells);
+    expect(logit - logSum).toBeCloseTo(scores.logProbabilities[scores.decision] as number, 4);
+  });
+
+  test('its pixel gradient equals a central difference along a direction', async () => {
+    const chain = WhiteBoxChain.of(sample, 'test');
+    const run = await chain.gradients();
+    const text = await chain.embed(chain.whiteBox.tokenIds.subarray(0, chain.length));
+    const direction = run.pixels.map((_, i) => Math.sin(i * 12.9898));
+    const along = (step: number) =>
+      chain.logit(
+        run.pixels.map((x, i) => x + step * (direction[i] as number)),
+        text,
+      );
+    const numeric = ((await along(1e-3)) - (await along(-1e-3))) / 2e-3;
+    const analytic = run.pixelGradient.reduce((sum, g, i) => sum + g * (direction[i] as number), 0);
+    // Logits of about 5 carry 5e-7 of rounding: 5e-4 after the division; the cubic term is of the same order.
+    expect(Math.abs(analytic - numeric)).toBeLessThan(5e-3 * Math.abs(numeric) + 1e-3);
+  });
+});
+
+test('Input x Gradient sums to the products that it is made of', async () => {
+  const { image, text } = await inputXGradient.attribute(contextOf(sample));
+  const gradients = await WhiteBoxChain.of(sample, 'test').gradients();
+  expect(image.length).toBe(sample.imagePlayers.count);
+  expect(text.length).toBe(sample.textPlayers.count);
+  const products = gradients.pixels.reduce(
+    (sum, x, i) => sum + x * (gradients.pixelGradient[i] as number),
+    0,
+  );
+  expect(total(image)).toBeCloseTo(products, 6);
+});
+
+test('a sample without model files is refused', async () => {
+  const closed: PreparedSample = {
+    image: sample.image,
+    question: sample.question,
+    prompt: sample.prompt,
+    imagePlayers: sample.imagePlayers,
+    textPlayers: sample.textPlayers,
+    answer: sample.answer,
+    evaluate: sample.evaluate,
+  };
+  await expect(inputXGradient.attribute(contextOf(closed))).rejects.toMatchObject({
+    code: 'UNSUPPORTED_MODEL',
+  });
+});
