@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { packageInfo } from '../package.js';
 import { loadVlm } from '../vlm/load.js';
@@ -46,7 +47,7 @@ export async function loadModels(names: readonly string[], settings: LoadSetting
         await loadVlm(resolveModel(name), {
           ...(embeddedModels().has(name) ? { name } : {}),
           dtype: settings.dtype,
-          threads: settings.threads,
+          threads: settings.threads ?? availableParallelism(),
           providers: settings.providers,
           signal: settings.signal,
         }),
