@@ -70,13 +70,8 @@ export class DecoderSample implements PreparedSample {
    * The reference that faster evaluators are tested against.
    */
   async evaluatePlainly(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
-    const options = resolveOptions(
-      'evaluate',
-      { signal: undefined, onProgress: undefined } as EvaluateOptions,
-      given,
-    );
+    const options = resolveEvaluateOptions(given);
     checkTable(cells, this.imagePlayers.count, this.textPlayers.count);
-    options.signal?.throwIfAborted();
     const { scored } = this.#inputs;
     const pairs = cells.pairs();
     const imageMasks = cells.imageMasks();
@@ -211,6 +206,15 @@ export function sequenceEmbeds(
   }
   return merged;
 }
+
+/** Fills in the options of `evaluate` and rejects an aborted signal. */
+export function resolveEvaluateOptions(given: EvaluateOptions | undefined): EvaluateOptions {
+  const options = resolveOptions<EvaluateOptions>('evaluate', evaluateDefaults, given);
+  options.signal?.throwIfAborted();
+  return options;
+}
+
+const evaluateDefaults: EvaluateOptions = Object.assign({}, { signal: undefined, onProgress: undefined });
 
 /** Throws unless the table is over the sample's players. */
 export function checkTable(cells: CellTable, imagePlayers: number, textPlayers: number): void {

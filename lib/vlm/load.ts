@@ -1,9 +1,12 @@
-import { basename, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { FsynError } from '../errors.js';
 import { Session } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
 import type { Architecture } from './architecture.js';
 import { Llava } from './architectures/llava.js';
+import { Classifier, isManifestPath } from './classifier/classifier.js';
+import { manifestName } from './classifier/manifest.js';
 import { DecoderVlm } from './decoder-vlm.js';
 import { Fields, isObject } from './json.js';
 import type { Graph } from './models/contract.js';
@@ -41,7 +44,8 @@ const defaults = {
 };
 
 /**
- * Loads a vision-language model from a directory as the transformers.js ecosystem ships them.
+ * Loads a vision-language model: a directory as the transformers.js ecosystem ships them, or a classifier's manifest
+ * (the path of a .json file, or of a directory with classifier.json and no config.json).
  *
  * @example
  * const vlm = await loadVlm('models/llava-1.5-7b');
@@ -52,6 +56,10 @@ const defaults = {
  */
 export async function loadVlm(directory: string, given?: LoadVlmOptions): Promise<Vlm> {
   const options = resolveOptions('loadVlm', defaults, given as Partial<typeof defaults> | undefined);
+  if (isManifestPath(directory)) return Classifier.load(directory, options);
+  const manifest = join(directory, manifestName);
+  if (!existsSync(join(directory, 'config.json')) && existsSync(manifest))
+    return Classifier.load(manifest, options);
   const opened = await openModelDirectory(directory);
   const tokenizer = new TextTokenizer(opened.tokenizer, opened.tokenizerConfig);
   const architecture = chooseArchitecture(opened, tokenizer);

@@ -1,7 +1,10 @@
+import { FsynError } from '../errors.js';
+
 /**
  * Natural log-softmax of one row at one index.
  * Summed in double from the model's float32 logits, then rounded to float32.
  *
+ * @throws FsynError INFERENCE when the row is not finite
  * @param logits row-major rows of `vocabulary` values
  * @param row index of the row
  * @param index column whose log-probability is wanted
@@ -12,7 +15,9 @@ export function logSoftmaxAt(logits: Float32Array, vocabulary: number, row: numb
   for (let i = start; i < start + vocabulary; i++) largest = Math.max(largest, logits[i]);
   let sum = 0;
   for (let i = start; i < start + vocabulary; i++) sum += Math.exp(logits[i] - largest);
-  return Math.fround(logits[start + index] - largest - Math.log(sum));
+  const score = Math.fround(logits[start + index] - largest - Math.log(sum));
+  if (Number.isNaN(score)) throw new FsynError('INFERENCE', 'The model gave logits that are not finite.');
+  return score;
 }
 
 /** Index of the largest value of a row; ties go to the lower index. */

@@ -1,4 +1,4 @@
-import { FsynError } from '../errors.js';
+import { FsynError, invalidArgument } from '../errors.js';
 import type { PlayerTruth } from '../explainers/types.js';
 import { resolveOptions } from '../options.js';
 import type { PreparedSample } from './types.js';
@@ -18,7 +18,7 @@ export interface MapTruthOptions {
 
 /**
  * Maps ground truth to a prepared sample's players: an image player counts when its cell is covered by a box (or holds
- * most of a box smaller than itself), a text player when its characters meet a word.
+ * most of a box smaller than itself, or is the one that a box between cells meets most), a text player when its characters meet a word.
  *
  * @throws FsynError DATASET when a box or range is malformed, or when something decides but no player carries it
  */
@@ -28,6 +28,7 @@ export function mapTruth(
   options?: Partial<MapTruthOptions>,
 ): PlayerTruth {
   const { coverage } = resolveOptions('mapTruth', { coverage: 0.5 }, options);
+  if (!(coverage > 0 && coverage <= 1)) throw invalidArgument('coverage', 'a number in (0, 1]', coverage);
   for (const box of truth.boxes) {
     if (!box.every(Number.isFinite) || box[2] <= box[0] || box[3] <= box[1]) {
       throw new FsynError(
@@ -53,10 +54,8 @@ export function mapTruth(
     }
   }
   const { imagePlayers, textPlayers } = sample;
-  const image = Uint8Array.from({ length: imagePlayers.count }, (_, player) => {
-    const cell = imagePlayers.boxes.subarray(4 * player, 4 * player + 4);
-    return truth.boxes.some((box) => covers(box, cell, coverage)) ? 1 : 0;
-  });
+  const image = new Uint8Array(imagePlayers.count);
+  for (const box of truth.boxes) markCells(image, imagePlayers.boxes, box, coverage);
   const text = Uint8Array.from({ length: textPlayers.count }, (_, player) => {
     const from = textPlayers.spans[2 * player];
     const to = textPlayers.spans[2 * player + 1];
@@ -74,10 +73,32 @@ export function mapTruth(
   return { image, text };
 }
 
-function covers(box: readonly number[], cell: ArrayLike<number>, coverage: number): boolean {
-  const width = Math.min(box[2], cell[2]) - Math.max(box[0], cell[0]);
-  const height = Math.min(box[3], cell[3]) - Math.max(box[1], cell[1]);
-  if (width <= 0 || height <= 0) return false;
-  const smaller = Math.min((box[2] - box[0]) * (box[3] - box[1]), (cell[2] - cell[0]) * (cell[3] - cell[1]));
-  return width * height >= coverage * smaller;
+/** Marks the cells of one box. An object that lies between cells keeps the one that it meets most, the first of equals. */
+function markCells(marks: Uint8Array, boxes: Float64Array, box: readonly number[], coverage: number): void {
+  let best = -1;
+  let bestOverlap = 0;
+  let covered = false;
+  for (let player = 0; player < marks.length; player++) {
+    const cell = boxes.subarray(4 * player, 4 * player + 4);
+    const overlap = overlapArea(box, cell);
+    if (overlap > 0 && overlap >= coverage * Math.min(area(box), area(cell))) {
+      marks[player] = 1;
+      covered = true;
+    }
+    if (overlap > bestOverlap) {
+      best = player;
+      bestOverlap = overlap;
+    }
+  }
+  if (!covered && best >= 0) marks[best] = 1;
+}
+
+function area(box: ArrayLike<number>): number {
+  return (box[2] - box[0]) * (box[3] - box[1]);
+}
+
+function overlapArea(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  return width > 0 && height > 0 ? width * height : 0;
 }

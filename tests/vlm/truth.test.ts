@@ -37,6 +37,15 @@ describe('ground truth on players', () => {
     expect([...mapTruth(truth, sample, { coverage: 0.2 }).image]).toEqual([1, 1, 0, 0]);
   });
 
+  it('keeps an object that lies between cells: the cell that it meets most, the first of equals', () => {
+    expect([...mapTruth({ boxes: [[8, 8, 12, 12]], words: [] }, sample).image]).toEqual([1, 0, 0, 0]);
+    expect([...mapTruth({ boxes: [[9, 8, 13, 13]], words: [] }, sample).image]).toEqual([0, 0, 0, 1]);
+  });
+
+  it('refuses a coverage outside (0, 1]', () => {
+    expect(() => mapTruth({ boxes: [], words: [] }, sample, { coverage: 0 })).toThrow(/coverage/);
+  });
+
   it.each([
     [{ boxes: [[5, 5, 5, 9]], words: [] }, /x0 < x1/],
     [{ boxes: [], words: [[4, 12]] }, /9 characters/],

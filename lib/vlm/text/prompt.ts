@@ -137,8 +137,8 @@ function classify(start: number, end: number, regions: Regions): TextPlayerKind 
   // A token that holds a character of the question belongs to it, also when it reaches beyond ("?\n").
   if (start < regions.questionEnd && end > regions.questionStart) return 'question';
   if (start < regions.userEnd && end > regions.questionEnd) return 'instruction';
-  // Zero-width tokens count where they stand; so does a token that only begins in the turn.
-  return start >= regions.turnStart && start < regions.turnEnd ? 'template' : undefined;
+  // Tokens without text count where they stand; one that reaches into a role word is no player.
+  return start >= regions.turnStart && end <= regions.turnEnd ? 'template' : undefined;
 }
 
 function findPlayers(

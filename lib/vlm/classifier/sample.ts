@@ -1,0 +1,179 @@
+import type { CellTable } from '../../metrics/cells.js';
+import { checkTable, resolveEvaluateOptions } from '../decoder-sample.js';
+import { maskPixels, maskTokens } from '../masking.js';
+import { type Graph, requireInput } from '../models/contract.js';
+import { floatFeed, floatValues, integerFeed } from '../models/feeds.js';
+import { logSoftmaxAt } from '../scoring.js';
+import type {
+  Answer,
+  CellScores,
+  EvaluateOptions,
+  ImagePlayers,
+  PreparedSample,
+  RgbImage,
+  TextPlayers,
+} from '../types.js';
+import type { ClassifierManifest } from './manifest.js';
+import type { EncodedQuestion } from './question.js';
+
+/** A question with some of its players absent. */
+export interface MaskedQuestion {
+  readonly encoded: EncodedQuestion;
+  readonly present: Uint8Array;
+  readonly masking: 'remove' | 'attend';
+}
+
+const largestBatch = 32;
+
+/** Feeds a classifier's graph. */
+export class ClassifierRun {
+  readonly #graph: Graph;
+  readonly #manifest: ClassifierManifest;
+  /** The graph's own batch where it is fixed, else a bound on memory. */
+  readonly batchSize: number;
+
+  constructor(graph: Graph, manifest: ClassifierManifest) {
+    this.#graph = graph;
+    this.#manifest = manifest;
+    const batch = requireInput(graph, manifest.image.input).shape[0];
+    this.batchSize = typeof batch === 'number' ? 1 : largestBatch;
+  }
+
+  get answers(): number {
+    return this.#manifest.answers.length;
+  }
+
+  /**
+   * @param pixels one pixel input per row of the batch
+   * @param questions one question per row
+   * @returns [rows, answers]
+   */
+  async logits(
+    pixels: readonly Float32Array[],
+    questions: readonly MaskedQuestion[],
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array> {
+    const { image, logits } = this.#manifest;
+    const size = pixels[0].length;
+    const values = new Float32Array(pixels.length * size);
+    for (const [i, row] of pixels.entries()) values.set(row, i * size);
+    const extents = image.layout === 'NCHW' ? [3, image.height, image.width] : [image.height, image.width, 3];
+    const feeds = {
+      [image.input]: floatFeed(requireInput(this.#graph, image.input), values, [pixels.length, ...extents]),
+      ...this.#questionFeeds(questions),
+    };
+    const results = await this.#graph.session.run(feeds, { outputs: [logits], ...(signal && { signal }) });
+    return floatValues(logits, results[logits]).values;
+  }
+
+  #questionFeeds(questions: readonly MaskedQuestion[]) {
+    return this.#manifest.question.encoding === 'bag-of-words'
+      ? this.#wordCounts(questions)
+      : this.#tokenIds(questions);
+  }
+
+  #wordCounts(questions: readonly MaskedQuestion[]) {
+    const info = requireInput(this.#graph, this.#manifest.question.input);
+    const words = info.shape[1] as number;
+    const counts = new Float32Array(questions.length * words);
+    for (const [row, { encoded, present }] of questions.entries()) {
+      const absent = new Set(Array.from(encoded.players.positions).filter((_, p) => present[p] === 0));
+      for (const [i, id] of encoded.ids.entries()) if (!absent.has(i)) counts[row * words + id]++;
+    }
+    return { [info.name]: floatFeed(info, counts, [questions.length, words]) };
+  }
+
+  #tokenIds(questions: readonly MaskedQuestion[]) {
+    const { input, padId, length: fixed, attentionInput } = this.#manifest.question;
+    const info = requireInput(this.#graph, input);
+    const length = fixed ?? Math.max(...questions.map(({ encoded }) => encoded.ids.length));
+    const ids = new Int32Array(questions.length * length).fill(padId);
+    const attention = new Int32Array(ids.length);
+    for (const [row, { encoded, present, masking }] of questions.entries()) {
+      const masked = maskTokens(encoded.ids, encoded.players.positions, present, padId, masking);
+      ids.set(masked.ids, row * length);
+      attention.set(masked.attention, row * length);
+    }
+    const shape = [questions.length, length];
+    const feeds = { [input]: integerFeed(info, ids, shape) };
+    if (attentionInput !== undefined) {
+      const attentionInfo = requireInput(this.#graph, attentionInput);
+      feeds[attentionInput] = attentionInfo.elementType.startsWith('float')
+        ? floatFeed(attentionInfo, Float32Array.from(attention), shape)
+        : integerFeed(attentionInfo, attention, shape);
+    }
+    return feeds;
+  }
+}
+
+export interface ClassifierInputs {
+  readonly image: RgbImage;
+  readonly question: string;
+  readonly prompt: string;
+  readonly encoded: EncodedQuestion;
+  readonly pixels: Float32Array;
+  readonly baselinePixels: Float32Array;
+  /** Image player of every element of `pixels`. */
+  readonly pixelPlayers: Int32Array;
+  readonly imagePlayers: ImagePlayers;
+  readonly masking: 'remove' | 'attend';
+  readonly answer: Answer;
+}
+
+/** A prepared sample of a classifier: one run gives one cell. */
+export class ClassifierSample implements PreparedSample {
+  readonly image: RgbImage;
+  readonly question: string;
+  readonly prompt: string;
+  readonly imagePlayers: ImagePlayers;
+  readonly textPlayers: TextPlayers;
+  readonly answer: Answer;
+  readonly #run: ClassifierRun;
+  readonly #inputs: ClassifierInputs;
+
+  constructor(run: ClassifierRun, inputs: ClassifierInputs) {
+    this.image = inputs.image;
+    this.question = inputs.question;
+    this.prompt = inputs.prompt;
+    this.imagePlayers = inputs.imagePlayers;
+    this.textPlayers = inputs.encoded.players;
+    this.answer = inputs.answer;
+    this.#run = run;
+    this.#inputs = inputs;
+  }
+
+  async evaluate(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
+    const options = resolveEvaluateOptions(given);
+    checkTable(cells, this.imagePlayers.count, this.textPlayers.count);
+    const { pixels, baselinePixels, pixelPlayers, encoded, masking, answer } = this.#inputs;
+    const pairs = cells.pairs();
+    const imageMasks = cells.imageMasks();
+    const textMasks = cells.textMasks();
+    const row = (masks: Uint8Array, state: number, players: number) =>
+      masks.subarray(state * players, (state + 1) * players);
+    const scores = new Float64Array(cells.cellCount);
+    for (let from = 0; from < cells.cellCount; from += this.#run.batchSize) {
+      options.signal?.throwIfAborted();
+      const count = Math.min(this.#run.batchSize, cells.cellCount - from);
+      const batch = Array.from({ length: count }, (_, i) => from + i);
+      const images = batch.map((cell) =>
+        maskPixels(
+          pixels,
+          baselinePixels,
+          pixelPlayers,
+          row(imageMasks, pairs[cell * 2], this.imagePlayers.count),
+        ),
+      );
+      const questions = batch.map((cell) => {
+        const present = row(textMasks, pairs[cell * 2 + 1], this.textPlayers.count);
+        return { encoded, present, masking };
+      });
+      const logits = await this.#run.logits(images, questions, options.signal);
+      for (const [i, cell] of batch.entries()) {
+        scores[cell] = logSoftmaxAt(logits, this.#run.answers, i, answer.tokenIds[0]);
+      }
+      options.onProgress?.(from + count, cells.cellCount);
+    }
+    return { logProbabilities: scores, tokens: 1, decision: 0 };
+  }
+}
