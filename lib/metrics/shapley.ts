@@ -139,7 +139,7 @@ function pairIndex(cells: Int32Array, values: ArrayLike<number>, weights: Float6
 }
 
 /** weights[t] = t! (n - t - 2)! / (n - 1)! for coalitions of t of the other n - 2 players. */
-function interactionWeights(players: number): Float64Array {
+export function interactionWeights(players: number): Float64Array {
   const weights = new Float64Array(players - 1);
   let binomial = 1;
   for (let size = 0; size <= players - 2; size++) {
@@ -149,7 +149,8 @@ function interactionWeights(players: number): Float64Array {
   return weights;
 }
 
-function bitCount(word: number): number {
+/** Number of set bits of a word below 2^31. */
+export function bitCount(word: number): number {
   let count = 0;
   for (let rest = word; rest > 0; rest &= rest - 1) count++;
   return count;
