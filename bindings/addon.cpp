@@ -1,5 +1,6 @@
 #include <napi.h>
 
+#include "coalitions.hpp"
 #include "games/cpu_features.hpp"
 #include "inference.hpp"
 #include "interactions.hpp"
@@ -27,6 +28,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("cpuFeatures", Napi::Function::New(env, cpu_features, "cpuFeatures"));
   fsyn::bindings::export_inference(env, exports);
   fsyn::bindings::export_interactions(env, exports);
+  fsyn::bindings::export_coalitions(env, exports);
   return exports;
 }
 

@@ -5,12 +5,15 @@
 #include <memory>
 
 #include "errors.hpp"
+#include "inference/coalition_program.hpp"
 #include "inference/session.hpp"
 
 namespace fsyn::bindings {
 
 inline constexpr napi_type_tag kSessionTag = {0x6673796e00000001, 0x8f1d3b5a72c94e60};
 inline constexpr napi_type_tag kTensorTag = {0x6673796e00000002, 0x8f1d3b5a72c94e60};
+
+inline constexpr napi_type_tag kProgramTag = {0x6673796e00000003, 0x8f1d3b5a72c94e60};
 
 /// What JavaScript holds: shared with the jobs that use it, so that disposing during a run is safe.
 template <typename T>
@@ -63,6 +66,10 @@ template <typename T>
   auto tensor = unwrap_handle<inference::Tensor>(value, kTensorTag).object;
   if (!tensor) throw Error("DISPOSED", "The native tensor has been disposed.");
   return tensor;
+}
+
+[[nodiscard]] inline std::shared_ptr<const inference::CoalitionProgram> program_of(const Napi::Value& value) {
+  return unwrap_handle<const inference::CoalitionProgram>(value, kProgramTag).object;
 }
 
 }  // namespace fsyn::bindings

@@ -3,6 +3,8 @@
     "core_sources": [
       "native/games/cpu_features.cpp",
       "native/games/memory.cpp",
+      "native/inference/coalition_executor.cpp",
+      "native/inference/coalition_program.cpp",
       "native/inference/dynamic_library.cpp",
       "native/inference/runtime.cpp",
       "native/inference/session.cpp",
@@ -13,10 +15,13 @@
       "native/interactions/kernels_portable.cpp",
       "native/interactions/pair_index.cpp",
       "native/interactions/size_index.cpp",
-      "native/interactions/transform.cpp"
+      "native/interactions/transform.cpp",
+      "native/masking/pixel_mask.cpp",
+      "native/scoring/log_probability.cpp"
     ],
     "binding_sources": [
       "bindings/addon.cpp",
+      "bindings/coalitions.cpp",
       "bindings/inference.cpp",
       "bindings/interactions.cpp",
       "bindings/job.cpp"

@@ -1,0 +1,195 @@
+#include "coalitions.hpp"
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "handles.hpp"
+#include "inference/coalition_executor.hpp"
+#include "job.hpp"
+
+namespace fsyn::bindings {
+
+namespace {
+
+using inference::CoalitionProgram;
+using inference::CoalitionReport;
+using inference::CoalitionResult;
+using inference::CoalitionSchedule;
+using inference::ElementType;
+
+template <typename Array>
+auto values(const Napi::Object& object, const char* key) {
+  const auto array = object.Get(key).As<Array>();
+  return std::span(array.Data(), array.ElementLength());
+}
+
+template <typename To, typename Array>
+std::vector<To> copied(const Napi::Object& object, const char* key) {
+  const auto source = values<Array>(object, key);
+  std::vector<To> result;
+  result.reserve(source.size());
+  for (const auto value : source) result.push_back(static_cast<To>(value));
+  return result;
+}
+
+size_t index(const Napi::Object& object, const char* key) {
+  return object.Get(key).As<Napi::Number>().Uint32Value();
+}
+
+std::optional<size_t> optional_index(const Napi::Object& object, const char* key) {
+  const Napi::Value value = object.Get(key);
+  if (!value.IsNumber() || value.As<Napi::Number>().Int32Value() < 0) return std::nullopt;
+  return value.As<Napi::Number>().Uint32Value();
+}
+
+bool flag(const Napi::Object& object, const char* key) { return object.Get(key).As<Napi::Boolean>().Value(); }
+
+void read_vision(CoalitionProgram& program, const Napi::Object& source) {
+  program.vision = session_of(source.Get("vision"));
+  program.pixel_input = index(source, "pixelInput");
+  program.feature_output = index(source, "featureOutput");
+  program.pixel_shape = copied<int64_t, Napi::Int32Array>(source, "pixelShape");
+  program.pixels = copied<float, Napi::Float32Array>(source, "pixels");
+  program.baseline = copied<float, Napi::Float32Array>(source, "baselinePixels");
+  program.pixel_mask = masking::PixelMask(values<Napi::Int32Array>(source, "pixelPlayers"));
+  const auto constants = source.Get("visionConstants").As<Napi::Array>();
+  for (uint32_t i = 0; i < constants.Length(); ++i) {
+    const auto item = constants.Get(i).As<Napi::Object>();
+    const auto array = item.Get("data").As<Napi::TypedArray>();
+    const auto* bytes = static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    program.vision_constants.push_back({index(item, "input"),
+                                        static_cast<ElementType>(index(item, "type")),
+                                        copied<int64_t, Napi::Int32Array>(item, "shape"),
+                                        {bytes, bytes + array.ByteLength()}});
+  }
+}
+
+void read_sequence(CoalitionProgram& program, const Napi::Object& source) {
+  program.embed = session_of(source.Get("embed"));
+  program.token_ids = copied<int64_t, Napi::Int32Array>(source, "tokenIds");
+  program.image_positions = copied<size_t, Napi::Int32Array>(source, "imagePositions");
+  program.text_positions = copied<size_t, Napi::Int32Array>(source, "textPositions");
+  program.pad_token = source.Get("padTokenId").As<Napi::Number>().Int64Value();
+  program.remove_absent = flag(source, "removeAbsent");
+  program.position_axes = index(source, "positionAxes");
+  program.positions = copied<int64_t, Napi::Int32Array>(source, "positions");
+  program.targets = copied<int64_t, Napi::Int32Array>(source, "targets");
+}
+
+void read_decoder(CoalitionProgram& program, const Napi::Object& source) {
+  program.decoder = session_of(source.Get("decoder"));
+  program.embeds_input = index(source, "embedsInput");
+  program.mask_input = index(source, "maskInput");
+  program.position_input = optional_index(source, "positionInput");
+  program.keep_input = optional_index(source, "keepInput");
+  program.branch_input = optional_index(source, "branchInput");
+  program.logits_output = index(source, "logitsOutput");
+  const auto inputs = values<Napi::Int32Array>(source, "cacheInputs");
+  const auto outputs = values<Napi::Int32Array>(source, "cacheOutputs");
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    program.caches.push_back({static_cast<size_t>(inputs[i]), static_cast<size_t>(outputs[i])});
+  }
+  program.prefix_length = index(source, "prefixLength");
+  program.compact = flag(source, "compact");
+}
+
+/// createProgram(description) -> handle; everything is copied.
+Napi::Value create_program(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto source = info[0].As<Napi::Object>();
+    auto program = std::make_shared<CoalitionProgram>();
+    read_vision(*program, source);
+    read_sequence(*program, source);
+    read_decoder(*program, source);
+    program->validate();
+    const auto bytes = static_cast<int64_t>(2 * sizeof(float) * program->pixels.size());
+    return wrap_handle<const CoalitionProgram>(info.Env(), std::move(program), bytes, kProgramTag);
+  });
+}
+
+CoalitionSchedule read_schedule(const Napi::Object& source) {
+  CoalitionSchedule schedule;
+  schedule.image_players = index(source, "imagePlayers");
+  schedule.text_players = index(source, "textPlayers");
+  schedule.image_states = copied<uint8_t, Napi::Uint8Array>(source, "imageStates");
+  schedule.text_states = copied<uint8_t, Napi::Uint8Array>(source, "textStates");
+  schedule.group_offsets = copied<size_t, Napi::Int32Array>(source, "groupOffsets");
+  schedule.group_states = copied<size_t, Napi::Int32Array>(source, "groupStates");
+  schedule.row_offsets = copied<size_t, Napi::Int32Array>(source, "rowOffsets");
+  schedule.row_slots = copied<size_t, Napi::Int32Array>(source, "rowSlots");
+  schedule.row_texts = copied<size_t, Napi::Int32Array>(source, "rowTexts");
+  schedule.vision_batch = index(source, "visionBatch");
+  schedule.prefix_batch = index(source, "prefixBatch");
+  schedule.suffix_batch = index(source, "suffixBatch");
+  schedule.workers = index(source, "workers");
+  return schedule;
+}
+
+Napi::Object describe(Napi::Env env, const CoalitionReport& report) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("visionRuns", static_cast<double>(report.vision_runs));
+  object.Set("prefixRuns", static_cast<double>(report.prefix_runs));
+  object.Set("suffixRuns", static_cast<double>(report.suffix_runs));
+  Napi::Object seconds = Napi::Object::New(env);
+  seconds.Set("mask", report.mask_seconds);
+  seconds.Set("vision", report.vision_seconds);
+  seconds.Set("prefix", report.prefix_seconds);
+  seconds.Set("expand", report.expand_seconds);
+  seconds.Set("suffix", report.suffix_seconds);
+  seconds.Set("score", report.score_seconds);
+  object.Set("seconds", seconds);
+  Napi::Array halvings = Napi::Array::New(env, report.halvings.size());
+  for (uint32_t i = 0; i < report.halvings.size(); ++i) {
+    Napi::Object halving = Napi::Object::New(env);
+    halving.Set("stage", report.halvings[i].stage);
+    halving.Set("from", static_cast<double>(report.halvings[i].from));
+    halving.Set("to", static_cast<double>(report.halvings[i].to));
+    halvings.Set(i, halving);
+  }
+  object.Set("halvings", halvings);
+  return object;
+}
+
+Napi::Value describe(Napi::Env env, const CoalitionResult& result) {
+  Napi::Object object = Napi::Object::New(env);
+  auto scores = Napi::Float64Array::New(env, result.log_probabilities.size());
+  std::copy(result.log_probabilities.begin(), result.log_probabilities.end(), scores.Data());
+  auto done = Napi::Uint8Array::New(env, result.done.size());
+  std::copy(result.done.begin(), result.done.end(), done.Data());
+  object.Set("logProbabilities", scores);
+  object.Set("done", done);
+  object.Set("report", describe(env, result.report));
+  if (result.failure) object.Set("failure", translate_error(env, result.failure).Value());
+  return object;
+}
+
+/// evaluateCoalitions(program, schedule, onProgress) -> job of { logProbabilities, done, report, failure? }
+Napi::Value evaluate(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    auto program = program_of(info[0]);
+    auto schedule = std::make_shared<const CoalitionSchedule>(read_schedule(info[1].As<Napi::Object>()));
+    const Napi::Function on_progress = info[2].IsFunction() ? info[2].As<Napi::Function>() : Napi::Function();
+    return start_job(
+        env, "fsyn.evaluateCoalitions",
+        [program = std::move(program), schedule](const JobContext& job) -> JobResult {
+          const auto total = static_cast<double>(schedule->row_slots.size());
+          auto result = std::make_shared<const CoalitionResult>(inference::evaluate_coalitions(
+              *program, *schedule, [&](size_t done) { job.progress(static_cast<double>(done), total); },
+              job.stop()));
+          return [result](Napi::Env owner) { return describe(owner, *result); };
+        },
+        on_progress);
+  });
+}
+
+}  // namespace
+
+void export_coalitions(Napi::Env env, Napi::Object exports) {
+  exports.Set("createProgram", Napi::Function::New(env, create_program, "createProgram"));
+  exports.Set("evaluateCoalitions", Napi::Function::New(env, evaluate, "evaluateCoalitions"));
+}
+
+}  // namespace fsyn::bindings

@@ -1,0 +1,44 @@
+#include "masking/pixel_mask.hpp"
+
+#include <algorithm>
+
+#include "errors.hpp"
+
+namespace fsyn::masking {
+
+PixelMask::PixelMask(std::span<const int32_t> players) : size_(players.size()) {
+  int32_t largest = -1;
+  for (const int32_t player : players) {
+    if (player < -1) throw Error("INVALID_ARGUMENT", "A pixel's player is below -1.");
+    largest = std::max(largest, player);
+  }
+  std::vector<std::vector<Run>> by_player(static_cast<size_t>(largest + 1));
+  for (size_t begin = 0; begin < players.size();) {
+    size_t end = begin + 1;
+    while (end < players.size() && players[end] == players[begin]) ++end;
+    if (players[begin] >= 0) by_player[static_cast<size_t>(players[begin])].push_back({begin, end - begin});
+    begin = end;
+  }
+  offsets_.push_back(0);
+  for (const auto& runs : by_player) {
+    runs_.insert(runs_.end(), runs.begin(), runs.end());
+    offsets_.push_back(runs_.size());
+  }
+}
+
+void PixelMask::apply(std::span<const uint8_t> present, std::span<const float> image,
+                      std::span<const float> baseline, std::span<float> out) const {
+  if (present.size() < players() || image.size() != size_ || baseline.size() != size_ || out.size() != size_) {
+    throw Error("INVALID_ARGUMENT", "The pixel mask was made for another image size or number of players.");
+  }
+  std::copy(image.begin(), image.end(), out.begin());
+  for (size_t player = 0; player < players(); ++player) {
+    if (present[player] != 0) continue;
+    for (size_t i = offsets_[player]; i < offsets_[player + 1]; ++i) {
+      const auto [begin, length] = runs_[i];
+      std::copy_n(baseline.data() + begin, length, out.data() + begin);
+    }
+  }
+}
+
+}  // namespace fsyn::masking
