@@ -44,7 +44,9 @@ std::optional<size_t> optional_index(const Napi::Object& object, const char* key
   return value.As<Napi::Number>().Uint32Value();
 }
 
-bool flag(const Napi::Object& object, const char* key) { return object.Get(key).As<Napi::Boolean>().Value(); }
+bool flag(const Napi::Object& object, const char* key) {
+  return object.Get(key).As<Napi::Boolean>().Value();
+}
 
 void read_vision(CoalitionProgram& program, const Napi::Object& source) {
   program.vision = session_of(source.Get("vision"));

@@ -90,6 +90,94 @@ export interface NativeAddon {
   ): NativeJob<readonly NativeOutput[]>;
   readTensor(handle: NativeHandle): TensorData;
   disposeTensor(handle: NativeHandle): void;
+  createProgram(program: NativeProgram): NativeHandle;
+  evaluateCoalitions(
+    program: NativeHandle,
+    schedule: NativeSchedule,
+    onProgress?: (done: number, total: number) => void,
+  ): NativeJob<NativeEvaluation>;
+}
+
+/** native/inference/coalition_program.hpp; indices of inputs and outputs, -1 where there is none. */
+export interface NativeProgram {
+  readonly vision: NativeHandle;
+  readonly embed: NativeHandle;
+  readonly decoder: NativeHandle;
+  readonly pixelInput: number;
+  readonly featureOutput: number;
+  readonly pixelShape: Int32Array;
+  readonly pixels: Float32Array;
+  readonly baselinePixels: Float32Array;
+  readonly pixelPlayers: Int32Array;
+  readonly visionConstants: readonly {
+    readonly input: number;
+    readonly type: number;
+    readonly shape: Int32Array;
+    readonly data: TensorData;
+  }[];
+  readonly tokenIds: Int32Array;
+  readonly imagePositions: Int32Array;
+  readonly textPositions: Int32Array;
+  readonly padTokenId: number;
+  readonly removeAbsent: boolean;
+  readonly positionAxes: number;
+  readonly positions: Int32Array;
+  readonly targets: Int32Array;
+  readonly embedsInput: number;
+  readonly maskInput: number;
+  readonly positionInput: number;
+  readonly keepInput: number;
+  readonly branchInput: number;
+  readonly logitsOutput: number;
+  readonly cacheInputs: Int32Array;
+  readonly cacheOutputs: Int32Array;
+  readonly prefixLength: number;
+  readonly compact: boolean;
+}
+
+/** native/inference/coalition_executor.hpp */
+export interface NativeSchedule {
+  readonly imagePlayers: number;
+  readonly textPlayers: number;
+  readonly imageStates: Uint8Array;
+  readonly textStates: Uint8Array;
+  readonly groupOffsets: Int32Array;
+  readonly groupStates: Int32Array;
+  readonly rowOffsets: Int32Array;
+  readonly rowSlots: Int32Array;
+  readonly rowTexts: Int32Array;
+  readonly visionBatch: number;
+  readonly prefixBatch: number;
+  readonly suffixBatch: number;
+  readonly workers: number;
+}
+
+/** Runs and seconds (summed over workers) of an evaluation, and batches that had to be halved for want of memory. */
+export interface ExecutionReport {
+  readonly visionRuns: number;
+  readonly prefixRuns: number;
+  readonly suffixRuns: number;
+  readonly seconds: {
+    readonly mask: number;
+    readonly vision: number;
+    readonly prefix: number;
+    readonly expand: number;
+    readonly suffix: number;
+    readonly score: number;
+  };
+  readonly halvings: readonly {
+    readonly stage: 'vision' | 'prefix' | 'suffix';
+    readonly from: number;
+    readonly to: number;
+  }[];
+}
+
+export interface NativeEvaluation {
+  /** [rows, targets] */
+  readonly logProbabilities: Float64Array;
+  readonly done: Uint8Array;
+  readonly report: ExecutionReport;
+  readonly failure?: Error;
 }
 
 export interface NativeRuntime {

@@ -1,9 +1,12 @@
 import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
+import { CoalitionEvaluator, type EvaluatedCells } from '../inference/evaluator.js';
+import type { EvaluatorProgram } from '../inference/program.js';
 import type { CellTable } from '../metrics/cells.js';
 import { resolveOptions } from '../options.js';
 import type { ImageEncoding } from './architecture.js';
 import type { VlmParts } from './decoder-vlm.js';
+import { evaluatorProgram } from './evaluator-program.js';
 import { firstColumns } from './generate.js';
 import { maskPixels, maskTokens } from './masking.js';
 import type { ImageFeatures } from './models/graphs.js';
@@ -49,6 +52,7 @@ export class DecoderSample implements PreparedSample {
   readonly answer: Answer;
   readonly #parts: VlmParts;
   readonly #inputs: PreparedInputs;
+  #evaluator: Promise<CoalitionEvaluator> | undefined;
 
   constructor(parts: VlmParts, inputs: PreparedInputs) {
     this.image = inputs.image;
@@ -61,8 +65,25 @@ export class DecoderSample implements PreparedSample {
     this.#inputs = inputs;
   }
 
-  evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores> {
-    return this.evaluatePlainly(cells, options);
+  async evaluate(cells: CellTable, options?: EvaluateOptions): Promise<EvaluatedCells> {
+    return (await this.evaluator()).evaluate(cells, options);
+  }
+
+  /** This sample as the native evaluator takes it. */
+  program(): EvaluatorProgram {
+    return evaluatorProgram(this.#parts, this.#inputs);
+  }
+
+  /** The native evaluator of this sample, made on first use. */
+  evaluator(): Promise<CoalitionEvaluator> {
+    if (this.#evaluator === undefined) {
+      this.#evaluator = CoalitionEvaluator.create(this.program(), { workers: this.#parts.workers });
+      // A failed start (out of memory, say) may succeed the next time.
+      this.#evaluator.catch(() => {
+        this.#evaluator = undefined;
+      });
+    }
+    return this.#evaluator;
   }
 
   /**

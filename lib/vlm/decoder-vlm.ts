@@ -25,6 +25,8 @@ export interface VlmParts {
   readonly decoder: DecoderGraph;
   readonly tokenizer: TextTokenizer;
   readonly template: ChatTemplate;
+  /** Worker threads of the evaluator. */
+  readonly workers: number;
 }
 
 /** What configuration files say about text, wherever they say it. */

@@ -30,7 +30,7 @@ export interface LoadVlmOptions {
   readonly dtype?: DtypeChoice;
   /** Execution providers in order of preference. Default: `['cpu']`. */
   readonly providers?: readonly string[];
-  /** Threads inside one operator. Default: 1. */
+  /** Threads that score cells side by side; the number never changes a result. Default: 1. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
 }
@@ -71,10 +71,9 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
   };
   const open: Session[] = [];
   const load = async ({ path }: { path: string }): Promise<Graph> => {
-    const { providers, threads, signal } = options;
+    const { providers, signal } = options;
     const session = await Session.load(path, {
       providers,
-      threads,
       ...(signal === undefined ? {} : { signal }),
     });
     open.push(session);
@@ -89,7 +88,16 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     const embed = new EmbedGraph(await load(files.embed));
     const decoder = new DecoderGraph(await load(files.decoder));
     const paths = [files.vision.path, files.embed.path, files.decoder.path];
-    const parts = { directory: opened, architecture, vision, embed, decoder, tokenizer, template };
+    const parts = {
+      directory: opened,
+      architecture,
+      vision,
+      embed,
+      decoder,
+      tokenizer,
+      template,
+      workers: options.threads,
+    };
     const name = options.name ?? basename(resolve(directory));
     return new DecoderVlm(parts, name, await fingerprint(directory, paths));
   } catch (error) {

@@ -10,9 +10,9 @@
 
 namespace fsyn::inference {
 
-/// Calls run(begin, size) on consecutive pieces of [0, count) of at most `batch`. When a piece does not fit in memory it
-/// is halved and tried again, and later pieces keep the smaller size; `halved(from, to)` hears of it. A single item that
-/// does not fit is the caller's error.
+/// Calls run(begin, size) on consecutive pieces of [0, count) of at most `batch`. When a piece does not fit
+/// in memory it is halved and tried again, and later pieces keep the smaller size; `halved(from, to)` hears
+/// of it. A single item that does not fit is the caller's error.
 inline void for_each_batch(size_t count, size_t batch, const std::function<void(size_t, size_t)>& run,
                            const std::function<void(size_t, size_t)>& halved) {
   for (size_t begin = 0; begin < count;) {

@@ -45,7 +45,8 @@ struct RowTable {
 
 /// The tensor's rows (last axis = width) in another float type when it differs.
 RowTable to_rows(const Tensor& tensor, ElementType type, const char* what) {
-  if (tensor.shape().empty() || (tensor.type() != ElementType::float32 && tensor.type() != ElementType::float16)) {
+  if (tensor.shape().empty() ||
+      (tensor.type() != ElementType::float32 && tensor.type() != ElementType::float16)) {
     throw Error("MODEL_CONTRACT", std::string("The ") + what + " must be float32 or float16 vectors.");
   }
   RowTable table;
@@ -80,7 +81,9 @@ Tensor integers(ElementType type, const Shape& shape, std::span<const int64_t> v
   return tensor;
 }
 
-int64_t extent(size_t value) { return static_cast<int64_t>(value); }
+int64_t extent(size_t value) {
+  return static_cast<int64_t>(value);
+}
 
 /// The cache of one image state: a row of the tensors that one prefix run gave.
 struct PrefixCache {
@@ -143,7 +146,9 @@ class Worker {
   void add_expanded_caches(Feeds& feeds, std::span<const size_t> slots);
   void read_scores(const Tensor& logits, size_t first_row, size_t count);
   [[nodiscard]] std::vector<size_t> kept_tokens(size_t begin, std::optional<size_t> text) const;
-  void note_halving(const char* stage, size_t from, size_t to) { report.halvings.push_back({stage, from, to}); }
+  void note_halving(const char* stage, size_t from, size_t to) {
+    report.halvings.push_back({stage, from, to});
+  }
 
   const CoalitionProgram& program_;
   const CoalitionSchedule& schedule_;
@@ -167,11 +172,12 @@ Tensor Worker::masked_pixels(States states) {
   std::vector<float> scratch(type == ElementType::float16 ? size : 0);
   for (size_t i = 0; i < states.size(); ++i) {
     const bool direct = type == ElementType::float32;
-    const std::span<float> out = direct ? tensor.as<float>().subspan(i * size, size) : std::span<float>(scratch);
+    const std::span<float> out =
+        direct ? tensor.as<float>().subspan(i * size, size) : std::span<float>(scratch);
     program_.pixel_mask.apply(image_state(states[i]), program_.pixels, program_.baseline, out);
     if (!direct) {
-      std::transform(out.begin(), out.end(), tensor.as<uint16_t>().begin() + static_cast<std::ptrdiff_t>(i * size),
-                     float_to_half);
+      std::transform(out.begin(), out.end(),
+                     tensor.as<uint16_t>().begin() + static_cast<std::ptrdiff_t>(i * size), float_to_half);
     }
   }
   return tensor;
@@ -199,9 +205,10 @@ void Worker::encode(States states) {
   const RowTable all = to_rows(results[0], embeddings_.type, "image features");
   const size_t wanted = program_.image_positions.size();
   if (all.rows() != wanted * states.size() || all.width != embeddings_.width) {
-    throw Error("MODEL_CONTRACT", "The vision model gave " + std::to_string(all.rows()) + " features of width " +
-                                      std::to_string(all.width) + " for " + std::to_string(states.size()) +
-                                      " image states with " + std::to_string(wanted) + " places of width " +
+    throw Error("MODEL_CONTRACT", "The vision model gave " + std::to_string(all.rows()) +
+                                      " features of width " + std::to_string(all.width) + " for " +
+                                      std::to_string(states.size()) + " image states with " +
+                                      std::to_string(wanted) + " places of width " +
                                       std::to_string(embeddings_.width) + " each.");
   }
   const auto stride = static_cast<std::ptrdiff_t>(wanted * all.row_bytes());
@@ -238,15 +245,16 @@ void Worker::add_sequence_feeds(Feeds& feeds, const std::vector<std::vector<size
   std::vector<size_t> feature_of(program_.token_ids.size(), SIZE_MAX);
   for (size_t i = 0; i < program_.image_positions.size(); ++i) feature_of[program_.image_positions[i]] = i;
 
-  Tensor embeds = Tensor::allocate(
-      embeddings_.type, Shape{extent(batch), extent(length), extent(embeddings_.width)});
+  Tensor embeds =
+      Tensor::allocate(embeddings_.type, Shape{extent(batch), extent(length), extent(embeddings_.width)});
   std::vector<int64_t> mask(batch * (past + length), 1);
   std::vector<int64_t> positions(program_.position_axes * batch * length);
   for (size_t b = 0; b < batch; ++b) {
     std::vector<uint8_t> absent(program_.token_ids.size(), 0);
     if (!texts.empty()) {
       const auto present = text_state(texts[b]);
-      for (size_t p = 0; p < present.size(); ++p) absent[program_.text_positions[p]] = present[p] == 0 ? 1 : 0;
+      for (size_t p = 0; p < present.size(); ++p)
+        absent[program_.text_positions[p]] = present[p] == 0 ? 1 : 0;
     }
     for (size_t i = 0; i < length; ++i) {
       const size_t token = kept[b][i];
@@ -256,7 +264,8 @@ void Worker::add_sequence_feeds(Feeds& feeds, const std::vector<std::vector<size
       std::memcpy(embeds.data() + (b * length + i) * row_bytes, source, row_bytes);
       if (absent[token] != 0 && program_.remove_absent) mask[b * (past + length) + past + i] = 0;
       for (size_t axis = 0; axis < program_.position_axes; ++axis) {
-        positions[(axis * batch + b) * length + i] = program_.positions[axis * program_.token_ids.size() + token];
+        positions[(axis * batch + b) * length + i] =
+            program_.positions[axis * program_.token_ids.size() + token];
       }
     }
   }
@@ -278,12 +287,14 @@ void Worker::add_control_feeds(Feeds& feeds, bool has_cache, size_t keep) const 
   if (program_.keep_input) {
     const TensorSpec& spec = inputs[*program_.keep_input];
     const int64_t value = extent(keep);
-    feeds.add(*program_.keep_input, integers(spec.type, spec.shape.empty() ? Shape{} : Shape{1}, {&value, 1}));
+    feeds.add(*program_.keep_input,
+              integers(spec.type, spec.shape.empty() ? Shape{} : Shape{1}, {&value, 1}));
   }
   if (program_.branch_input) {
     const TensorSpec& spec = inputs[*program_.branch_input];
     const int64_t value = has_cache ? 1 : 0;
-    feeds.add(*program_.branch_input, integers(spec.type, spec.shape.empty() ? Shape{} : Shape{1}, {&value, 1}));
+    feeds.add(*program_.branch_input,
+              integers(spec.type, spec.shape.empty() ? Shape{} : Shape{1}, {&value, 1}));
   }
 }
 
@@ -299,7 +310,8 @@ void Worker::add_empty_caches(Feeds& feeds, size_t batch) const {
   }
 }
 
-/// Repeats the caches of the rows' image states along the batch axis; a batch that is one whole run needs no copy.
+/// Repeats the caches of the rows' image states along the batch axis; a batch that is one whole run needs no
+/// copy.
 void Worker::add_expanded_caches(Feeds& feeds, std::span<const size_t> slots) {
   const Timer timer(report.expand_seconds);
   for (size_t c = 0; c < program_.caches.size(); ++c) {
@@ -315,7 +327,8 @@ void Worker::add_expanded_caches(Feeds& feeds, std::span<const size_t> slots) {
     const size_t row_bytes = model.bytes() / first.batch;
     for (size_t b = 0; b < slots.size(); ++b) {
       const PrefixCache& cache = caches_[slots[b]];
-      std::memcpy(expanded.data() + b * row_bytes, (*cache.tensors)[c].data() + cache.row * row_bytes, row_bytes);
+      std::memcpy(expanded.data() + b * row_bytes, (*cache.tensors)[c].data() + cache.row * row_bytes,
+                  row_bytes);
     }
     feeds.add(program_.caches[c].input, std::move(expanded));
   }
@@ -331,7 +344,8 @@ void Worker::prefill(size_t first_slot, size_t count) {
   std::vector<size_t> outputs;
   for (const CacheLink& link : program_.caches) outputs.push_back(link.output);
   const Timer timer(report.prefix_seconds);
-  auto tensors = std::make_shared<const std::vector<Tensor>>(program_.decoder->run(feeds.list(), outputs, stop_));
+  auto tensors =
+      std::make_shared<const std::vector<Tensor>>(program_.decoder->run(feeds.list(), outputs, stop_));
   ++report.prefix_runs;
   for (size_t i = 0; i < count; ++i) caches_.push_back({tensors, i, count});
 }
@@ -425,8 +439,10 @@ RowTable embed_tokens(const CoalitionProgram& program, const std::stop_token& st
   feeds.add(0, integers(program.embed->inputs()[0].type, {1, extent(ids.size())}, ids));
   const size_t outputs[] = {0};
   const auto results = program.embed->run(feeds.list(), outputs, stop);
-  RowTable table = to_rows(results[0], program.decoder->inputs()[program.embeds_input].type, "token embeddings");
-  if (table.rows() != ids.size()) throw Error("MODEL_CONTRACT", "The embedding graph must give one row per token.");
+  RowTable table =
+      to_rows(results[0], program.decoder->inputs()[program.embeds_input].type, "token embeddings");
+  if (table.rows() != ids.size())
+    throw Error("MODEL_CONTRACT", "The embedding graph must give one row per token.");
   return table;
 }
 
@@ -517,7 +533,8 @@ CoalitionResult Evaluation::run() {
 }  // namespace
 
 CoalitionResult evaluate_coalitions(const CoalitionProgram& program, const CoalitionSchedule& schedule,
-                                    const std::function<void(size_t)>& progress, const std::stop_token& stop) {
+                                    const std::function<void(size_t)>& progress,
+                                    const std::stop_token& stop) {
   return Evaluation(program, schedule, progress, stop).run();
 }
 

@@ -11,13 +11,15 @@
 
 namespace fsyn::inference {
 
-/// The schedule of one evaluation (made by lib/inference/plan.ts). Image and text states are rows of presence bytes.
+/// The schedule of one evaluation (made by lib/inference/plan.ts). Image and text states are rows of presence
+/// bytes.
 struct CoalitionSchedule {
   size_t image_players = 0;
   size_t text_players = 0;
   std::vector<uint8_t> image_states;
   std::vector<uint8_t> text_states;
-  /// Image states that are encoded together: group g has group_states[group_offsets[g] .. group_offsets[g + 1]).
+  /// Image states that are encoded together: group g has group_states[group_offsets[g] .. group_offsets[g +
+  /// 1]).
   std::vector<size_t> group_offsets;
   std::vector<size_t> group_states;
   /// Cells of group g: [row_offsets[g], row_offsets[g + 1]) of the two arrays below.

@@ -6,9 +6,13 @@ namespace fsyn::inference {
 
 namespace {
 
-bool is_float(ElementType type) { return type == ElementType::float32 || type == ElementType::float16; }
+bool is_float(ElementType type) {
+  return type == ElementType::float32 || type == ElementType::float16;
+}
 
-bool is_index(ElementType type) { return type == ElementType::int64 || type == ElementType::int32; }
+bool is_index(ElementType type) {
+  return type == ElementType::int64 || type == ElementType::int32;
+}
 
 void require(bool condition, const char* code, const std::string& message) {
   if (!condition) throw Error(code, message);
@@ -16,7 +20,8 @@ void require(bool condition, const char* code, const std::string& message) {
 
 void require_positions(const std::vector<size_t>& positions, size_t tokens, const char* what) {
   for (const size_t position : positions) {
-    require(position < tokens, "INVALID_ARGUMENT", std::string("A position of ") + what + " lies behind the prompt.");
+    require(position < tokens, "INVALID_ARGUMENT",
+            std::string("A position of ") + what + " lies behind the prompt.");
   }
 }
 
@@ -31,15 +36,19 @@ void CoalitionProgram::validate() const {
           "A program needs tokens and scored tokens.");
   require(prefix_length < tokens && prefix_length + targets.size() <= tokens, "INVALID_ARGUMENT",
           "The shared prefix must end before the first scored row.");
-  require(prefix_length == 0 || !caches.empty(), "INVALID_ARGUMENT", "A shared prefix needs a decoder with a cache.");
+  require(prefix_length == 0 || !caches.empty(), "INVALID_ARGUMENT",
+          "A shared prefix needs a decoder with a cache.");
   require_positions(image_positions, tokens, "the image");
   require_positions(text_positions, tokens, "a text player");
   for (const size_t position : text_positions) {
     require(position >= prefix_length, "INVALID_ARGUMENT", "A text player lies in the shared prefix.");
-    require(position + targets.size() < tokens + 1, "INVALID_ARGUMENT", "A text player lies behind the prompt.");
+    require(position + targets.size() < tokens + 1, "INVALID_ARGUMENT",
+            "A text player lies behind the prompt.");
   }
-  require(positions.size() == position_axes * tokens, "INVALID_ARGUMENT", "There must be one position per token.");
-  require(is_float(vision->inputs().at(pixel_input).type), "MODEL_CONTRACT", "Pixels must be float32 or float16.");
+  require(positions.size() == position_axes * tokens, "INVALID_ARGUMENT",
+          "There must be one position per token.");
+  require(is_float(vision->inputs().at(pixel_input).type), "MODEL_CONTRACT",
+          "Pixels must be float32 or float16.");
   require(is_float(decoder->inputs().at(embeds_input).type), "MODEL_CONTRACT",
           "Embeddings must be float32 or float16.");
   const ElementType mask = decoder->inputs().at(mask_input).type;

@@ -10,7 +10,8 @@
 
 namespace fsyn::inference {
 
-/// A vision input that does not depend on the coalition; repeated along its first axis for a batch of image states.
+/// A vision input that does not depend on the coalition; repeated along its first axis for a batch of image
+/// states.
 struct VisionConstant {
   size_t input;
   ElementType type;
@@ -63,7 +64,8 @@ struct CoalitionProgram {
 
   /// Tokens that no cell of this sample changes except through the image; 0 when they are not shared.
   size_t prefix_length = 0;
-  /// Leave removed tokens out of the sequence instead of masking them (for attention that ignores mask holes).
+  /// Leave removed tokens out of the sequence instead of masking them (for attention that ignores mask
+  /// holes).
   bool compact = false;
 
   /// Throws MODEL_CONTRACT or INVALID_ARGUMENT for pieces that do not fit together.

@@ -29,7 +29,8 @@ namespace fsyn::inference {
   const uint32_t exponent = magnitude >> 23;
   // Below 2^-14 the half is subnormal: the significand with its hidden bit moves further right.
   const uint32_t shift = exponent < 113 ? 126 - exponent : 13;
-  const uint32_t significand = exponent < 113 ? (magnitude & 0x7FFFFFU) | 0x800000U : magnitude - (112U << 23);
+  const uint32_t significand =
+      exponent < 113 ? (magnitude & 0x7FFFFFU) | 0x800000U : magnitude - (112U << 23);
   const uint32_t kept = significand >> shift;
   const uint32_t rest = significand & ((1U << shift) - 1);
   const uint32_t middle = 1U << (shift - 1);

@@ -28,7 +28,8 @@ PixelMask::PixelMask(std::span<const int32_t> players) : size_(players.size()) {
 
 void PixelMask::apply(std::span<const uint8_t> present, std::span<const float> image,
                       std::span<const float> baseline, std::span<float> out) const {
-  if (present.size() < players() || image.size() != size_ || baseline.size() != size_ || out.size() != size_) {
+  if (present.size() < players() || image.size() != size_ || baseline.size() != size_ ||
+      out.size() != size_) {
     throw Error("INVALID_ARGUMENT", "The pixel mask was made for another image size or number of players.");
   }
   std::copy(image.begin(), image.end(), out.begin());

@@ -9,8 +9,9 @@ namespace fsyn::masking {
 
 /// Which image player every element of a model's pixel input belongs to, ready to be applied to image states.
 ///
-/// Elements of one player come in runs (a row of its cell), so a state is written run by run: a copy of the image, then
-/// the runs of absent players from the baseline. The cost is that of writing the output once or twice.
+/// Elements of one player come in runs (a row of its cell), so a state is written run by run: a copy of the
+/// image, then the runs of absent players from the baseline. The cost is that of writing the output once or
+/// twice.
 class PixelMask {
  public:
   /// `players`: image player of every element in row-major order, -1 for an element that is always present.
@@ -22,7 +23,8 @@ class PixelMask {
   /// One more than the largest player named.
   [[nodiscard]] size_t players() const noexcept { return offsets_.empty() ? 0 : offsets_.size() - 1; }
 
-  /// Writes one image state. `present`: one byte per player; `image`, `baseline`, `out`: size() elements each.
+  /// Writes one image state. `present`: one byte per player; `image`, `baseline`, `out`: size() elements
+  /// each.
   void apply(std::span<const uint8_t> present, std::span<const float> image, std::span<const float> baseline,
              std::span<float> out) const;
 

@@ -15,7 +15,8 @@ namespace {
 
 constexpr size_t kLanes = 16;
 
-/// exp(x) for x <= 0, relative error below 2e-7; 0 below -87. Plain arithmetic, so that compilers vectorise the loop.
+/// exp(x) for x <= 0, relative error below 2e-7; 0 below -87. Plain arithmetic, so that compilers vectorise
+/// the loop.
 inline float exp_non_positive(float x) {
   constexpr float kLog2E = 1.44269504088896341F;
   // ln 2 in two parts: the product with the integer part stays exact.
@@ -73,8 +74,7 @@ float log_probability(std::span<const float> logits, size_t target) {
   for (size_t i = 0; i < logits.size(); i += kBlock) {
     sum += static_cast<double>(block_sum(logits.subspan(i, std::min(kBlock, logits.size() - i)), largest));
   }
-  const double result =
-      static_cast<double>(logits[target]) - static_cast<double>(largest) - std::log(sum);
+  const double result = static_cast<double>(logits[target]) - static_cast<double>(largest) - std::log(sum);
   // A NaN logit makes the sum NaN; the maximum alone would hide it.
   if (std::isnan(result)) throw Error("INFERENCE", "The model's logits contain values that are not numbers.");
   return static_cast<float>(result);

@@ -1,5 +1,6 @@
 import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
+import type { DecoderWiring } from '../../inference/program.js';
 import type { TensorInfo, TensorValue } from '../../inference/session.js';
 import { NativeTensor, type TensorArray } from '../../inference/tensor.js';
 import type { ModelFeed } from '../types.js';
@@ -70,6 +71,19 @@ export class DecoderGraph {
   get takesFloat32(): boolean {
     const floats = [this.#embeds, ...this.#caches.map(({ input }) => input)];
     return floats.every((input) => input.elementType === 'float32');
+  }
+
+  /** The names of its inputs and outputs, for evaluators that run the session themselves. */
+  get wiring(): DecoderWiring {
+    return {
+      embeds: this.#embeds.name,
+      mask: this.#mask.name,
+      ...(this.hasPositions ? { positions: positionInput } : {}),
+      ...(this.#has(keepInput) ? { keep: keepInput } : {}),
+      ...(this.#has(branchInput) ? { branch: branchInput } : {}),
+      logits: 'logits',
+      caches: this.#caches.map(({ input, output }) => ({ input: input.name, output })),
+    };
   }
 
   #has(name: string): boolean {

@@ -1,0 +1,206 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { FsynError, invalidArgument } from '../errors.js';
+import type { CellTable } from '../metrics/cells.js';
+import { resolveOptions } from '../options.js';
+import type { CellScores, EvaluateOptions } from '../vlm/types.js';
+import { addon, type ExecutionReport, type NativeHandle } from './addon.js';
+import { CellCache, cellKeys } from './cell-cache.js';
+import { runJob } from './job.js';
+import { type EvaluationPlan, type Fallback, type ModelSizes, makeSchedule, type Schedule } from './plan.js';
+import { choosePath } from './probe.js';
+import { createNativeProgram, type EvaluatorProgram, type ProgramMode } from './program.js';
+
+export interface EvaluatorOptions {
+  /** Worker threads. They share the sessions and never change a result. Default: one per core. */
+  readonly workers?: number;
+  /** Bytes that evaluation may use beside the model's weights. Default: a quarter of the machine's memory. */
+  readonly memory?: number;
+  /** Bytes for remembered scores. Default: 64 MiB. */
+  readonly cacheMemory?: number;
+  /** `none` runs every cell as a full pass. Default: `auto`. */
+  readonly sharing?: 'auto' | 'none';
+  readonly signal?: AbortSignal;
+}
+
+/** Scores with the plan that was carried out and what it took. */
+export interface EvaluatedCells extends CellScores {
+  readonly plan: EvaluationPlan;
+  /** Undefined when every cell was known already. */
+  readonly execution: ExecutionReport | undefined;
+}
+
+const DEFAULTS = {
+  workers: undefined as number | undefined,
+  memory: undefined as number | undefined,
+  cacheMemory: 64 * 2 ** 20,
+  sharing: 'auto' as 'auto' | 'none',
+  signal: undefined as AbortSignal | undefined,
+};
+
+/**
+ * Scores cells of one prepared sample and shares every forward pass that can be shared: each image state is encoded once,
+ * each prefix up to the first text player is run once per image state, suffixes run in batches on the kept cache, and
+ * a cell that was scored before is never run again.
+ *
+ * Every value equals that of the cell's own full pass up to float32 rounding (1e-5 in log-probability); which threads did
+ * the work never changes a byte.
+ */
+export class CoalitionEvaluator {
+  readonly #program: EvaluatorProgram;
+  readonly #native: NativeHandle;
+  readonly #mode: ProgramMode;
+  readonly #fallbacks: readonly Fallback[];
+  readonly #workers: number;
+  readonly #memory: number;
+  readonly #cache: CellCache;
+
+  private constructor(
+    program: EvaluatorProgram,
+    path: { mode: ProgramMode; fallbacks: readonly Fallback[] },
+    options: typeof DEFAULTS,
+  ) {
+    this.#program = program;
+    this.#mode = path.mode;
+    this.#fallbacks = path.fallbacks;
+    this.#native = createNativeProgram(program, path.mode);
+    this.#workers = options.workers ?? availableParallelism();
+    this.#memory = options.memory ?? totalmem() / 4;
+    const players = program.imagePlayers + program.textPlayers;
+    this.#cache = new CellCache(options.cacheMemory, players, program.targets.length);
+  }
+
+  /**
+   * Checks the program and finds out, once per decoder, what the decoder allows to share.
+   *
+   * @throws FsynError INVALID_ARGUMENT, MODEL_CONTRACT for a program whose parts do not fit together
+   */
+  static async create(program: EvaluatorProgram, options?: EvaluatorOptions): Promise<CoalitionEvaluator> {
+    const resolved = resolveOptions('CoalitionEvaluator', DEFAULTS, options);
+    const { workers, memory, cacheMemory, sharing } = resolved;
+    if (workers !== undefined && (!Number.isInteger(workers) || workers < 1 || workers > 1024)) {
+      throw invalidArgument('workers', 'an integer from 1 to 1024', workers);
+    }
+    for (const [name, bytes] of Object.entries({ memory, cacheMemory })) {
+      if (bytes !== undefined && !(bytes > 0)) throw invalidArgument(name, 'a number of bytes > 0', bytes);
+    }
+    if (sharing !== 'auto' && sharing !== 'none') throw invalidArgument('sharing', 'auto or none', sharing);
+    const path =
+      sharing === 'none'
+        ? { mode: { prefixLength: 0, compact: false }, fallbacks: [] }
+        : await choosePath(program, resolved.signal);
+    return new CoalitionEvaluator(program, path, resolved);
+  }
+
+  /** What `evaluate` would do with these cells now. */
+  plan(cells: CellTable): EvaluationPlan {
+    this.#check(cells);
+    return this.#schedule(cells, cellKeys(cells), false).plan;
+  }
+
+  /** Counts of remembered cells: `size` of at most `capacity`; `hits` and `misses` since the start. */
+  get cache(): { size: number; capacity: number; hits: number; misses: number } {
+    const { size, capacity, hits, misses } = this.#cache;
+    return { size, capacity, hits, misses };
+  }
+
+  /**
+   * Scores every cell of the table. Cells that were done before an error are remembered, so that a second call goes on
+   * from there.
+   *
+   * @throws FsynError INFERENCE, OUT_OF_MEMORY, MODEL_CONTRACT; rejects with the signal's reason when aborted
+   */
+  async evaluate(cells: CellTable, options?: EvaluateOptions): Promise<EvaluatedCells> {
+    const { signal, onProgress } = resolveOptions('evaluate', EVALUATE_DEFAULTS, options);
+    this.#check(cells);
+    signal?.throwIfAborted();
+    const keys = cellKeys(cells);
+    const tokens = this.#program.targets.length;
+    const scores = new Float64Array(cells.cellCount * tokens);
+    const schedule = this.#schedule(cells, keys, true, scores);
+    const known = schedule.plan.cachedCells;
+    let execution: ExecutionReport | undefined;
+    if (schedule.rowCells.length > 0) {
+      const report = (done: number) => onProgress?.(known + done, cells.cellCount);
+      const result = await runJob(
+        () => addon().evaluateCoalitions(this.#native, schedule.native, report),
+        signal,
+      );
+      for (const [row, cell] of schedule.rowCells.entries()) {
+        if (!result.done[row]) continue;
+        const values = result.logProbabilities.slice(row * tokens, (row + 1) * tokens);
+        this.#cache.set(keys[cell]!, values);
+        scores.set(values, cell * tokens);
+      }
+      if (result.failure !== undefined) throw partialFailure(result.failure, result.done);
+      execution = result.report;
+    }
+    onProgress?.(cells.cellCount, cells.cellCount);
+    return {
+      logProbabilities: scores,
+      tokens,
+      decision: this.#program.decision,
+      plan: schedule.plan,
+      execution,
+    };
+  }
+
+  #schedule(cells: CellTable, keys: readonly string[], use: boolean, scores?: Float64Array): Schedule {
+    const wanted: number[] = [];
+    for (const [cell, key] of keys.entries()) {
+      const known = use ? this.#cache.get(key) : this.#cache.peek(key);
+      if (known === undefined) wanted.push(cell);
+      else scores?.set(known, cell * known.length);
+    }
+    return makeSchedule(this.#program, cells, Int32Array.from(wanted), {
+      mode: this.#mode,
+      fallbacks: this.#fallbacks,
+      workers: this.#workers,
+      memory: this.#memory,
+      shares: availableParallelism(),
+      sizes: modelSizes(this.#program),
+    });
+  }
+
+  #check(cells: CellTable): void {
+    const { imagePlayers, textPlayers } = this.#program;
+    if (cells.imagePlayers === imagePlayers && cells.textPlayers === textPlayers) return;
+    throw invalidArgument(
+      'cells',
+      `a table over ${imagePlayers} image and ${textPlayers} text players`,
+      `a table over ${cells.imagePlayers} and ${cells.textPlayers}`,
+    );
+  }
+}
+
+const EVALUATE_DEFAULTS = {
+  signal: undefined as AbortSignal | undefined,
+  onProgress: undefined as ((done: number, total: number) => void) | undefined,
+};
+
+function partialFailure(failure: Error, done: Uint8Array): Error {
+  const kept = done.reduce((sum, flag) => sum + flag, 0);
+  const code = failure instanceof FsynError ? failure.code : 'INFERENCE';
+  const note = `${kept} of ${done.length} cells were scored before and are kept.`;
+  return new FsynError(code, `${failure.message} (${note})`, { cause: failure });
+}
+
+function modelSizes({ decoder, wiring, targets }: EvaluatorProgram): ModelSizes {
+  const input = (name: string) => decoder.inputs.find((tensor) => tensor.name === name);
+  const bytesOf = (type: string | undefined) => (type === 'float16' ? 2 : 4);
+  let cacheBytesPerToken = 0;
+  for (const cache of wiring.caches) {
+    const tensor = input(cache.input);
+    const fixed = tensor?.shape.filter((extent) => typeof extent === 'number') ?? [];
+    cacheBytesPerToken += fixed.reduce((product, extent) => product * extent, bytesOf(tensor?.elementType));
+  }
+  const embeds = input(wiring.embeds);
+  const hidden = embeds?.shape[2];
+  const vocabulary = decoder.outputs.find((tensor) => tensor.name === wiring.logits)?.shape[2];
+  return {
+    cacheBytesPerToken,
+    // Open extents are rare; the figures of a 7B model then keep the estimate on the safe side.
+    hidden: typeof hidden === 'number' ? hidden : 4096,
+    vocabulary: typeof vocabulary === 'number' ? vocabulary : Math.max(32000, ...targets),
+    floatBytes: bytesOf(embeds?.elementType),
+  };
+}

@@ -1,0 +1,35 @@
+import type { EvaluatorProgram } from '../inference/program.js';
+import type { PreparedInputs } from './decoder-sample.js';
+import type { VlmParts } from './decoder-vlm.js';
+
+/** A prepared sample as the plain data that the native evaluator works on. */
+export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): EvaluatorProgram {
+  const { architecture, vision, embed, decoder } = parts;
+  const { prompt, answer, encoding, scored } = inputs;
+  const tokenIds = new Int32Array(prompt.ids.length + scored - 1);
+  tokenIds.set(prompt.ids);
+  tokenIds.set(answer.tokenIds.subarray(0, scored - 1), prompt.ids.length);
+  return {
+    vision: vision.graph.session,
+    embed: embed.graph.session,
+    decoder: decoder.graph.session,
+    wiring: decoder.wiring,
+    imagePlayers: encoding.players.count,
+    textPlayers: prompt.players.count,
+    pixelInput: architecture.pixelInput,
+    featureOutput: vision.featureOutput,
+    pixels: encoding.pixels,
+    baselinePixels: inputs.baselinePixels,
+    pixelShape: encoding.pixelShape,
+    pixelPlayers: encoding.pixelPlayers,
+    visionFeeds: vision.feeds(encoding, encoding.pixels),
+    tokenIds,
+    imagePositions: prompt.imagePositions,
+    textPositions: prompt.players.positions,
+    padTokenId: inputs.padTokenId,
+    textMasking: inputs.textMasking,
+    positions: architecture.positions(tokenIds, prompt.imagePositions, encoding),
+    targets: answer.tokenIds.slice(0, scored),
+    decision: answer.decisionIndex,
+  };
+}
