@@ -1,12 +1,32 @@
 import { FsynError } from '../errors.js';
+import { attnLrp } from './attn-lrp.js';
+import { gradCam } from './grad-cam.js';
+import { gradRollout } from './grad-rollout.js';
 import { inputXGradient } from './input-x-gradient.js';
+import { integratedGradients } from './integrated-gradients.js';
+import { llavaCam } from './llava-cam.js';
 import { occlusion } from './occlusion.js';
 import { antiOracle, oracle } from './oracle.js';
 import { random } from './random.js';
+import { rollout } from './rollout.js';
+import { tam } from './tam.js';
 import type { Explainer } from './types.js';
 
 /** Every explainer that fsyn ships, in the order of tables. */
-export const explainers: readonly Explainer[] = [oracle, antiOracle, random, occlusion, inputXGradient];
+export const explainers: readonly Explainer[] = [
+  oracle,
+  antiOracle,
+  random,
+  occlusion,
+  inputXGradient,
+  integratedGradients(),
+  gradCam(),
+  llavaCam(),
+  rollout,
+  gradRollout,
+  attnLrp,
+  tam,
+];
 
 /**
  * Finds explainers by name.

@@ -5,6 +5,8 @@ import type { CellScores, EvaluateOptions, PreparedSample } from '../vlm/types.j
 export interface Attribution {
   readonly image: Float64Array;
   readonly text: Float64Array;
+  /** What the method reports about itself, for example Integrated Gradients' completeness error. */
+  readonly diagnostics?: Readonly<Record<string, number>>;
 }
 
 /** Which players decide the answer, where that is known: one byte (0 or 1) per player. */

@@ -7,7 +7,10 @@ import {
   type Mode,
   SplitModel,
   TappedModel,
+  transformerBlocks,
 } from '../../onnx/index.js';
+import { prepareModel } from '../../onnx/prepare.js';
+import { ancestors } from '../../onnx/queries.js';
 import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
 
 /** Extended graphs of at most this many models stay open; the least recently used is closed. */
@@ -18,6 +21,7 @@ type Disposable = { dispose(): void };
 /** The extended graphs of one model, each built at its first use and reused by every sample and explainer. */
 class ModelSessions {
   readonly #open = new Map<string, Promise<Disposable>>();
+  readonly #blocks = new Map<string, readonly string[]>();
 
   get<T extends Disposable>(key: string, load: () => Promise<T>): Promise<T> {
     const known = this.#open.get(key);
@@ -27,6 +31,22 @@ class ModelSessions {
     // A failed or aborted load must not stay.
     loading.catch(() => this.#open.delete(key));
     return loading;
+  }
+
+  /** Block outputs of a graph, up to a tensor. */
+  async blockOutputs(path: string, output: string): Promise<readonly string[]> {
+    const known = this.#blocks.get(path);
+    if (known) return known;
+    const { graph } = await prepareModel(path);
+    const before = ancestors(graph, [output]);
+    const found = transformerBlocks(graph).flatMap((block) =>
+      block.output !== undefined && before.has(block.output) ? [block.output] : [],
+    );
+    if (found.length === 0) {
+      throw new FsynError('UNSUPPORTED_MODEL', `${path}: no transformer blocks were recognised.`);
+    }
+    this.#blocks.set(path, found);
+    return found;
   }
 
   dispose(): void {
@@ -77,7 +97,9 @@ export interface ChainResult {
 export interface ChainOptions {
   readonly mode?: Mode;
   readonly attentions?: boolean;
-  readonly hiddenStates?: boolean;
+  /** Inner tensors of the vision graph and of the decoder whose values and gradients are wanted. */
+  readonly visionTensors?: readonly string[];
+  readonly decoderTensors?: readonly string[];
   readonly pixels?: Float32Array;
   /** Embeddings of the text tokens, [length, hidden]; image positions are overwritten by the merge. */
   readonly tokenEmbeddings?: Float32Array;
@@ -171,10 +193,10 @@ export class WhiteBoxChain {
 
   /** One forward and one backward pass through the whole chain. */
   async gradients(options: ChainOptions = {}): Promise<ChainResult> {
-    const { mode = 'grad', attentions = false, hiddenStates = false, signal } = options;
+    const { mode = 'grad', attentions = false, visionTensors = [], decoderTensors = [], signal } = options;
     const pixels = options.pixels ?? this.pixels();
-    const vision = await this.#vision(mode, attentions, hiddenStates);
-    const decoder = await this.#decoder(mode, attentions, hiddenStates);
+    const vision = await this.#vision(mode, attentions, visionTensors);
+    const decoder = await this.#decoder(mode, attentions, decoderTensors);
     const pass = await vision.forward(this.visionFeeds(pixels), signalOption(signal));
     try {
       const features = floats(pass.output);
@@ -214,19 +236,19 @@ export class WhiteBoxChain {
     return ndarray(rows, [...shape]) as TensorValue;
   }
 
-  #vision(mode: Mode, attentions: boolean, hiddenStates: boolean): Promise<SplitModel> {
+  #vision(mode: Mode, attentions: boolean, tensors: readonly string[]): Promise<SplitModel> {
     const { visionModel, featureOutput, pixelInput } = this.whiteBox;
+    const wrt = [pixelInput, ...tensors];
     const options = {
       output: featureOutput,
-      wrt: [pixelInput],
+      wrt,
+      expose: tensors,
       mode,
       attentions,
-      hiddenStates,
       probe: this.#visionProbes(),
     };
-    return this.#sessions.get(`vision ${mode} ${attentions} ${hiddenStates}`, () =>
-      SplitModel.load(visionModel, options),
-    );
+    const key = `vision ${mode} ${attentions} ${tensors.join()}`;
+    return this.#sessions.get(key, () => SplitModel.load(visionModel, options));
   }
 
   /** A batch of two where the export takes one, because sizes above 1 are unambiguous; else the sample's own inputs. */
@@ -241,20 +263,29 @@ export class WhiteBoxChain {
     return [{ ...own, [this.whiteBox.pixelInput]: ndarray(twice, [2, ...rest]) as TensorValue }, own];
   }
 
-  #decoder(mode: Mode, attentions: boolean, hiddenStates: boolean): Promise<DifferentiableModel> {
-    const options = { wrt: ['inputs_embeds'], mode, attentions, hiddenStates };
+  #decoder(mode: Mode, attentions: boolean, tensors: readonly string[]): Promise<DifferentiableModel> {
+    const options = { wrt: ['inputs_embeds', ...tensors], expose: tensors, mode, attentions };
     const { decoderModel } = this.whiteBox;
-    const key = `decoder ${mode} ${attentions} ${hiddenStates}`;
+    const key = `decoder ${mode} ${attentions} ${tensors.join()}`;
     return this.#sessions.get(key, () => DifferentiableModel.load(decoderModel, options));
   }
 
-  /** Transformer blocks of the vision tower before the features, and of the decoder. */
-  async blocks(): Promise<{ vision: number; decoder: number }> {
-    const [vision, decoder] = await Promise.all([
-      this.#vision('grad', false, true),
-      this.#decoder('grad', false, true),
-    ]);
-    return { vision: vision.blocks.length, decoder: decoder.blocks.length };
+  /**
+   * Names of the residual stream behind every transformer block: of the vision tower up to the features, of the decoder.
+   *
+   * @throws FsynError `UNSUPPORTED_MODEL` when the blocks of a graph are not recognised
+   */
+  async blockOutputs(): Promise<{ vision: readonly string[]; decoder: readonly string[] }> {
+    const { visionModel, decoderModel, featureOutput } = this.whiteBox;
+    return {
+      vision: await this.#sessions.blockOutputs(visionModel, featureOutput),
+      decoder: await this.#sessions.blockOutputs(decoderModel, 'logits'),
+    };
+  }
+
+  /** Attention probabilities of both parts, in block order: those of `visionValues` and of their gradients. */
+  async visionAttentionNames(): Promise<readonly string[]> {
+    return (await this.#vision('grad', true, [])).blocks.map((block) => block.attention);
   }
 
   /** Forward only: the features, and the attention probabilities of both parts. */

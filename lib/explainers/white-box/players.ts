@@ -23,8 +23,8 @@ export function textScores(scores: ArrayLike<number>, whiteBox: WhiteBox): Float
   return Float64Array.from(whiteBox.textPositions, (position) => scores[position] as number);
 }
 
-/** Row sums of a [rows, columns] product of two matrices, element by element: float64 sums in index order. */
-export function rowDots(a: Float32Array, b: Float32Array, columns: number): Float64Array {
+/** Row sums of the element-wise product of two [rows, columns] matrices: float64 sums in index order. */
+export function rowDots(a: ArrayLike<number>, b: ArrayLike<number>, columns: number): Float64Array {
   const sums = new Float64Array(a.length / columns);
   for (let row = 0; row < sums.length; row++) {
     let sum = 0;

@@ -1,0 +1,91 @@
+import { FsynError } from '../../errors.js';
+import type { TensorValue } from '../../inference/session.js';
+import type { WhiteBox } from '../../vlm/types.js';
+import { floats } from './model.js';
+import { sumByPlayer } from './players.js';
+
+/** One layer's attention averaged over heads: block-diagonal over images (or tiles), each [tokens, tokens]. */
+export interface LayerMap {
+  readonly blocks: number;
+  readonly tokens: number;
+  /** [blocks, tokens, tokens], row-major: row i is what token i attends to. */
+  readonly values: Float64Array;
+}
+
+/**
+ * Averages heads. `weight` maps a probability and its index to what is averaged.
+ *
+ * @param tokens number of all tokens; the attention tensor is [blocks, heads, n, n] or [blocks * heads, n, n]
+ */
+export function headMean(
+  attention: TensorValue,
+  tokens: number,
+  weight: (value: number, i: number) => number,
+): LayerMap {
+  const values = floats(attention);
+  const n = attention.shape.at(-1) as number;
+  const maps = values.length / (n * n);
+  const blocks = tokens / n;
+  const heads = maps / blocks;
+  if (attention.shape.at(-2) !== n || !Number.isInteger(blocks) || !Number.isInteger(heads)) {
+    const message = `An attention tensor of shape [${attention.shape.join(', ')}] does not fit ${tokens} tokens.`;
+    throw new FsynError('MODEL_CONTRACT', message);
+  }
+  const mean = new Float64Array(blocks * n * n);
+  for (let map = 0; map < maps; map++) {
+    const target = Math.floor(map / heads) * n * n;
+    for (let i = 0; i < n * n; i++) {
+      const at = map * n * n + i;
+      mean[target + i] = (mean[target + i] as number) + weight(values[at] as number, at) / heads;
+    }
+  }
+  return { blocks, tokens: n, values: mean };
+}
+
+/** v^T (A + I) for one layer; with `normalise`, the rows of A + I first divided by their sums. */
+export function throughLayer(v: Float64Array, layer: LayerMap, normalise: boolean): Float64Array {
+  const { blocks, tokens: n, values } = layer;
+  const result = new Float64Array(v.length);
+  for (let row = 0; row < blocks * n; row++) {
+    if (v[row] === 0) continue;
+    const start = Math.floor(row / n) * n;
+    const line = values.subarray(row * n, (row + 1) * n);
+    const scale = (v[row] as number) / (normalise ? 1 + line.reduce((sum, value) => sum + value, 0) : 1);
+    for (let j = 0; j < n; j++)
+      result[start + j] = (result[start + j] as number) + scale * (line[j] as number);
+    result[row] = (result[row] as number) + scale;
+  }
+  return result;
+}
+
+/** One row of the rollout product A_L ... A_1, without forming it: a vector goes through the layers from the last to the first. */
+export function rolloutRow(v: Float64Array, layers: readonly LayerMap[], normalise: boolean): Float64Array {
+  return layers.reduceRight((row, layer) => throughLayer(row, layer, normalise), v);
+}
+
+/** Rolls the last position's relevance back through the decoder, and that of the image features on through the vision tower. */
+export function rollBoth(
+  whiteBox: WhiteBox,
+  length: number,
+  players: number,
+  layers: { readonly decoder: readonly LayerMap[]; readonly vision: readonly LayerMap[] },
+  normalise: boolean,
+): { image: Float64Array; positions: Float64Array } {
+  const start = new Float64Array(length);
+  start[length - 1] = 1;
+  const positions = rolloutRow(start, layers.decoder, normalise);
+  const features = Float64Array.from(whiteBox.imagePositions, (position) => positions[position] as number);
+  const tokens = rolloutRow(spreadOverTokens(features, whiteBox), layers.vision, normalise);
+  return { image: sumByPlayer(tokens, whiteBox.visionTokenPlayers, players), positions };
+}
+
+/** A feature's relevance goes in equal parts to the vision tokens of its player, which it was made from. */
+function spreadOverTokens(features: Float64Array, whiteBox: WhiteBox): Float64Array {
+  const { featurePlayers, visionTokenPlayers } = whiteBox;
+  const players = 1 + featurePlayers.reduce((most, player) => Math.max(most, player), 0);
+  const relevance = sumByPlayer(features, featurePlayers, players);
+  const sizes = sumByPlayer(new Uint8Array(visionTokenPlayers.length).fill(1), visionTokenPlayers, players);
+  return Float64Array.from(visionTokenPlayers, (player) =>
+    player < 0 ? 0 : (relevance[player] as number) / (sizes[player] as number),
+  );
+}
