@@ -1,0 +1,87 @@
+import { FsynError, invalidArgument } from '../errors.js';
+
+/** Coalitions as bit sets: player p of coalition i is bit p % 32 of words[i * stride + floor(p / 32)]. */
+export class CoalitionBatch {
+  readonly players: number;
+  /** 32-bit words per coalition. */
+  readonly stride: number;
+  readonly words: Uint32Array;
+
+  constructor(players: number, words: Uint32Array) {
+    this.players = players;
+    this.stride = Math.ceil(players / 32);
+    this.words = words;
+  }
+
+  /** Number of coalitions. */
+  get length(): number {
+    return this.words.length / this.stride;
+  }
+
+  has(i: number, player: number): boolean {
+    return ((this.words[i * this.stride + (player >>> 5)] >>> (player & 31)) & 1) === 1;
+  }
+
+  /** Bit mask of coalition i as a number; for at most 32 players. */
+  mask(i: number): number {
+    if (this.stride !== 1)
+      throw new FsynError('INVALID_ARGUMENT', 'A bit mask as a number needs at most 32 players.');
+    return this.words[i];
+  }
+
+  /** Presence of every player, one byte (0 or 1) each: shape [length, players], row-major. */
+  toMasks(): Uint8Array {
+    const masks = new Uint8Array(this.length * this.players);
+    for (let i = 0; i < this.length; i++) {
+      for (let p = 0; p < this.players; p++) masks[i * this.players + p] = this.has(i, p) ? 1 : 0;
+    }
+    return masks;
+  }
+
+  /** Coalitions [begin, end) as a view. */
+  slice(begin: number, end: number): CoalitionBatch {
+    return new CoalitionBatch(this.players, this.words.subarray(begin * this.stride, end * this.stride));
+  }
+}
+
+/**
+ * A game given by a function of batches of coalitions: one finite value per coalition, in order.
+ * It should stop early when the signal aborts; if it does not, its late answer is ignored.
+ */
+export type ValueFunction = (
+  coalitions: CoalitionBatch,
+  signal: AbortSignal | undefined,
+) => ArrayLike<number> | Promise<ArrayLike<number>>;
+
+/** Calls a value function once and checks what it returns; rejects with the signal's reason even if it never settles. */
+export async function evaluateBatch(
+  value: ValueFunction,
+  batch: CoalitionBatch,
+  signal: AbortSignal | undefined,
+): Promise<Float64Array> {
+  signal?.throwIfAborted();
+  const answer = value(batch, signal);
+  const values = await (answer instanceof Promise ? orAborted(answer, signal) : answer);
+  signal?.throwIfAborted();
+  if (values === null || typeof values !== 'object' || values.length !== batch.length) {
+    const received = values && typeof values === 'object' ? values.length : values;
+    throw invalidArgument(
+      'the value function',
+      `to return ${batch.length} values, one per coalition,`,
+      received,
+    );
+  }
+  const copy = Float64Array.from(values);
+  const bad = copy.findIndex((x) => !Number.isFinite(x));
+  if (bad >= 0) throw invalidArgument(`value ${bad} of the value function`, 'a finite number', values[bad]);
+  return copy;
+}
+
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

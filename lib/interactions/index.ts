@@ -1,0 +1,38 @@
+/**
+ * fsyn/interactions: interaction indices of cooperative games, exact and estimated. Needs no vision-language model.
+ *
+ * @module
+ */
+export { FsynError } from '../errors.js';
+export { CoalitionBatch, type ValueFunction } from './coalitions.js';
+export {
+  type IndexName,
+  type InteractionOptions,
+  indexNames,
+  interactions,
+  interactionsSync,
+} from './exact.js';
+export { InteractionSet } from './interaction-set.js';
+export { type KernelFacts, kernelFacts, type TableValues } from './native.js';
+export { type UnanimityPart, UnanimitySum } from './oracle-games.js';
+export { type CrossPairs, type Player, Players } from './players.js';
+export {
+  type Interaction,
+  Interactions,
+  type InteractionsJson,
+  type Provenance,
+  type Spending,
+} from './result.js';
+export {
+  type AsyncOptions,
+  type TransformKind,
+  type TransformOptions,
+  transform,
+  transformSync,
+} from './transforms.js';
+export {
+  type EvaluateTableOptions,
+  maxTablePlayers,
+  ValueTable,
+  type ValueTableJson,
+} from './value-table.js';

@@ -1,0 +1,116 @@
+import { addon } from '../inference/addon.js';
+import { type NativeJob, runJob } from '../inference/job.js';
+
+/** Values of a game in JavaScript memory that native code reads or writes in place. */
+export type TableValues = Float64Array | Float32Array;
+
+/** Where and how native work runs: kernel set by name ('' chooses), threads (0 chooses). */
+export interface NativeExecution {
+  readonly kernels: string;
+  readonly threads: number;
+}
+
+export interface TransformRequest extends NativeExecution {
+  readonly table: TableValues;
+  readonly kind: number;
+  readonly p: number;
+}
+
+export interface PairIndexRequest extends NativeExecution {
+  readonly table: TableValues;
+  readonly pairWeights: Float64Array;
+  readonly singleWeights: Float64Array;
+}
+
+export interface SizeIndexRequest extends NativeExecution {
+  readonly table: TableValues;
+  readonly minSize: number;
+  readonly maxSize: number;
+  readonly weights: Float64Array;
+}
+
+export interface PairIndexValues {
+  readonly pairs: Float64Array;
+  readonly singles: Float64Array;
+}
+
+type NativeProgress = ((done: number, total: number) => void) | null;
+
+/** A native function: with a second argument it runs as a job on its own thread, without one at once. */
+interface NativeOperation<Request, Result> {
+  (request: Request): Result;
+  (request: Request, onProgress: NativeProgress): NativeJob<Result>;
+}
+
+declare module '../inference/addon.js' {
+  interface NativeAddon {
+    transformTable: NativeOperation<TransformRequest, undefined>;
+    pairIndex: NativeOperation<PairIndexRequest, PairIndexValues>;
+    dividendIndex: NativeOperation<SizeIndexRequest, Float64Array>;
+    blockValueIndex: NativeOperation<SizeIndexRequest, Float64Array>;
+    sizeWeightedSum(table: TableValues, weights: Float64Array): number;
+    firstNotFinite(values: TableValues): number;
+    kernelSets(): readonly string[];
+    activeKernelSet(): string;
+    requireMemory(bytes: number, purpose: string): void;
+  }
+}
+
+/** One native call that can run here or as a job. */
+export interface Step {
+  now(): unknown;
+  job(onProgress: NativeProgress): NativeJob<unknown>;
+}
+
+/**
+ * Native steps of one computation, written once and run either way: `yield* step(...)` gives the step's result.
+ * A step's arrays stay referenced by the suspended generator, so they outlive the job that reads them.
+ */
+export type Steps<Result> = Generator<Step, Result, unknown>;
+
+export function* step<Request, Result>(
+  operation: () => NativeOperation<Request, Result>,
+  request: Request,
+): Steps<Result> {
+  const result = yield {
+    now: () => operation()(request),
+    job: (onProgress) => operation()(request, onProgress),
+  };
+  return result as Result;
+}
+
+/** Runs the steps on the calling thread. */
+export function runSync<Result>(steps: Steps<Result>): Result {
+  let next = steps.next();
+  while (!next.done) next = steps.next(next.value.now());
+  return next.value;
+}
+
+/** Runs every step as a job on a thread of its own, so that the event loop stays free. */
+export async function runAsync<Result>(
+  steps: Steps<Result>,
+  signal: AbortSignal | undefined,
+  onProgress: ((fraction: number) => void) | undefined,
+): Promise<Result> {
+  signal?.throwIfAborted();
+  let next = steps.next();
+  while (!next.done) {
+    const current = next.value;
+    const report = onProgress ? (done: number, total: number) => onProgress(done / total) : null;
+    next = steps.next(await runJob(() => current.job(report), signal));
+  }
+  return next.value;
+}
+
+/** What the kernels of this machine are, for `fsyn doctor`. */
+export interface KernelFacts {
+  /** Every kernel set that runs here, fastest first. */
+  readonly available: readonly string[];
+  /** The one in use: the environment variable FSYN_KERNELS, or the fastest. */
+  readonly active: string;
+}
+
+/** @throws FsynError INVALID_ARGUMENT when FSYN_KERNELS names a set that cannot run here */
+export function kernelFacts(): KernelFacts {
+  return { available: addon().kernelSets(), active: addon().activeKernelSet() };
+}

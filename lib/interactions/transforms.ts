@@ -1,0 +1,112 @@
+import { invalidArgument } from '../errors.js';
+import { addon } from '../inference/addon.js';
+import { resolveOptions } from '../options.js';
+import { runAsync, runSync, type Steps, step, type TableValues } from './native.js';
+import { maxTablePlayers } from './value-table.js';
+
+// In the order of fsyn::interactions::Transform.
+const KINDS = [
+  'moebius',
+  'zeta',
+  'coMoebius',
+  'inverseCoMoebius',
+  'supersetSum',
+  'supersetDifference',
+  'walshHadamard',
+  'banzhaf',
+  'inverseBanzhaf',
+] as const;
+
+/**
+ * Linear maps over all 2^n values of a table, entry S a coalition's bit mask:
+ *
+ * - `moebius`: values to dividends m(S); `zeta` back.
+ * - `coMoebius`: values to co-dividends, sum of m(T) over T >= S; `inverseCoMoebius` back.
+ * - `supersetSum`: y(S) = sum of x(T) over T >= S; `supersetDifference` back.
+ * - `walshHadamard`: y(S) = sum over T of (-1)^|S and T| x(T); `inverseWalshHadamard` back (the same divided by 2^n).
+ * - `banzhaf`: values to the weighted Banzhaf interaction index with probability p of every coalition (p = 1/2: BII);
+ *   `inverseBanzhaf` back.
+ */
+export type TransformKind = (typeof KINDS)[number] | 'inverseWalshHadamard';
+
+export interface TransformOptions {
+  /** Probability of the Banzhaf kinds, in 0..1. */
+  readonly p: number;
+  /** Overwrite the given array; otherwise a new one is returned. */
+  readonly inPlace: boolean;
+  /** Threads; 0 chooses. The result does not depend on it. */
+  readonly threads: number;
+  /** 'avx512', 'avx2' or 'portable'; '' chooses. */
+  readonly kernels: string;
+}
+
+const DEFAULTS: TransformOptions = { p: 0.5, inPlace: false, threads: 0, kernels: '' };
+
+/**
+ * Transforms 2^n values on the calling thread; milliseconds up to n = 20.
+ *
+ * @throws FsynError INVALID_ARGUMENT for another length, OUT_OF_MEMORY when a copy does not fit
+ */
+export function transformSync<Values extends TableValues>(
+  values: Values,
+  kind: TransformKind,
+  options: Partial<TransformOptions> = {},
+): Values {
+  return runSync(transformSteps(values, kind, resolveOptions('transformSync', DEFAULTS, options)));
+}
+
+/**
+ * Transforms 2^n values on a thread of its own. With `inPlace` the array must be left alone until the promise settles, and
+ * holds garbage after an abort.
+ */
+export async function transform<Values extends TableValues>(
+  values: Values,
+  kind: TransformKind,
+  options: Partial<TransformOptions & AsyncOptions> = {},
+): Promise<Values> {
+  const { signal, onProgress, ...rest } = resolveOptions(
+    'transform',
+    { ...DEFAULTS, ...ASYNC_DEFAULTS },
+    options,
+  );
+  return runAsync(transformSteps(values, kind, rest), signal, onProgress);
+}
+
+/** What every long call takes. */
+export interface AsyncOptions {
+  readonly signal: AbortSignal | undefined;
+  /** Called with the share of the current native step that is done, in 0..1. */
+  readonly onProgress: ((fraction: number) => void) | undefined;
+}
+
+export const ASYNC_DEFAULTS: AsyncOptions = { signal: undefined, onProgress: undefined };
+
+export function checkThreads(threads: number): void {
+  if (!Number.isInteger(threads) || threads < 0 || threads > 1024) {
+    throw invalidArgument('threads', 'an integer in 0..1024', threads);
+  }
+}
+
+function* transformSteps<Values extends TableValues>(
+  values: Values,
+  kind: TransformKind,
+  { p, inPlace, threads, kernels }: TransformOptions,
+): Steps<Values> {
+  const known: readonly string[] = [...KINDS, 'inverseWalshHadamard'];
+  if (!known.includes(kind)) throw invalidArgument('kind', `one of ${known.join(', ')}`, kind);
+  if (!(values instanceof Float64Array || values instanceof Float32Array)) {
+    throw invalidArgument('values', 'a Float64Array or Float32Array', values);
+  }
+  const n = Math.log2(values.length);
+  if (!Number.isInteger(n) || n > maxTablePlayers) {
+    throw invalidArgument('values', `2^players values with players in 0..${maxTablePlayers}`, values.length);
+  }
+  if (typeof p !== 'number' || !(p >= 0 && p <= 1)) throw invalidArgument('p', 'a number in 0..1', p);
+  checkThreads(threads);
+  if (!inPlace) addon().requireMemory(values.byteLength, 'A copy of the table');
+  const table = (inPlace ? values : values.slice()) as Values;
+  const native = kind === 'inverseWalshHadamard' ? 'walshHadamard' : kind;
+  yield* step(() => addon().transformTable, { table, kind: KINDS.indexOf(native), p, threads, kernels });
+  if (kind === 'inverseWalshHadamard') for (let i = 0; i < table.length; i++) table[i] /= table.length;
+  return table;
+}

@@ -1,0 +1,212 @@
+import ndarray from 'ndarray';
+import { FsynError, invalidArgument } from '../errors.js';
+import { addon } from '../inference/addon.js';
+import { resolveOptions } from '../options.js';
+import { CoalitionBatch, evaluateBatch, type ValueFunction } from './coalitions.js';
+import type { TableValues } from './native.js';
+import { type Player, Players } from './players.js';
+import { jsonKey, parseJsonKey } from './result.js';
+
+/** Largest number of players of a value table. */
+export const maxTablePlayers = 30;
+
+export interface EvaluateTableOptions {
+  /** Coalitions per call of the value function. */
+  readonly batchSize: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: ((done: number, total: number) => void) | undefined;
+}
+
+/** The JSON form of a game, readable by the Python library shapiq and back. */
+export interface ValueTableJson {
+  readonly metadata: {
+    readonly n_players: number;
+    readonly game_name?: string;
+    readonly normalization_value?: number;
+    readonly precompute_flag?: boolean;
+    readonly precomputed?: boolean;
+    readonly player_names?: readonly string[] | null;
+    readonly [key: string]: unknown;
+  };
+  readonly data: Readonly<Record<string, number>>;
+}
+
+/**
+ * A game as the table of all its values: entry S is v(S), bit i of S is player i. n players need 2^n values, n <= 30.
+ *
+ * @example
+ * const game = ValueTable.from(new Float64Array([0, 1, 1, 4]), { players: ['a', 'b'] });
+ * interactionsSync(game, { index: 'SII', order: 2 }).get('a', 'b'); // 2
+ */
+export class ValueTable {
+  /** Length 2^players.count; shared with the caller, not copied. */
+  readonly values: TableValues;
+  readonly players: Players;
+
+  private constructor(values: TableValues, players: Players) {
+    this.values = values;
+    this.players = players;
+  }
+
+  /**
+   * Wraps the values of all coalitions.
+   *
+   * @param values Float64Array or Float32Array (used in place), an ndarray over one (any shape with 2^n elements in
+   *   row-major order, used in place), or an array of numbers (copied)
+   * @param players names; default none
+   * @throws FsynError INVALID_ARGUMENT when the length is not 2^n with n in 1..30, or a value is not finite
+   */
+  static from(
+    values: TableValues | ndarray.NdArray<TableValues> | readonly number[],
+    { players = null }: { players?: readonly string[] | null } = {},
+  ): ValueTable {
+    const table = toTyped(values);
+    const n = Math.log2(table.length);
+    if (!Number.isInteger(n) || n < 1 || n > maxTablePlayers) {
+      throw invalidArgument('values', `2^players values with players in 1..${maxTablePlayers}`, table.length);
+    }
+    const bad = addon().firstNotFinite(table);
+    if (bad >= 0) throw invalidArgument(`values[${bad}]`, 'a finite number', table[bad]);
+    const named = new Players(players ?? n);
+    if (named.count !== n) throw invalidArgument('players', `${n} names, one per player`, named.count);
+    return new ValueTable(table, named);
+  }
+
+  /**
+   * Asks a value function for all 2^n coalitions, in batches and in order of their bit masks.
+   *
+   * @param players number of players (1..20 is sensible) or their names
+   * @throws FsynError INVALID_ARGUMENT when it returns the wrong number of values or one that is not finite
+   */
+  static async evaluate(
+    players: number | readonly string[],
+    value: ValueFunction,
+    options: Partial<EvaluateTableOptions> = {},
+  ): Promise<ValueTable> {
+    const { batchSize, signal, onProgress } = resolveOptions(
+      'ValueTable.evaluate',
+      { batchSize: 1024, signal: undefined, onProgress: undefined } as EvaluateTableOptions,
+      options,
+    );
+    const named = new Players(players);
+    if (named.count > maxTablePlayers)
+      throw invalidArgument('players', `at most ${maxTablePlayers} players`, named.count);
+    if (!Number.isInteger(batchSize) || batchSize < 1)
+      throw invalidArgument('batchSize', 'an integer >= 1', batchSize);
+    addon().requireMemory(8 * 2 ** named.count, `A table over ${named.count} players`);
+    const table = new Float64Array(2 ** named.count);
+    for (let begin = 0; begin < table.length; begin += batchSize) {
+      const masks = Uint32Array.from(
+        { length: Math.min(batchSize, table.length - begin) },
+        (_, i) => begin + i,
+      );
+      table.set(await evaluateBatch(value, new CoalitionBatch(named.count, masks), signal), begin);
+      onProgress?.(begin + masks.length, table.length);
+    }
+    return new ValueTable(table, named);
+  }
+
+  /** v of a coalition, given by its players or as a bit mask. */
+  value(coalition: number | readonly Player[]): number {
+    const mask = typeof coalition === 'number' ? coalition : this.mask(coalition);
+    if (!Number.isInteger(mask) || mask < 0 || mask >= this.values.length) {
+      throw invalidArgument('coalition', `a bit mask in 0..${this.values.length - 1}`, coalition);
+    }
+    return this.values[mask];
+  }
+
+  /** Bit mask of a coalition of players. */
+  mask(players: readonly Player[]): number {
+    let mask = 0;
+    for (const player of this.players.sorted(players, 'coalition')) mask += 2 ** player;
+    return mask;
+  }
+
+  /** The values as an ndarray of shape [2, ..., 2], last axis player 0; a view. */
+  toNdarray(): ndarray.NdArray<TableValues> {
+    return ndarray(this.values, new Array<number>(this.players.count).fill(2));
+  }
+
+  /** This game as a value function, for estimators. */
+  toValueFunction(): ValueFunction {
+    return (batch) => Float64Array.from({ length: batch.length }, (_, i) => this.values[batch.mask(i)]);
+  }
+
+  /** The form that shapiq reads: un-normalised values of all coalitions. */
+  toJSON(): ValueTableJson {
+    const data: Record<string, number> = {};
+    const coalition: number[] = [];
+    for (let mask = 0; mask < this.values.length; mask++) {
+      coalition.length = 0;
+      for (let player = 0; player < this.players.count; player++)
+        if ((mask >>> player) & 1) coalition.push(player);
+      data[jsonKey(coalition)] = this.values[mask];
+    }
+    return {
+      metadata: {
+        n_players: this.players.count,
+        game_name: 'ValueTable',
+        normalization_value: this.values[0],
+        precompute_flag: true,
+        precomputed: true,
+        player_names: this.players.names,
+      },
+      data,
+    };
+  }
+
+  /**
+   * Reads toJSON's form or a game file of shapiq.
+   *
+   * @throws FsynError INVALID_ARGUMENT when the form is another or a coalition is missing
+   */
+  static fromJSON(json: unknown): ValueTable {
+    const form = json as ValueTableJson | null;
+    const n = form?.metadata?.n_players;
+    if (
+      typeof form?.data !== 'object' ||
+      form.data === null ||
+      !Number.isInteger(n) ||
+      n! < 1 ||
+      n! > maxTablePlayers
+    ) {
+      throw invalidArgument(
+        'json',
+        'a game { metadata: { n_players }, data: { "Empty": v, "0": v, "0,1": v, ... } }',
+        json,
+      );
+    }
+    const names = form.metadata.player_names;
+    const players = new Players(Array.isArray(names) && names.length === n ? (names as string[]) : n!);
+    const table = new Float64Array(2 ** players.count).fill(Number.NaN);
+    for (const [key, value] of Object.entries(form.data)) {
+      let mask = 0;
+      for (const player of parseJsonKey(key, players.count)) mask += 2 ** player;
+      table[mask] = value;
+    }
+    const missing = addon().firstNotFinite(table);
+    if (missing >= 0) {
+      throw new FsynError(
+        'INVALID_ARGUMENT',
+        `The game file has no finite value for the coalition with bit mask ${missing}.`,
+      );
+    }
+    return new ValueTable(table, players);
+  }
+}
+
+function toTyped(values: unknown): TableValues {
+  if (values instanceof Float64Array || values instanceof Float32Array) return values;
+  if (Array.isArray(values)) return Float64Array.from(values);
+  const view = values as ndarray.NdArray<TableValues> | null;
+  if (view?.data instanceof Float64Array || view?.data instanceof Float32Array) {
+    let expected = 1;
+    for (let axis = view.shape.length - 1; axis >= 0; axis--) {
+      if (view.stride[axis] !== expected)
+        throw invalidArgument('values', 'a row-major ndarray without gaps', values);
+      expected *= view.shape[axis];
+    }
+    return view.data.subarray(view.offset, view.offset + view.size);
+  }
+  throw invalidArgument('values', 'a Float64Array, Float32Array, ndarray or array of numbers', values);
+}
