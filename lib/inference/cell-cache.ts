@@ -17,7 +17,7 @@ export class CellCache {
    */
   constructor(bytes: number, players: number, tokens: number) {
     // A map entry, a string header and an array header beside the contents.
-    this.#capacity = Math.max(1, Math.floor(bytes / (200 + players / 8 + tokens * 8)));
+    this.#capacity = Math.floor(bytes / (200 + players / 8 + tokens * 8));
   }
 
   get size(): number {

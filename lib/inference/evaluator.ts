@@ -15,7 +15,7 @@ export interface EvaluatorOptions {
   readonly workers?: number;
   /** Bytes that evaluation may use beside the model's weights. Default: a quarter of the machine's memory. */
   readonly memory?: number;
-  /** Bytes for remembered scores. Default: 64 MiB. */
+  /** Bytes for remembered scores; fewer than one cell needs remembers nothing. Default: 64 MiB. */
   readonly cacheMemory?: number;
   /** `none` runs every cell as a full pass. Default: `auto`. */
   readonly sharing?: 'auto' | 'none';
