@@ -28,16 +28,14 @@ const values = (n: number) =>
   fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 2 ** n, maxLength: 2 ** n });
 
 /** A game of 2..6 players, an order and an index. */
-const problem = fc
-  .integer({ min: 2, max: 6 })
-  .chain((n) =>
-    fc.record({
-      n: fc.constant(n),
-      values: values(n),
-      order: fc.integer({ min: 1, max: n }),
-      index: fc.constantFrom(...INDICES),
-    }),
-  );
+const problem = fc.integer({ min: 2, max: 6 }).chain((n) =>
+  fc.record({
+    n: fc.constant(n),
+    values: values(n),
+    order: fc.integer({ min: 1, max: n }),
+    index: fc.constantFrom(...INDICES),
+  }),
+);
 
 // Integers up to 1000, at most 64 of them with weights of at most 2^6 in sum: 1e-9 leaves 1e3 roundings.
 const TOLERANCE = 1e-9;
