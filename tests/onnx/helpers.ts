@@ -36,6 +36,10 @@ export function int32(values: readonly number[], dims: readonly number[] = [valu
   return ndarray(Int32Array.from(values), [...dims]) as TensorValue;
 }
 
+export function boolean(values: readonly boolean[], dims: readonly number[]): TensorValue {
+  return ndarray(Uint8Array.from(values, Number), [...dims]) as TensorValue;
+}
+
 export function valuesOf(tensor: TensorValue | undefined): Float32Array {
   if (!tensor || !('data' in tensor) || !(tensor.data instanceof Float32Array))
     throw new Error('not a float32 array');
