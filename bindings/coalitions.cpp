@@ -86,6 +86,7 @@ void read_decoder(CoalitionProgram& program, const Napi::Object& source) {
   program.mask_input = index(source, "maskInput");
   program.position_input = optional_index(source, "positionInput");
   program.keep_input = optional_index(source, "keepInput");
+  program.rows_input = optional_index(source, "rowsInput");
   program.branch_input = optional_index(source, "branchInput");
   program.logits_output = index(source, "logitsOutput");
   const auto inputs = values<Napi::Int32Array>(source, "cacheInputs");

@@ -127,6 +127,7 @@ export interface NativeProgram {
   readonly maskInput: number;
   readonly positionInput: number;
   readonly keepInput: number;
+  readonly rowsInput: number;
   readonly branchInput: number;
   readonly logitsOutput: number;
   readonly cacheInputs: Int32Array;

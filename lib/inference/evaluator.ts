@@ -135,6 +135,7 @@ export class CoalitionEvaluator {
       execution = result.report;
     }
     onProgress?.(cells.cellCount, cells.cellCount);
+    signal?.throwIfAborted();
     return {
       logProbabilities: scores,
       tokens,

@@ -174,13 +174,13 @@ function chooseBatches(
   const share = memory / shares;
   const tokens = program.tokenIds.length;
   const suffixTokens = tokens - mode.prefixLength;
-  const kept = program.wiring.keep === undefined;
-  const prefixBytes = sequenceBytes(sizes, 0, mode.prefixLength, kept ? mode.prefixLength : 1);
+  const allRows = !selectsRows(program);
+  const prefixBytes = sequenceBytes(sizes, 0, mode.prefixLength, allRows ? mode.prefixLength : 1);
   const suffixBytes = sequenceBytes(
     sizes,
     mode.prefixLength,
     suffixTokens,
-    kept ? suffixTokens : program.targets.length,
+    allRows ? suffixTokens : program.targets.length,
   );
   const features = Math.max(1, program.imagePositions.length);
   // Pixels, their patch embedding, and a tower about as wide as the language model.
@@ -201,17 +201,22 @@ function visionBatchable({ vision }: EvaluatorProgram): boolean {
   return vision.inputs.every((input) => typeof input.shape[0] === 'string');
 }
 
+/** Whether the decoder computes logits for wanted rows only. */
+function selectsRows({ wiring }: EvaluatorProgram): boolean {
+  return wiring.keep !== undefined || wiring.rows !== undefined;
+}
+
 function estimateFlops(
   program: EvaluatorProgram,
   prefixLength: number,
   states: number,
   cells: number,
 ): EvaluationPlan['flops'] {
-  const { costs, targets, tokenIds, wiring } = program;
+  const { costs, targets, tokenIds } = program;
   if (costs === undefined) return undefined;
   const pass = (past: number, tokens: number, rows: number) =>
     tokens * costs.tokenFlops + rows * costs.headFlops + attendedPairs(past, tokens) * costs.attentionFlops;
-  const rowsOf = (tokens: number, wanted: number) => (wiring.keep === undefined ? tokens : wanted);
+  const rowsOf = (tokens: number, wanted: number) => (selectsRows(program) ? wanted : tokens);
   const suffixTokens = tokenIds.length - prefixLength;
   const vision = states * costs.visionFlops;
   const prefix = prefixLength > 0 ? states * pass(0, prefixLength, rowsOf(prefixLength, 1)) : 0;

@@ -10,6 +10,8 @@ export interface DecoderWiring {
   readonly positions?: string;
   /** Input that says how many of the last rows of logits are wanted. */
   readonly keep?: string;
+  /** Input that lists the wanted rows of logits, counted from the end (-1 is the last); int64 [rows]. */
+  readonly rows?: string;
   /** Input that chooses the branch with a cache in merged exports. */
   readonly branch?: string;
   readonly logits: string;
@@ -107,6 +109,7 @@ export function createNativeProgram(program: EvaluatorProgram, mode: ProgramMode
     maskInput: input(wiring.mask),
     positionInput,
     keepInput: input(wiring.keep),
+    rowsInput: input(wiring.rows),
     branchInput: input(wiring.branch),
     logitsOutput: required(decoder.outputs, wiring.logits, 'the decoder has no output'),
     cacheInputs: Int32Array.from(wiring.caches, (cache) => input(cache.input)),

@@ -19,6 +19,7 @@ import {
   openModelDirectory,
 } from './models/directory.js';
 import { EmbedGraph, VisionGraph } from './models/graphs.js';
+import { loadDecoder } from './models/last-logits.js';
 import { ChatTemplate } from './text/chat.js';
 import { TextTokenizer } from './text/tokenizer.js';
 import type { Vlm } from './types.js';
@@ -70,9 +71,9 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     decoder: await locatePart(directory, 'decoder_model_merged', options.dtype),
   };
   const open: Session[] = [];
-  const load = async ({ path }: { path: string }): Promise<Graph> => {
+  const load = async ({ path }: { path: string }, loader = Session.load): Promise<Graph> => {
     const { providers, signal } = options;
-    const session = await Session.load(path, {
+    const session = await loader(path, {
       providers,
       ...(signal === undefined ? {} : { signal }),
     });
@@ -86,7 +87,7 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
       architecture.extraInputs,
     );
     const embed = new EmbedGraph(await load(files.embed));
-    const decoder = new DecoderGraph(await load(files.decoder));
+    const decoder = new DecoderGraph(await load(files.decoder, loadDecoder));
     const paths = [files.vision.path, files.embed.path, files.decoder.path];
     const parts = {
       directory: opened,

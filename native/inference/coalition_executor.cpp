@@ -290,6 +290,11 @@ void Worker::add_control_feeds(Feeds& feeds, bool has_cache, size_t keep) const 
     feeds.add(*program_.keep_input,
               integers(spec.type, spec.shape.empty() ? Shape{} : Shape{1}, {&value, 1}));
   }
+  if (program_.rows_input) {
+    std::vector<int64_t> rows(keep);
+    std::iota(rows.begin(), rows.end(), -extent(keep));
+    feeds.add(*program_.rows_input, integers(inputs[*program_.rows_input].type, {extent(keep)}, rows));
+  }
   if (program_.branch_input) {
     const TensorSpec& spec = inputs[*program_.branch_input];
     const int64_t value = has_cache ? 1 : 0;

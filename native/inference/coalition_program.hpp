@@ -57,6 +57,8 @@ struct CoalitionProgram {
   std::optional<size_t> position_input;
   /// num_logits_to_keep
   std::optional<size_t> keep_input;
+  /// The wanted rows of logits, counted from the end.
+  std::optional<size_t> rows_input;
   /// use_cache_branch
   std::optional<size_t> branch_input;
   size_t logits_output = 0;

@@ -157,7 +157,9 @@ describe('evaluate', () => {
 
   test('misuse is named', async () => {
     const program = sample.program();
-    await expect(sample.evaluate(new CellTable(3, 2))).rejects.toThrow(/for cells but received "a table over 3 and 2"/);
+    await expect(sample.evaluate(new CellTable(3, 2))).rejects.toThrow(
+      /for cells but received "a table over 3 and 2"/,
+    );
     await expect(CoalitionEvaluator.create(program, { workers: 0 })).rejects.toThrow(/workers/);
     await expect(CoalitionEvaluator.create(program, { memory: -1 })).rejects.toThrow(/memory/);
     const short = { ...program, pixels: program.pixels.slice(1) };

@@ -31,6 +31,8 @@ export interface DecoderResult {
 
 const positionInput = 'position_ids';
 const keepInput = 'num_logits_to_keep';
+/** Input that our own edit adds (models/last-logits.ts): the rows whose logits are wanted, counted from the end. */
+export const rowsInput = 'fsyn_logit_rows';
 const branchInput = 'use_cache_branch';
 
 /** The language model of a model directory, driven by its own inputs and outputs. */
@@ -62,6 +64,7 @@ export class DecoderGraph {
       'attention_mask',
       positionInput,
       keepInput,
+      rowsInput,
       branchInput,
       ...this.#caches.map(({ input }) => input.name),
     ]);
@@ -80,6 +83,7 @@ export class DecoderGraph {
       mask: this.#mask.name,
       ...(this.hasPositions ? { positions: positionInput } : {}),
       ...(this.#has(keepInput) ? { keep: keepInput } : {}),
+      ...(this.#has(rowsInput) ? { rows: rowsInput } : {}),
       ...(this.#has(branchInput) ? { branch: branchInput } : {}),
       logits: 'logits',
       caches: this.#caches.map(({ input, output }) => ({ input: input.name, output })),
@@ -142,6 +146,10 @@ export class DecoderGraph {
       const info = this.#input(keepInput);
       feeds[keepInput] = integerFeed(info, Int32Array.of(batch.rows), info.shape.length === 0 ? [] : [1]);
     }
+    if (this.#has(rowsInput)) {
+      const rows = Int32Array.from({ length: batch.rows }, (_, i) => i - batch.rows);
+      feeds[rowsInput] = integerFeed(this.#input(rowsInput), rows, [batch.rows]);
+    }
     if (this.#has(branchInput)) {
       feeds[branchInput] = integerFeed(this.#input(branchInput), Int32Array.of(hasCache ? 1 : 0), [1]);
     }
@@ -155,6 +163,8 @@ export class DecoderGraph {
       { batch: 1, length: mask.length, mask, positions, rows: mask.length },
       false,
     );
+    // The file itself does not have the input that our edit of it adds.
+    delete feeds[rowsInput];
     return feeds as Record<string, ModelFeed>;
   }
 
