@@ -6,6 +6,7 @@ import { generateGreedily } from './generate.js';
 import { baselineImage } from './images/baseline.js';
 import { checkImage } from './images/decode.js';
 import { Fields, isObject, type JsonObject } from './json.js';
+import type { MatrixCosts } from './models/costs.js';
 import type { DecoderGraph } from './models/decoder.js';
 import type { ModelDirectory } from './models/directory.js';
 import type { EmbedGraph, ImageFeatures, VisionGraph } from './models/graphs.js';
@@ -27,6 +28,7 @@ export interface VlmParts {
   readonly template: ChatTemplate;
   /** Worker threads of the evaluator. */
   readonly workers: number;
+  readonly costs: { readonly vision: MatrixCosts; readonly decoder: MatrixCosts };
 }
 
 /** What configuration files say about text, wherever they say it. */

@@ -1,6 +1,7 @@
 import type { EvaluatorProgram } from '../inference/program.js';
 import type { PreparedInputs } from './decoder-sample.js';
 import type { VlmParts } from './decoder-vlm.js';
+import { modelCosts } from './models/costs.js';
 
 /** A prepared sample as the plain data that the native evaluator works on. */
 export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): EvaluatorProgram {
@@ -31,5 +32,6 @@ export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): Evalu
     positions: architecture.positions(tokenIds, prompt.imagePositions, encoding),
     targets: answer.tokenIds.slice(0, scored),
     decision: answer.decisionIndex,
+    costs: modelCosts(parts.costs.vision, parts.costs.decoder, encoding.featurePlayers.length),
   };
 }

@@ -10,7 +10,9 @@ import { manifestName } from './classifier/manifest.js';
 import { DecoderVlm } from './decoder-vlm.js';
 import { Fields, isObject } from './json.js';
 import type { Graph } from './models/contract.js';
+import { matrixCosts } from './models/costs.js';
 import { DecoderGraph } from './models/decoder.js';
+import { loadDecoder, readGraph } from './models/decoder-file.js';
 import {
   type DtypeChoice,
   fingerprint,
@@ -19,7 +21,6 @@ import {
   openModelDirectory,
 } from './models/directory.js';
 import { EmbedGraph, VisionGraph } from './models/graphs.js';
-import { loadDecoder } from './models/last-logits.js';
 import { ChatTemplate } from './text/chat.js';
 import { TextTokenizer } from './text/tokenizer.js';
 import type { Vlm } from './types.js';
@@ -71,14 +72,14 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     decoder: await locatePart(directory, 'decoder_model_merged', options.dtype),
   };
   const open: Session[] = [];
-  const load = async ({ path }: { path: string }, loader = Session.load): Promise<Graph> => {
-    const { providers, signal } = options;
-    const session = await loader(path, {
-      providers,
-      ...(signal === undefined ? {} : { signal }),
-    });
-    open.push(session);
-    return { session, path };
+  const { providers, signal } = options;
+  const sessionOptions = { providers, ...(signal === undefined ? {} : { signal }) };
+  const load = async (
+    { path }: { path: string },
+    session = Session.load(path, sessionOptions),
+  ): Promise<Graph> => {
+    open.push(await session);
+    return { session: await session, path };
   };
   try {
     const vision = new VisionGraph(
@@ -87,7 +88,9 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
       architecture.extraInputs,
     );
     const embed = new EmbedGraph(await load(files.embed));
-    const decoder = new DecoderGraph(await load(files.decoder, loadDecoder));
+    const decoderFile = await readGraph(files.decoder.path);
+    const decoder = new DecoderGraph(await load(files.decoder, loadDecoder(decoderFile, sessionOptions)));
+    const visionFile = await readGraph(files.vision.path);
     const paths = [files.vision.path, files.embed.path, files.decoder.path];
     const parts = {
       directory: opened,
@@ -98,6 +101,10 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
       tokenizer,
       template,
       workers: options.threads,
+      costs: {
+        vision: matrixCosts(visionFile.graph),
+        decoder: matrixCosts(decoderFile.graph, 'logits'),
+      },
     };
     const name = options.name ?? basename(resolve(directory));
     return new DecoderVlm(parts, name, await fingerprint(directory, paths));

@@ -31,7 +31,7 @@ export interface DecoderResult {
 
 const positionInput = 'position_ids';
 const keepInput = 'num_logits_to_keep';
-/** Input that our own edit adds (models/last-logits.ts): the rows whose logits are wanted, counted from the end. */
+/** Input that our own edit adds (models/decoder-file.ts): the rows whose logits are wanted, counted from the end. */
 export const rowsInput = 'fsyn_logit_rows';
 const branchInput = 'use_cache_branch';
 

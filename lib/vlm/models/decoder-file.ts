@@ -8,16 +8,18 @@ import { rowsInput } from './decoder.js';
  * Loads a decoder so that only wanted rows of hidden states go through the output head, which is often a sixth of the
  * work and whose output is most of the memory. The file is not changed: the edited graph reads its weights from it.
  */
-export async function loadDecoder(path: string, options: SessionOptions): Promise<Session> {
-  const model = await readModel(path);
-  if (model.graph.inputNames.includes('num_logits_to_keep') || !model.graph.outputNames.includes('logits')) {
-    return Session.load(path, options);
+export async function loadDecoder(model: OnnxModel, options: SessionOptions): Promise<Session> {
+  const { graph, source } = model;
+  if (graph.inputNames.includes('num_logits_to_keep') || !graph.outputNames.includes('logits')) {
+    return Session.load(source, options);
   }
-  selectLogits(model, { rows: rowsInput });
-  return Session.load(model.serialize(), { ...options, externalDataFolder: model.folder! });
+  const edited = model.clone();
+  selectLogits(edited, { rows: rowsInput });
+  return Session.load(edited.serialize(), { ...options, externalDataFolder: model.folder! });
 }
 
-async function readModel(path: string): Promise<OnnxModel> {
+/** Reads a graph; its weights stay in the file. @throws FsynError MODEL_FILE naming the file */
+export async function readGraph(path: string): Promise<OnnxModel> {
   try {
     return await OnnxModel.load(path);
   } catch (cause) {
