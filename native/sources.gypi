@@ -29,6 +29,9 @@
     "cuda_sources": [],
     "native_test_sources": [
       "tests/native/interactions_test.cpp"
+    ],
+    "native_bench_sources": [
+      "bench/micro/interactions_bench.cpp"
     ]
   }
 }
