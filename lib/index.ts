@@ -8,8 +8,20 @@
  */
 export { type ErrorCode, FsynError } from './errors.js';
 export { type EvaluateAttributionOptions, type ExplainOptions, evaluate, explain } from './evaluate.js';
+export { type GradCamOptions, gradCam } from './explainers/grad-cam.js';
+export {
+  type ExternalAttribution,
+  type ImportedExplainerOptions,
+  type ImportOptions,
+  importAttribution,
+  importedExplainer,
+  readAttribution,
+} from './explainers/imported.js';
+export { type IntegratedGradientsOptions, integratedGradients } from './explainers/integrated-gradients.js';
+export { type LlavaCamOptions, llavaCam } from './explainers/llava-cam.js';
 export { explainers, findExplainers } from './explainers/registry.js';
 export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
+export { releaseWhiteBoxSessions } from './explainers/white-box/model.js';
 export { inferenceFacts } from './inference/runtime.js';
 export { Session, type SessionOptions, type TensorInfo } from './inference/session.js';
 export { CellTable } from './metrics/cells.js';
