@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { FsynError } from '../errors.js';
+import { FsynError, invalidArgument } from '../errors.js';
 import { Session } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
 import type { Architecture } from './architecture.js';
+import { InternVl } from './architectures/internvl.js';
 import { Llava } from './architectures/llava.js';
+import { QwenVl } from './architectures/qwen-vl.js';
 import { Classifier, isManifestPath } from './classifier/classifier.js';
 import { manifestName } from './classifier/manifest.js';
 import { DecoderVlm } from './decoder-vlm.js';
@@ -34,6 +36,10 @@ export interface LoadVlmOptions {
   readonly providers?: readonly string[];
   /** Threads that score cells side by side; the number never changes a result. Default: 1. */
   readonly threads?: number;
+  /** Qwen-VL: largest area of the resized image in pixels, instead of the configuration's (the paper: 313 600). */
+  readonly maxPixels?: number;
+  /** InternVL: most tiles beside the thumbnail, instead of the configuration's (the paper: 2). */
+  readonly maxTiles?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -42,6 +48,8 @@ const defaults = {
   dtype: 'auto' as DtypeChoice,
   providers: ['cpu'] as readonly string[],
   threads: 1,
+  maxPixels: undefined as number | undefined,
+  maxTiles: undefined as number | undefined,
   signal: undefined as AbortSignal | undefined,
 };
 
@@ -58,13 +66,20 @@ const defaults = {
  */
 export async function loadVlm(directory: string, given?: LoadVlmOptions): Promise<Vlm> {
   const options = resolveOptions('loadVlm', defaults, given as Partial<typeof defaults> | undefined);
+  for (const key of ['maxPixels', 'maxTiles'] as const) {
+    const value = options[key];
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
+      throw invalidArgument(key, 'an integer >= 1', value);
+    }
+  }
   if (isManifestPath(directory)) return Classifier.load(directory, options);
   const manifest = join(directory, manifestName);
   if (!existsSync(join(directory, 'config.json')) && existsSync(manifest))
     return Classifier.load(manifest, options);
   const opened = await openModelDirectory(directory);
   const tokenizer = new TextTokenizer(opened.tokenizer, opened.tokenizerConfig);
-  const architecture = chooseArchitecture(opened, tokenizer);
+  const family = findFamily(opened);
+  const token = imageToken(opened, tokenizer);
   const template = chatTemplate(opened);
   const files = {
     vision: await locatePart(directory, 'vision_encoder', options.dtype),
@@ -82,11 +97,10 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     return { session: await session, path };
   };
   try {
-    const vision = new VisionGraph(
-      await load(files.vision),
-      architecture.pixelInput,
-      architecture.extraInputs,
-    );
+    const tower = await load(files.vision);
+    const visionInputs = tower.session.inputs.map(({ name }) => name);
+    const architecture = family(opened, token, visionInputs, options);
+    const vision = new VisionGraph(tower, architecture.pixelInput, architecture.extraInputs);
     const embed = new EmbedGraph(await load(files.embed));
     const decoderFile = await readGraph(files.decoder.path);
     const decoder = new DecoderGraph(await load(files.decoder, loadDecoder(decoderFile, sessionOptions)));
@@ -114,19 +128,33 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
   }
 }
 
-/** By what the directory holds, with config.json's model_type as the first hint. */
-function chooseArchitecture(directory: ModelDirectory, tokenizer: TextTokenizer): Architecture {
-  const fields = new Fields(directory.config, 'config.json');
-  const type = fields.string('model_type', '');
-  switch (type) {
-    case 'llava':
-      return new Llava(directory, imageToken(directory, tokenizer));
-    default:
-      throw new FsynError(
-        'UNSUPPORTED_MODEL',
-        `Unknown model_type ${JSON.stringify(type)} in config.json; supported: llava.`,
-      );
-  }
+type Family = (
+  directory: ModelDirectory,
+  imageToken: string,
+  visionInputs: readonly string[],
+  options: typeof defaults,
+) => Architecture;
+
+const qwen =
+  (name: string): Family =>
+  (directory, token, visionInputs, { maxPixels }) =>
+    new QwenVl(directory, name, token, visionInputs, maxPixels);
+
+/** Families by config.json's model_type. Adding one is one file in architectures/ and one line here. */
+const families: Readonly<Record<string, Family>> = {
+  llava: (directory, token) => new Llava(directory, token),
+  qwen2_vl: qwen('qwen2_vl'),
+  qwen2_5_vl: qwen('qwen2_5_vl'),
+  internvl: (directory, token, _, { maxTiles }) => new InternVl(directory, token, maxTiles),
+};
+
+function findFamily(directory: ModelDirectory): Family {
+  const type = new Fields(directory.config, 'config.json').string('model_type', '');
+  if (Object.hasOwn(families, type)) return families[type];
+  throw new FsynError(
+    'UNSUPPORTED_MODEL',
+    `Unknown model_type ${JSON.stringify(type)} in config.json; supported: ${Object.keys(families).join(', ')}.`,
+  );
 }
 
 function imageToken(directory: ModelDirectory, tokenizer: TextTokenizer): string {

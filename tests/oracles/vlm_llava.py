@@ -8,15 +8,13 @@ import json
 import pathlib
 import shutil
 
-import numpy as np
 import torch
-from PIL import ImageFilter
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
 from transformers import PreTrainedTokenizerFast
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from vlm_export import export, export_decoder, export_embed, spread
-from vlm_pixels import picture
+from vlm_golden import make_case, write
 
 golden = pathlib.Path(__file__).parent.parent / "golden"
 folder = golden / "vlm-llava"
@@ -99,93 +97,25 @@ def save(model, processor):
     export_decoder(model.model.language_model, model.lm_head, onnx / "decoder_model_merged.onnx")
 
 
-def log_softmax(logits):
-    return torch.log_softmax(logits.float(), -1)
-
-
-def score(model, ids, pixels, mask, answer):
-    """Log-probabilities of the answer tokens, teacher forced; absent tokens keep their positions."""
-    full = torch.cat([ids, answer])[None]
-    attention = torch.cat([mask, torch.ones_like(answer)])[None]
-    positions = torch.arange(full.shape[1])[None]
-    out = model(input_ids=full, pixel_values=pixels, attention_mask=attention, position_ids=positions)
-    logp = log_softmax(out.logits[0])
-    rows = torch.arange(len(ids) - 1, len(ids) - 1 + len(answer))
-    return logp[rows, answer]
-
-
-def cells(model, processor, image, ids, question_positions, answer):
-    """Random coalitions: image cells of a 4 x 4 grid from the blurred image, question tokens padded."""
-    generator = np.random.default_rng(3)
-    blurred = image.filter(ImageFilter.GaussianBlur(30 / 640 * max(image.size)))
-    process = lambda value: torch.tensor(processor.image_processor(value, return_tensors="np")["pixel_values"])
-    original, baseline = process(image), process(blurred)
-    result = []
-    for case in range(8):
-        image_mask = generator.integers(0, 2, 16)
-        text_mask = generator.integers(0, 2, len(question_positions))
-        if case == 0:
-            image_mask[:], text_mask[:] = 1, 1
-        if case == 1:
-            image_mask[:], text_mask[:] = 0, 0
-        grid = torch.tensor(image_mask).reshape(4, 4).repeat_interleave(7, 0).repeat_interleave(7, 1).bool()
-        pixels = torch.where(grid[None, None], original, baseline)
-        for masking in ("remove", "attend"):
-            masked = ids.clone()
-            attention = torch.ones_like(ids)
-            for present, position in zip(text_mask, question_positions):
-                if not present:
-                    masked[position] = processor.tokenizer.pad_token_id
-                    attention[position] = 0 if masking == "remove" else 1
-            logp = score(model, masked, pixels, attention, answer)
-            result.append(
-                {
-                    "image": image_mask.tolist(),
-                    "text": text_mask.tolist(),
-                    "masking": masking,
-                    "logProbabilities": logp.tolist(),
-                }
-            )
-    return result
+def element_players():
+    """Cell of every pixel element: a 4 x 4 grid of 7 x 7 pixels in three planes."""
+    cells = torch.arange(16).reshape(1, 1, 4, 4).repeat_interleave(7, 2).repeat_interleave(7, 3)
+    return cells.expand(1, 3, 28, 28)
 
 
 def main():
     model, processor = build()
     save(model, processor)
-    cases = []
-    for (height, width), question, instruction in questions:
-        image = picture(height, width)
-        turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question + instruction}]}]
-        prompt = processor.apply_chat_template(turns, add_generation_prompt=True)
-        inputs = processor(text=prompt, images=image, return_tensors="pt")
-        ids = inputs["input_ids"][0]
-        with torch.no_grad():
-            logits = model(**inputs).logits[0, -1]
-            generated = model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, len(ids) :]
-        start = prompt.index(question) + len("<image>") * 15
-        offsets = processor.tokenizer(
-            prompt.replace("<image>", "<image>" * 16), return_offsets_mapping=True
-        )["offset_mapping"]
-        inside = [
-            i for i, (a, b) in enumerate(offsets) if b > a and a < start + len(question) and b > start and ids[i] > 4
-        ]
-        answer = generated[:3]
-        with torch.no_grad():
-            values = cells(model, processor, image, ids, inside, answer)
-        cases.append(
-            {
-                "size": [height, width],
-                "question": question,
-                "instruction": instruction,
-                "prompt": prompt,
-                "ids": ids.tolist(),
-                "questionPositions": inside,
-                "topLogits": [[int(i), float(logits[i])] for i in torch.argsort(logits, descending=True)[:10]],
-                "generated": generated.tolist(),
-                "cells": values,
-            }
+    cases = [
+        make_case(
+            model, processor, size, question, instruction, set(processor.tokenizer.all_special_ids) | {4},
+            lambda inputs, image: element_players(), lambda inputs: 16,
+            lambda full, inputs: torch.arange(full.shape[1])[None],
+            lambda prompt, inputs: prompt.replace("<image>", "<image>" * 16),
         )
-    (golden / "vlm-llava.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
+        for size, question, instruction in questions
+    ]
+    write(golden / "vlm-llava.json", cases)
 
 
 main()

@@ -13,33 +13,39 @@ interface Case {
   prompt: string;
   ids: number[];
   questionPositions: number[];
-  topLogits: [number, number][];
   generated: number[];
+  pixelShape: number[];
+  pixels: { index: number[]; values: number[] };
+  positions: number[][];
   cells: { image: number[]; text: number[]; masking: 'remove' | 'attend'; logProbabilities: number[] }[];
 }
 
 const folder = fileURLToPath(new URL('../golden/', import.meta.url));
-const golden = JSON.parse(readFileSync(`${folder}vlm-llava.json`, 'utf8')) as Case[];
 
-describe('a tiny LLaVA-1.5 against PyTorch', () => {
+describe.each([
+  { directory: 'vlm-llava', architecture: 'llava' },
+  { directory: 'vlm-qwen', architecture: 'qwen2_5_vl' },
+  { directory: 'vlm-internvl', architecture: 'internvl' },
+])('$architecture: a tiny random model against PyTorch', ({ directory, architecture }) => {
+  const golden = JSON.parse(readFileSync(`${folder}${directory}.json`, 'utf8')) as Case[];
   let vlm: Vlm;
   beforeAll(async () => {
-    vlm = await loadVlm(`${folder}vlm-llava`);
+    vlm = await loadVlm(`${folder}${directory}`);
   });
-  afterAll(() => vlm.dispose());
+  afterAll(() => vlm?.dispose());
 
   it('is recognised', () => {
-    expect(vlm).toMatchObject({ name: 'vlm-llava', architecture: 'llava' });
+    expect(vlm).toMatchObject({ name: directory, architecture });
     expect(vlm.fingerprint).toMatch(/^[0-9a-f]{64}$/);
   });
 
-  describe.each(golden)('$question', (wanted) => {
+  describe.each(golden)('$size $question', (wanted) => {
     const image = pattern(...wanted.size);
     let sample: PreparedSample;
     beforeAll(async () => {
       sample = await vlm.prepare(image, wanted.question, {
         instruction: wanted.instruction,
-        maxNewTokens: 12,
+        maxNewTokens: 10,
       });
     });
 
@@ -48,13 +54,22 @@ describe('a tiny LLaVA-1.5 against PyTorch', () => {
       const { tokenIds, promptLength } = sample.whiteBox!;
       expect(Array.from(tokenIds.subarray(0, promptLength))).toEqual(wanted.ids);
       expect(Array.from(sample.textPlayers.positions)).toEqual(wanted.questionPositions);
-      const { spans, count, kinds } = sample.textPlayers;
-      expect(new Set(kinds)).toEqual(new Set(['question']));
+      expect(new Set(sample.textPlayers.kinds)).toEqual(new Set(['question']));
       // The spans cover every visible character of the question.
+      const { spans, count } = sample.textPlayers;
       const covered = new Set<number>();
       for (let p = 0; p < count; p++) for (let i = spans[p * 2]; i < spans[p * 2 + 1]; i++) covered.add(i);
       const visible = Array.from(wanted.question.matchAll(/\S/gu), (m) => m.index);
       expect(visible.filter((i) => !covered.has(i))).toEqual([]);
+    });
+
+    it('has the pixels and positions of the Hugging Face processor and model', () => {
+      const box = sample.whiteBox!;
+      const pixels = box.visionFeeds[box.pixelInput];
+      expect(pixels.shape).toEqual(wanted.pixelShape);
+      expect(wanted.pixels.index.map((i) => pixels.data[i])).toEqual(wanted.pixels.values);
+      const positions = box.decoderFeeds(box.promptLength).position_ids;
+      expect(Array.from(positions.data as BigInt64Array, Number)).toEqual(wanted.positions.flat());
     });
 
     it('generates the same tokens', () => {
@@ -78,8 +93,9 @@ describe('a tiny LLaVA-1.5 against PyTorch', () => {
       // Float32 on two runtimes; log-probabilities are of order 10, so 1e-5 is about ten roundings.
       for (const [i, cell] of cells.entries()) {
         for (let k = 0; k < 3; k++) {
-          const difference = scores.logProbabilities[cell * 3 + k] - cases[i].logProbabilities[k];
-          expect(Math.abs(difference)).toBeLessThan(1e-5);
+          const expected = cases[i].logProbabilities[k];
+          const difference = Math.abs(scores.logProbabilities[cell * 3 + k] - expected);
+          expect(difference).toBeLessThan(1e-5);
         }
       }
     });
