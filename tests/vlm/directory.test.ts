@@ -257,8 +257,15 @@ describe('prepare', () => {
     await sample.evaluate(table, { onProgress: (done, total) => progress.push(done / total) });
     expect(progress.at(-1)).toBe(1);
     expect([...progress].sort((a, b) => a - b)).toEqual(progress);
+    // Cells that nobody has asked for yet: known ones would be answered without a run to abort.
+    const fresh = new CellTable(16, sample.textPlayers.count);
+    for (let p = 0; p < 16; p++) {
+      const present = new Uint8Array(16);
+      present[p] = 1;
+      fresh.cell(fresh.imageState(present), fresh.textState(new Uint8Array(sample.textPlayers.count)));
+    }
     const controller = new AbortController();
-    const running = sample.evaluate(table, {
+    const running = sample.evaluate(fresh, {
       signal: controller.signal,
       onProgress: () => controller.abort(new Error('enough')),
     });

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CellTable } from '../../lib/metrics/cells.js';
+import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
 import { pattern } from './pattern.js';
@@ -74,6 +75,18 @@ describe.each([
 
     it('generates the same tokens', () => {
       expect(Array.from(sample.answer.tokenIds)).toEqual(wanted.generated);
+    });
+
+    it('scores cells natively as it does one by one', async () => {
+      const { imagePlayers, textPlayers } = sample;
+      const table = new CellTable(imagePlayers.count, textPlayers.count);
+      for (const { image, text } of wanted.cells) table.cell(table.imageState(image), table.textState(text));
+      const native = await sample.evaluate(table);
+      const plain = await (sample as DecoderSample).evaluatePlainly(table);
+      expect(native.tokens).toBe(plain.tokens);
+      for (const [i, value] of plain.logProbabilities.entries()) {
+        expect(Math.abs(native.logProbabilities[i] - value)).toBeLessThan(1e-5);
+      }
     });
 
     it.each(['remove', 'attend'] as const)('scores masked cells the same (%s)', async (masking) => {
