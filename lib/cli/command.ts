@@ -22,6 +22,8 @@ export interface Command<Specs extends Record<string, OptionSpec> = Record<strin
   readonly summary: string;
   readonly description: string;
   readonly options: Specs;
+  /** The one argument without a dash that the command takes, read like a string option of this name. */
+  readonly operand?: { readonly name: string; readonly value: string; readonly help: string };
   run(values: OptionValues, io: CommandIo): Promise<ExitCode>;
 }
 
@@ -93,12 +95,30 @@ export function parseOptions(command: Command, args: readonly string[]): OptionV
     ]),
   );
   let parsed: Record<string, unknown>;
+  let operands: readonly string[];
   try {
-    parsed = parseArgs({ args: [...args], options: config, allowPositionals: false, strict: true }).values;
+    const found = parseArgs({
+      args: [...args],
+      options: config,
+      allowPositionals: command.operand !== undefined,
+      strict: true,
+    });
+    parsed = found.values;
+    operands = found.positionals;
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : String(error));
   }
-  return new OptionValues(new Map(specs.map(([name, spec]) => [name, convert(name, spec, parsed[name])])));
+  const values = new Map(specs.map(([name, spec]) => [name, convert(name, spec, parsed[name])]));
+  if (command.operand) {
+    const { name, value } = command.operand;
+    if (operands.length !== 1) {
+      throw new UsageError(
+        `Expected one ${value} but received ${operands.length === 0 ? 'none' : operands.join(' ')}.`,
+      );
+    }
+    values.set(name, operands[0]);
+  }
+  return new OptionValues(values);
 }
 
 function convert(name: string, spec: OptionSpec, given: unknown): Value {
@@ -133,6 +153,7 @@ function convert(name: string, spec: OptionSpec, given: unknown): Value {
 
 /** The help page of a command. */
 export function commandHelp(command: Command): string {
+  const { operand } = command;
   const rows = Object.entries(command.options).map(([name, spec]) => {
     const value = spec.kind === 'flag' ? '' : ` ${spec.value ?? spec.kind.toUpperCase()}`;
     const fallback =
@@ -142,5 +163,7 @@ export function commandHelp(command: Command): string {
   rows.push(['  --help', 'show this page']);
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   const table = rows.map(([left, right]) => left.padEnd(width) + right).join('\n');
-  return `fsyn ${command.name} - ${command.summary}\n\n${command.description}\n\nOptions\n${table}\n`;
+  const usage = operand ? ` ${operand.value}` : '';
+  const described = operand ? `\n\n${operand.value}: ${operand.help}` : '';
+  return `fsyn ${command.name}${usage} - ${command.summary}\n\n${command.description}${described}\n\nOptions\n${table}\n`;
 }

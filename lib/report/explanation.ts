@@ -1,6 +1,7 @@
 import type { Attribution } from '../explainers/types.js';
 import type { PreparedSample } from '../vlm/types.js';
 import { heatColour, overlayPng } from './heatmap.js';
+import { escapeHtml } from './html-text.js';
 
 /** One explainer's view of a sample, ready to be drawn. */
 export interface Explanation {
@@ -61,8 +62,4 @@ function htmlWords(labels: readonly string[], scores: Float64Array): string {
       return `<mark style="background:${background}" title="${scores[i].toPrecision(3)}">${escapeHtml(label.trim())}</mark>`;
     })
     .join(' ');
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? c);
 }

@@ -50,10 +50,34 @@ export async function overlayPng(
     .toBuffer();
 }
 
+/**
+ * The image players' scores alone, as a transparent PNG to lay over the picture.
+ *
+ * @param players boxes [count, 4] in pixels of the picture
+ */
+export async function heatPng(
+  size: { readonly width: number; readonly height: number },
+  players: Pick<ImagePlayers, 'count' | 'boxes'>,
+  scores: ArrayLike<number>,
+): Promise<Buffer> {
+  const { width, height } = size;
+  const heat = paintScores(players, scores, height, width);
+  let largest = 0;
+  for (const value of heat) largest = Math.max(largest, Math.abs(value));
+  const pixels = Buffer.alloc(4 * height * width);
+  for (let pixel = 0; pixel < height * width; pixel++) {
+    const { red, green, blue, strength } = heatColour(heat[pixel], largest);
+    pixels.set([red, green, blue, Math.round(255 * 0.65 * strength)], 4 * pixel);
+  }
+  return sharp(pixels, { raw: { width, height, channels: 4 } })
+    .png({ compressionLevel: 9 })
+    .toBuffer();
+}
+
 /** Score of every pixel: shape [height * width], 0 where no player lies. */
 function paintScores(
-  players: ImagePlayers,
-  scores: Float64Array,
+  players: Pick<ImagePlayers, 'count' | 'boxes'>,
+  scores: ArrayLike<number>,
   height: number,
   width: number,
 ): Float64Array {

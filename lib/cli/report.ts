@@ -1,0 +1,94 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, extname, join } from 'node:path';
+import { readRecords, resultsFile } from '../../bench/runner/result-store.js';
+import { FsynError } from '../errors.js';
+import { ExplainerStyle } from '../report/charts.js';
+import { renderCsv } from '../report/csv.js';
+import { renderHtml } from '../report/html.js';
+import { renderMarkdown } from '../report/markdown.js';
+import { buildReport, type Report } from '../report/report.js';
+import { answerText, explainerNames, trustText } from '../report/wording.js';
+import { type Command, exitCodes, UsageError } from './command.js';
+
+const renderers: Readonly<Record<string, (report: Report) => string | Promise<string>>> = {
+  html: renderHtml,
+  md: renderMarkdown,
+  csv: renderCsv,
+};
+
+export const report: Command = {
+  name: 'report',
+  summary: 'turn a results folder into a page with tables, charts and samples',
+  description:
+    'Reads the rows of a results folder and writes one self-contained HTML page (nothing is loaded from a network):\n' +
+    'which explainer is faithful on each model, whether the metric can be believed there, and the evidence.\n' +
+    'Also writes the tables as Markdown and every statistic as CSV.',
+  operand: { name: 'results', value: 'RESULTS', help: 'results folder of `fsyn bench`' },
+  options: {
+    out: { kind: 'string', value: 'FILE', help: 'file to write (default RESULTS/report.html, .md, .csv)' },
+    format: { kind: 'list', value: 'NAMES', help: 'comma-separated: html, md, csv', fallback: ['html'] },
+    settings: {
+      kind: 'string',
+      value: 'KEY',
+      help: 'settings key to report on, where a folder holds rows of several',
+    },
+    resamples: {
+      kind: 'integer',
+      value: 'N',
+      minimum: 100,
+      help: 'bootstrap resamples of every interval',
+      fallback: 2000,
+    },
+    seed: { kind: 'integer', value: 'S', minimum: 0, help: 'seed of the resampling', fallback: 0 },
+  },
+  async run(values, io) {
+    const folder = values.required('results');
+    const formats = [...new Set(values.list('format'))];
+    const unknown = formats.find((format) => !(format in renderers));
+    if (formats.length === 0 || unknown !== undefined) {
+      throw new UsageError(
+        `Expected ${Object.keys(renderers).join(', ')} for --format but received ${JSON.stringify(unknown ?? '')}.`,
+      );
+    }
+    const built = await buildReport(folder, readRecords(folder), join(folder, resultsFile), {
+      resamples: values.number('resamples'),
+      seed: values.number('seed'),
+      settings: values.string('settings'),
+      signal: io.signal,
+    });
+    const style = new ExplainerStyle(explainerNames(built), built.titles);
+    for (const { model, overall, verdict } of built.models) {
+      io.out(`${model}: ${answerText(verdict, overall, style)}\n${trustText(verdict.trust)}\n`);
+      for (const { outcome, claim, evidence } of overall.checks)
+        io.out(`  ${outcome.padEnd(5)}  ${claim}: ${evidence}\n`);
+    }
+    for (const format of formats) {
+      const path = outputPath(folder, values.string('out'), format, formats.length > 1);
+      writeText(path, await renderers[format](built));
+      io.out(`report in ${path}\n`);
+    }
+    return exitCodes.ok;
+  },
+};
+
+/** --out names the file; with several formats each takes its own extension. */
+function outputPath(folder: string, out: string | undefined, format: string, several: boolean): string {
+  if (out === undefined || out === '') return join(folder, `report.${format}`);
+  if (!several) return out;
+  const extension = extname(out);
+  const stem = extension === '' ? out : out.slice(0, -extension.length);
+  return `${stem}.${format}`;
+}
+
+function writeText(path: string, text: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  } catch (cause) {
+    throw new FsynError(
+      'RESULTS',
+      `Cannot write ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,202 @@
+import { areaUnderCurve } from '../metrics/steps.js';
+import { bootstrapMean, type Interval } from '../statistics/bootstrap.js';
+import {
+  type CorrelationKind,
+  clusteredCorrelation,
+  withinClusterSpearman,
+} from '../statistics/correlation.js';
+import { kendall } from '../statistics/ranks.js';
+import { intervalOfMeans, resampleMeans } from '../statistics/resample.js';
+import type { PooledShapleyRow } from './pool.js';
+
+export const variants = ['raw', 'normalised', 'clipped'] as const;
+export type Variant = (typeof variants)[number];
+export const parts = ['mean', 'insertion', 'deletion'] as const;
+export type Part = (typeof parts)[number];
+
+/** How one F_syn variant goes with the Shapley interaction index over rows. */
+export interface VariantAgreement {
+  readonly variant: Variant;
+  readonly part: Part;
+  /** The Shapley interaction index in the same variant: divided by the same scale, clipped at each step. */
+  readonly spearman: Interval;
+  readonly pearson: Interval;
+  /** Both sides without the last step, where they are equal by definition. */
+  readonly spearmanWithoutEndpoint: Interval;
+  readonly pearsonWithoutEndpoint: Interval;
+  /** Against the raw Shapley interaction index, which is what the paper's study did. */
+  readonly spearmanAgainstRaw: number;
+  readonly spearmanAgainstRawWithoutEndpoint: number;
+}
+
+/** Spearman correlation over rows at one step, raw on both sides. */
+export interface StepAgreement {
+  readonly step: number;
+  readonly mean: Interval;
+  readonly insertion: Interval;
+  readonly deletion: Interval;
+  /** The last step, where all are equal by definition. */
+  readonly shared: boolean;
+}
+
+/** F_syn against the exact Shapley interaction index. */
+export interface Agreement {
+  readonly rows: number;
+  readonly samples: number;
+  readonly variants: readonly VariantAgreement[];
+  readonly steps: readonly StepAgreement[];
+  /** Mean over samples of the Spearman correlation between explainers of one sample, raw, without the shared endpoint. */
+  readonly withinSample: Interval & { readonly samples: number };
+  /** Kendall tau-b between explainers' mean F_syn and mean index over the samples on which all have both. */
+  readonly explainerOrder: Interval & { readonly explainers: number; readonly samples: number };
+  readonly points: readonly { explainer: string; synergy: number; shapley: number }[];
+}
+
+export interface AgreementOptions {
+  readonly resamples: number;
+  readonly seed: number;
+}
+
+/** Compares F_syn with the Shapley interaction index; null without rows that have it. */
+export function agreement(
+  rows: readonly PooledShapleyRow[],
+  strata: Int32Array,
+  steps: readonly number[],
+  options: AgreementOptions,
+): Agreement | null {
+  if (rows.length === 0) return null;
+  const units = [...new Set(rows.map((row) => row.unit))].sort((a, b) => a - b);
+  const position = new Map(units.map((unit, i) => [unit, i]));
+  const clusters = Int32Array.from(rows, (row) => position.get(row.unit)!);
+  const context: Context = {
+    rows,
+    clusters,
+    steps,
+    options: { ...options, strata: Int32Array.from(units, (unit) => strata[unit]) },
+  };
+  return {
+    rows: rows.length,
+    samples: units.length,
+    variants: variants.flatMap((variant) => parts.map((part) => variantAgreement(context, variant, part))),
+    steps: stepAgreement(context),
+    withinSample: withinSample(context),
+    explainerOrder: explainerOrder(context, units.length),
+    points: rows.map((row) => ({
+      explainer: row.explainer,
+      synergy: area(steps, curveOf(row, 'raw', 'mean'), true),
+      shapley: area(steps, row.shapley, true),
+    })),
+  };
+}
+
+interface Context {
+  readonly rows: readonly PooledShapleyRow[];
+  readonly clusters: Int32Array;
+  readonly steps: readonly number[];
+  readonly options: AgreementOptions & { readonly strata: Int32Array };
+}
+
+function curveOf(row: PooledShapleyRow, variant: Variant, part: Part): Float64Array {
+  const insertion = inVariant(row.insertion, variant, row.scale);
+  if (part === 'insertion') return insertion;
+  const deletion = inVariant(row.deletion, variant, row.scale);
+  return part === 'deletion' ? deletion : insertion.map((value, i) => (value + deletion[i]) / 2);
+}
+
+function inVariant(curve: Float64Array, variant: Variant, scale: number): Float64Array {
+  if (variant === 'raw') return curve;
+  if (variant === 'normalised') return curve.map((value) => value / scale);
+  return curve.map((value) => Math.min(Math.max(value / scale, 0), 1));
+}
+
+/** Trapezoidal area, with or without what the last point contributes. */
+function area(steps: readonly number[], curve: Float64Array, endpoint: boolean): number {
+  const whole = areaUnderCurve(steps, curve);
+  const last = steps.length - 1;
+  return endpoint ? whole : whole - ((steps[last] - steps[last - 1]) / 2) * curve[last];
+}
+
+function variantAgreement(context: Context, variant: Variant, part: Part): VariantAgreement {
+  const { rows, clusters, steps, options } = context;
+  const columns = (endpoint: boolean) => ({
+    synergy: Float64Array.from(rows, (row) => area(steps, curveOf(row, variant, part), endpoint)),
+    same: Float64Array.from(rows, (row) => area(steps, inVariant(row.shapley, variant, row.scale), endpoint)),
+    raw: Float64Array.from(rows, (row) => area(steps, row.shapley, endpoint)),
+  });
+  const whole = columns(true);
+  const inner = columns(false);
+  const correlate = (kind: CorrelationKind, { synergy, same }: typeof whole) =>
+    clusteredCorrelation(kind, synergy, same, clusters, options);
+  const against = ({ synergy, raw }: typeof whole) =>
+    clusteredCorrelation('spearman', synergy, raw, clusters, { resamples: 1 }).estimate;
+  return {
+    variant,
+    part,
+    spearman: correlate('spearman', whole),
+    pearson: correlate('pearson', whole),
+    spearmanWithoutEndpoint: correlate('spearman', inner),
+    pearsonWithoutEndpoint: correlate('pearson', inner),
+    spearmanAgainstRaw: against(whole),
+    spearmanAgainstRawWithoutEndpoint: against(inner),
+  };
+}
+
+function stepAgreement({ rows, clusters, steps, options }: Context): StepAgreement[] {
+  // At step 0 nothing is inserted or deleted and both sides are zero.
+  return steps.slice(1).map((step, i) => {
+    const k = i + 1;
+    const shapley = Float64Array.from(rows, (row) => row.shapley[k]);
+    const against = (part: Part) =>
+      clusteredCorrelation(
+        'spearman',
+        Float64Array.from(rows, (row) => curveOf(row, 'raw', part)[k]),
+        shapley,
+        clusters,
+        options,
+      );
+    return {
+      step,
+      mean: against('mean'),
+      insertion: against('insertion'),
+      deletion: against('deletion'),
+      shared: k === steps.length - 1,
+    };
+  });
+}
+
+function withinSample({ rows, clusters, steps, options }: Context) {
+  const coefficients = withinClusterSpearman(
+    Float64Array.from(rows, (row) => area(steps, curveOf(row, 'raw', 'mean'), false)),
+    Float64Array.from(rows, (row) => area(steps, row.shapley, false)),
+    clusters,
+  );
+  const { resamples, seed } = options;
+  return { ...bootstrapMean(coefficients, { resamples, seed }), samples: coefficients.length };
+}
+
+function explainerOrder({ rows, clusters, steps, options }: Context, samples: number) {
+  const names = [...new Set(rows.map((row) => row.explainer))];
+  const empty = () => names.map(() => new Float64Array(samples).fill(Number.NaN));
+  const synergy = empty();
+  const shapley = empty();
+  for (const [i, row] of rows.entries()) {
+    const column = names.indexOf(row.explainer);
+    synergy[column][clusters[i]] = area(steps, curveOf(row, 'raw', 'mean'), true);
+    shapley[column][clusters[i]] = area(steps, row.shapley, true);
+  }
+  const complete = Array.from({ length: samples }, (_, i) => i).filter((i) =>
+    synergy.every((column) => !Number.isNaN(column[i])),
+  );
+  const keep = (columns: readonly Float64Array[]) =>
+    columns.map((column) => Float64Array.from(complete, (i) => column[i]));
+  const source = resampleMeans([...keep(synergy), ...keep(shapley)], {
+    ...options,
+    strata: Int32Array.from(complete, (i) => options.strata[i]),
+  });
+  const k = names.length;
+  return {
+    ...intervalOfMeans(source, (means) => kendall(means.subarray(0, k), means.subarray(k))),
+    explainers: k,
+    samples: complete.length,
+  };
+}

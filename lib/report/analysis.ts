@@ -1,0 +1,271 @@
+import type { Interval } from '../statistics/bootstrap.js';
+import { kendall, ranks } from '../statistics/ranks.js';
+import { intervalOfMeans, type ResampledMeans, resampleMeans } from '../statistics/resample.js';
+import { rocAuc, type Separation } from '../statistics/separation.js';
+import { type FriedmanResult, friedmanTest } from '../statistics/tests.js';
+import { type Agreement, agreement } from './agreement.js';
+import { type Check, checkMetric } from './checks.js';
+import { allPairs, type Comparison, comparePairs } from './comparison.js';
+import { type Measure, measures } from './digest.js';
+import { controlNames, type Pool, truthControls } from './pool.js';
+
+/** A rank of an explainer among the ranked ones, 1 = largest mean, with its bootstrap interval. */
+export type Rank = Interval;
+
+/** One explainer in a scope. */
+export interface ExplainerAnalysis {
+  readonly name: string;
+  readonly control: boolean;
+  readonly samples: number;
+  readonly failed: number;
+  readonly failures: readonly { code: string; count: number; message: string }[];
+  readonly means: Readonly<Record<Measure, Interval>>;
+  /** Ranks of mean image SRG, text SRG and raw F_syn; null for the controls that know the truth. */
+  readonly ranks: { readonly image: Rank; readonly text: Rank; readonly synergy: Rank } | null;
+  /** Mean over samples of the rank within the sample; null for the controls that know the truth. */
+  readonly meanRanks: { readonly image: number; readonly text: number; readonly synergy: number } | null;
+  readonly shapley: { readonly mean: number; readonly rows: number } | null;
+  /** Raw F_syn by what a correct answer needs. */
+  readonly byGrounding: Readonly<Record<string, Interval & { readonly samples: number }>>;
+  readonly secondsPerSample: number;
+}
+
+/** How well F_syn tells questions that need both modalities from those that need one. */
+export interface GroundingSeparation {
+  /** An explainer, `explainers` for their mean per sample, or `corners` for the dividend that no explainer changes. */
+  readonly score: string;
+  readonly measure: Measure | 'corners';
+  readonly auc: Separation;
+}
+
+/** Everything said about one model on one dataset, or on all its datasets together. */
+export interface ScopeAnalysis {
+  readonly model: string;
+  /** Null for all datasets together. */
+  readonly dataset: string | null;
+  readonly samples: number;
+  readonly accuracy: number;
+  readonly explainers: readonly ExplainerAnalysis[];
+  /** Samples on which every ranked explainer has a row, and Friedman's test on them; null where it cannot be made. */
+  readonly friedman: FriedmanResult | null;
+  /** Kendall tau-b between the rankings by mean image SRG and by mean text SRG. */
+  readonly tau: {
+    readonly withRandom: Interval;
+    readonly withoutRandom: Interval;
+    readonly explainers: number;
+  };
+  /** Every pair of ranked explainers, Random included, by raw F_syn. */
+  readonly pairs: readonly Comparison[];
+  /** Oracle, Random and Anti-Oracle against each other on grounded samples. */
+  readonly controls: readonly Comparison[];
+  readonly separation: readonly GroundingSeparation[];
+  readonly agreement: Agreement | null;
+  readonly checks: readonly Check[];
+}
+
+export interface AnalysisOptions {
+  readonly resamples: number;
+  readonly seed: number;
+  /** Mean seconds per sample by explainer. */
+  readonly explainSeconds: Readonly<Record<string, number>>;
+  readonly steps: readonly number[];
+}
+
+/** Computes every statistic of a scope. Deterministic for a seed. */
+export function analyse(pool: Pool, dataset: string | null, options: AnalysisOptions): ScopeAnalysis {
+  const { resamples, seed, steps } = options;
+  const sampling = { resamples, seed, strata: pool.strata };
+  const names = pool.explainers;
+  const columns = names.flatMap((name) => measures.map((measure) => pool.column(name, measure)));
+  const source = resampleMeans(columns, sampling);
+  const at = (name: string, measure: Measure) =>
+    names.indexOf(name) * measures.length + measures.indexOf(measure);
+  const shapleyRows = pool.shapleyRows;
+  const measured = (name: string) => !columns[at(name, 'raw')].every(Number.isNaN);
+  const ranked = names.filter((name) => !truthControls.includes(name) && measured(name));
+  const complete = completeUnits(ranked.map((name) => columns[at(name, 'raw')]));
+  const blocks = (measure: Measure) =>
+    blockTest(
+      ranked.map((name) => columns[at(name, measure)]),
+      complete,
+    );
+  const friedman = { image: blocks('imageSrg'), text: blocks('textSrg'), synergy: blocks('raw') };
+  const rankOf = rankIntervals(source, ranked, at);
+
+  const explainers = names.map((name): ExplainerAnalysis => {
+    const raw = columns[at(name, 'raw')];
+    const position = ranked.indexOf(name);
+    const rows = shapleyRows.filter((row) => row.explainer === name);
+    const failures = pool.failures(name);
+    return {
+      name,
+      control: controlNames.includes(name),
+      samples: raw.filter((value) => !Number.isNaN(value)).length,
+      failed: failures.reduce((sum, { count }) => sum + count, 0),
+      failures,
+      means: Object.fromEntries(
+        measures.map((measure) => [measure, intervalOfColumn(source, at(name, measure))]),
+      ) as Record<Measure, Interval>,
+      ranks:
+        position < 0
+          ? null
+          : {
+              image: rankOf.imageSrg[position],
+              text: rankOf.textSrg[position],
+              synergy: rankOf.raw[position],
+            },
+      meanRanks:
+        position < 0 || !friedman.synergy || !friedman.image || !friedman.text
+          ? null
+          : {
+              image: friedman.image.meanRanks[position],
+              text: friedman.text.meanRanks[position],
+              synergy: friedman.synergy.meanRanks[position],
+            },
+      shapley:
+        rows.length > 0
+          ? {
+              mean: rows.reduce((sum, row) => sum + areaOf(row.shapley, steps), 0) / rows.length,
+              rows: rows.length,
+            }
+          : null,
+      byGrounding: byGrounding(pool, raw, sampling),
+      secondsPerSample: options.explainSeconds[name] ?? Number.NaN,
+    };
+  });
+
+  const tau = (among: readonly string[]) =>
+    intervalOfMeans(source, (means) =>
+      kendall(
+        among.map((name) => means[at(name, 'imageSrg')]),
+        among.map((name) => means[at(name, 'textSrg')]),
+      ),
+    );
+  const grounded = pool.grounding.map((kind) => kind === 'grounded');
+  const compared = (name: string) => ({ name, values: columns[at(name, 'raw')] });
+  const onGrounded = (name: string) => ({
+    name,
+    values: columns[at(name, 'raw')].map((value, i) => (grounded[i] ? value : Number.NaN)),
+  });
+  const controlPairs = [
+    ['oracle', 'anti-oracle'],
+    ['oracle', 'random'],
+    ['random', 'anti-oracle'],
+  ].filter((pair) => pair.every((name) => names.includes(name)));
+  const scope = {
+    model: pool.groups[0].model,
+    dataset,
+    samples: pool.units,
+    accuracy: pool.accuracy,
+    explainers,
+    friedman: friedman.synergy,
+    tau: {
+      withRandom: tau(ranked),
+      withoutRandom: tau(ranked.filter((name) => name !== 'random')),
+      explainers: ranked.length,
+    },
+    pairs: comparePairs(allPairs(ranked.map(compared)), sampling),
+    controls: comparePairs(
+      controlPairs.map(([one, other]) => [onGrounded(one), onGrounded(other)] as const),
+      sampling,
+    ),
+    separation: separations(pool, ranked, { resamples, seed }),
+    agreement: agreement(shapleyRows, pool.strata, steps, { resamples, seed }),
+  };
+  return { ...scope, checks: checkMetric(scope) };
+}
+
+function intervalOfColumn(source: ResampledMeans, column: number): Interval {
+  return intervalOfMeans(source, (means) => means[column]);
+}
+
+function areaOf(curve: Float64Array, steps: readonly number[]): number {
+  let area = 0;
+  for (let i = 1; i < steps.length; i++) area += ((curve[i] + curve[i - 1]) / 2) * (steps[i] - steps[i - 1]);
+  return area;
+}
+
+/** Units on which every column has a value. */
+function completeUnits(columns: readonly Float64Array[]): number[] {
+  const units = Array.from({ length: columns[0]?.length ?? 0 }, (_, i) => i);
+  return units.filter((i) => columns.every((column) => !Number.isNaN(column[i])));
+}
+
+function blockTest(columns: readonly Float64Array[], units: readonly number[]): FriedmanResult | null {
+  if (columns.length < 2 || units.length === 0) return null;
+  return friedmanTest(columns.map((column) => Float64Array.from(units, (i) => column[i])));
+}
+
+/** Ranks of the explainers' means per ranking measure. */
+function rankIntervals(
+  source: ResampledMeans,
+  names: readonly string[],
+  at: (name: string, measure: Measure) => number,
+): Record<'imageSrg' | 'textSrg' | 'raw', Rank[]> {
+  const of = (measure: Measure) =>
+    names.map((_, position) =>
+      intervalOfMeans(source, (means) => {
+        const values = names.map((name) => -means[at(name, measure)]);
+        // A resample may miss every row of an explainer that failed often.
+        return values.some(Number.isNaN) ? Number.NaN : ranks(values)[position];
+      }),
+    );
+  return { imageSrg: of('imageSrg'), textSrg: of('textSrg'), raw: of('raw') };
+}
+
+function byGrounding(
+  pool: Pool,
+  raw: Float64Array,
+  sampling: { resamples: number; seed: number; strata: Int32Array },
+) {
+  const kinds = pool.grounding;
+  const result: Record<string, Interval & { samples: number }> = {};
+  for (const kind of ['grounded', 'text-prior', 'image-prior']) {
+    const units = kinds.flatMap((grounding, i) => (grounding === kind && !Number.isNaN(raw[i]) ? [i] : []));
+    if (units.length === 0) continue;
+    const source = resampleMeans([Float64Array.from(units, (i) => raw[i])], {
+      ...sampling,
+      strata: Int32Array.from(units, (i) => sampling.strata[i]),
+    });
+    result[kind] = { ...intervalOfColumn(source, 0), samples: units.length };
+  }
+  return result;
+}
+
+function separations(
+  pool: Pool,
+  ranked: readonly string[],
+  options: { resamples: number; seed: number },
+): GroundingSeparation[] {
+  const kinds = pool.grounding;
+  const prior = (kind: string | null) => kind === 'text-prior' || kind === 'image-prior';
+  if (!kinds.includes('grounded') || !kinds.some(prior)) return [];
+  const split = (values: Float64Array) => {
+    const pick = (wanted: (kind: string | null) => boolean) =>
+      Array.from(values).filter((value, i) => !Number.isNaN(value) && wanted(kinds[i]));
+    return rocAuc(
+      pick((kind) => kind === 'grounded'),
+      pick(prior),
+      options,
+    );
+  };
+  const contenders = ranked.filter((name) => name !== 'random');
+  const mean = (measure: Measure) => {
+    const columns = contenders.map((name) => pool.column(name, measure));
+    return Float64Array.from({ length: pool.units }, (_, i) => {
+      const present = columns.map((column) => column[i]).filter((value) => !Number.isNaN(value));
+      return present.reduce((sum, value) => sum + value, 0) / present.length;
+    });
+  };
+  const variants = ['raw', 'normalised', 'clipped'] as const;
+  const result: GroundingSeparation[] = [
+    { score: 'corners', measure: 'corners', auc: split(pool.cornerDividend) },
+  ];
+  for (const measure of variants) {
+    if (contenders.length > 0) result.push({ score: 'explainers', measure, auc: split(mean(measure)) });
+    for (const name of pool.explainers) {
+      result.push({ score: name, measure, auc: split(pool.column(name, measure)) });
+    }
+  }
+  return result;
+}

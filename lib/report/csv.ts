@@ -1,0 +1,165 @@
+import type { ScopeAnalysis } from './analysis.js';
+import { measures } from './digest.js';
+import type { Report } from './report.js';
+
+/** One number of a report, with what it is about. Empty cells do not apply. */
+interface CsvRow {
+  readonly model: string;
+  readonly dataset: string;
+  readonly subject: string;
+  readonly other?: string;
+  readonly statistic: string;
+  readonly estimate: number;
+  readonly low?: number;
+  readonly high?: number;
+  readonly n?: number;
+  readonly p?: number;
+  readonly adjusted?: number;
+}
+
+const head = [
+  'model',
+  'dataset',
+  'subject',
+  'other',
+  'statistic',
+  'estimate',
+  'low',
+  'high',
+  'n',
+  'p',
+  'p_holm',
+];
+
+/** Every statistic of a report, one per line (RFC 4180, full precision, empty for a number that does not exist). */
+export function renderCsv(report: Report): string {
+  const scopes = report.models.flatMap(({ overall, datasets }) => [overall, ...datasets]);
+  const lines = scopes
+    .flatMap(scopeRows)
+    .map((row) =>
+      [
+        row.model,
+        row.dataset,
+        row.subject,
+        row.other ?? '',
+        row.statistic,
+        ...[row.estimate, row.low, row.high, row.n, row.p, row.adjusted].map(numberText),
+      ]
+        .map(csvCell)
+        .join(','),
+    );
+  return `${[head.join(','), ...lines].join('\r\n')}\r\n`;
+}
+
+function scopeRows(scope: ScopeAnalysis): CsvRow[] {
+  const place = { model: scope.model, dataset: scope.dataset ?? '*' };
+  const about = (
+    subject: string,
+    statistic: string,
+    rest: Omit<CsvRow, 'model' | 'dataset' | 'subject' | 'statistic'>,
+  ) => ({
+    ...place,
+    subject,
+    statistic,
+    ...rest,
+  });
+  const explainers = scope.explainers.flatMap((row) => [
+    ...measures.map((measure) =>
+      about(row.name, `mean_${measure}`, { ...row.means[measure], n: row.samples }),
+    ),
+    ...Object.entries(row.byGrounding).map(([kind, value]) =>
+      about(row.name, `mean_raw_${kind}`, { ...value, n: value.samples }),
+    ),
+    ...(['image', 'text', 'synergy'] as const).flatMap((kind) => [
+      ...(row.ranks ? [about(row.name, `rank_${kind}`, row.ranks[kind])] : []),
+      ...(row.meanRanks ? [about(row.name, `mean_rank_${kind}`, { estimate: row.meanRanks[kind] })] : []),
+    ]),
+    ...(row.shapley
+      ? [about(row.name, 'mean_sii', { estimate: row.shapley.mean, n: row.shapley.rows })]
+      : []),
+    about(row.name, 'failed_rows', { estimate: row.failed }),
+    about(row.name, 'seconds_per_sample', { estimate: row.secondsPerSample }),
+  ]);
+  const pairs = [...scope.pairs, ...scope.controls.map((pair) => ({ ...pair, grounded: true }))].map((pair) =>
+    about(pair.one, 'grounded' in pair ? 'raw_difference_grounded' : 'raw_difference', {
+      other: pair.other,
+      ...pair.difference,
+      n: pair.samples,
+      p: pair.pValue,
+      adjusted: pair.adjusted,
+    }),
+  );
+  const separation = scope.separation.map(({ score, measure, auc }) =>
+    about(score, `roc_grounded_${measure}`, {
+      estimate: auc.estimate,
+      low: auc.low,
+      high: auc.high,
+      n: auc.positives + auc.negatives,
+    }),
+  );
+  return [
+    about('*', 'accuracy', { estimate: scope.accuracy, n: scope.samples }),
+    about('*', 'tau_visual_textual', { ...scope.tau.withRandom, n: scope.tau.explainers }),
+    about('*', 'tau_visual_textual_without_random', scope.tau.withoutRandom),
+    ...(scope.friedman
+      ? [
+          about('*', 'friedman_chi_squared', {
+            estimate: scope.friedman.statistic,
+            n: scope.friedman.blocks,
+            p: scope.friedman.pValue,
+          }),
+        ]
+      : []),
+    ...explainers,
+    ...pairs,
+    ...separation,
+    ...agreementRows(scope, about),
+    ...scope.checks.map(({ id, outcome }) =>
+      about('*', `check_${id}`, { other: outcome, estimate: { holds: 1, open: 0, fails: -1 }[outcome] }),
+    ),
+  ];
+}
+
+function agreementRows(
+  { agreement }: ScopeAnalysis,
+  about: (
+    subject: string,
+    statistic: string,
+    rest: Omit<CsvRow, 'model' | 'dataset' | 'subject' | 'statistic'>,
+  ) => CsvRow,
+): CsvRow[] {
+  if (!agreement) return [];
+  const n = agreement.rows;
+  return [
+    ...agreement.variants.flatMap((row) =>
+      (['spearman', 'pearson', 'spearmanWithoutEndpoint', 'pearsonWithoutEndpoint'] as const).map((kind) =>
+        about(`${row.variant}_${row.part}`, `sii_${snake(kind)}`, { ...row[kind], n }),
+      ),
+    ),
+    ...agreement.steps.flatMap((row) =>
+      (['mean', 'insertion', 'deletion'] as const).map((part) =>
+        about(`raw_${part}`, `sii_spearman_at_${row.step}`, { ...row[part], n }),
+      ),
+    ),
+    about('raw_mean', 'sii_spearman_within_sample', {
+      ...agreement.withinSample,
+      n: agreement.withinSample.samples,
+    }),
+    about('raw_mean', 'sii_tau_of_explainer_means', {
+      ...agreement.explainerOrder,
+      n: agreement.explainerOrder.explainers,
+    }),
+  ];
+}
+
+function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function numberText(value: number | undefined): string {
+  return value === undefined || Number.isNaN(value) ? '' : String(value);
+}
+
+function csvCell(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

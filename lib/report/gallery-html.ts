@@ -1,0 +1,115 @@
+import type { ExplainerStyle } from './charts.js';
+import { heatColour, heatPng } from './heatmap.js';
+import { escapeHtml } from './html-text.js';
+import type { GallerySample, GalleryView } from './report.js';
+import { decimal } from './table.js';
+
+/** Samples with every explainer's scores over the picture and the question. Works without scripts; a script adds filters. */
+export async function galleryHtml(samples: readonly GallerySample[], style: ExplainerStyle): Promise<string> {
+  const parts: string[] = [];
+  for (const [i, sample] of samples.entries()) parts.push(await sampleHtml(sample, `g${i}`, style));
+  const choice = (label: string, field: string, values: readonly string[]) =>
+    values.length < 2
+      ? ''
+      : `<label>${label} <select data-filter="${field}"><option value="">all</option>${values
+          .map((value) => `<option>${escapeHtml(value)}</option>`)
+          .join('')}</select></label>`;
+  const distinct = (pick: (sample: GallerySample) => string) => [...new Set(samples.map(pick))].sort();
+  const shown = style.names.filter((name) => samples.some((s) => s.views.some((v) => v.explainer === name)));
+  return `<div class="filters">
+${choice(
+  'model',
+  'model',
+  distinct((s) => s.picture.model),
+)}
+${choice(
+  'dataset',
+  'dataset',
+  distinct((s) => s.picture.dataset),
+)}
+${choice(
+  'needs',
+  'grounding',
+  distinct((s) => s.grounding ?? 'unknown'),
+)}
+${choice(
+  'answer',
+  'outcome',
+  distinct((s) => (s.correct ? 'correct' : 'wrong')),
+)}
+<label>explainer <select data-explainer><option value="">all</option>${shown
+    .map((name) => `<option value="${escapeHtml(name)}">${escapeHtml(style.title(name))}</option>`)
+    .join('')}</select></label>
+<span data-count></span></div>
+${parts.join('\n')}
+<script>${filterScript}</script>`;
+}
+
+async function sampleHtml(sample: GallerySample, id: string, style: ExplainerStyle): Promise<string> {
+  const { picture, correct, grounding } = sample;
+  const order = [...sample.views].sort(
+    (a, b) => style.names.indexOf(a.explainer) - style.names.indexOf(b.explainer),
+  );
+  const views = await Promise.all(order.map((view) => viewHtml(sample, view, id, style)));
+  const facts = [
+    picture.model,
+    picture.dataset,
+    picture.sample,
+    grounding ?? '',
+    `answer “${sample.answer.trim()}”, expected “${sample.expected}” (${correct ? 'correct' : 'wrong'})`,
+  ];
+  return `<style>.${id}{background-image:url(data:image/png;base64,${picture.png})}</style>
+<section class="sample" data-model="${escapeHtml(picture.model)}" data-dataset="${escapeHtml(picture.dataset)}" data-grounding="${escapeHtml(grounding ?? 'unknown')}" data-outcome="${correct ? 'correct' : 'wrong'}">
+<h3>${escapeHtml(sample.question)}</h3>
+<p class="note">${facts
+    .filter((fact) => fact !== '')
+    .map(escapeHtml)
+    .join(' · ')}</p>
+<div class="views">${views.join('\n')}</div></section>`;
+}
+
+async function viewHtml(
+  { picture, textLabels }: GallerySample,
+  view: GalleryView,
+  id: string,
+  style: ExplainerStyle,
+): Promise<string> {
+  const boxes = Float64Array.from(picture.boxes);
+  const heat = await heatPng(picture, { count: boxes.length / 4, boxes }, view.image);
+  const title = style.title(view.explainer);
+  return `<figure data-explainer="${escapeHtml(view.explainer)}"><div class="shot ${id}"><img alt="${escapeHtml(title)}: scores over the picture" width="${picture.width}" height="${picture.height}" src="data:image/png;base64,${heat.toString('base64')}"></div>
+<figcaption><b>${escapeHtml(title)}</b><br>F_syn ${decimal(view.synergy)} · SRG image ${decimal(view.imageSrg, 2)}, text ${decimal(view.textSrg, 2)}</figcaption>
+<p class="question">${colouredWords(textLabels, view.text)}</p></figure>`;
+}
+
+/** Words on a translucent background of their score's colour: the text keeps the page's own colour. */
+function colouredWords(labels: readonly string[], scores: readonly number[]): string {
+  const largest = scores.reduce((most, score) => Math.max(most, Math.abs(score)), 0);
+  return labels
+    .map((label, i) => {
+      const { red, green, blue, strength } = heatColour(scores[i], largest);
+      const alpha = (0.6 * strength).toFixed(2);
+      return `<span style="background:rgba(${red},${green},${blue},${alpha})" title="${scores[i].toPrecision(3)}">${escapeHtml(label.trim())}</span>`;
+    })
+    .join(' ');
+}
+
+const filterScript = `
+(() => {
+  const filters = [...document.querySelectorAll('[data-filter]')];
+  const explainer = document.querySelector('select[data-explainer]');
+  const samples = [...document.querySelectorAll('.sample')];
+  const apply = () => {
+    let shown = 0;
+    for (const sample of samples) {
+      const hidden = filters.some((f) => f.value !== '' && sample.dataset[f.dataset.filter] !== f.value);
+      sample.hidden = hidden;
+      if (!hidden) shown++;
+      for (const view of sample.querySelectorAll('figure'))
+        view.hidden = explainer.value !== '' && view.dataset.explainer !== explainer.value;
+    }
+    document.querySelector('[data-count]').textContent = shown + ' of ' + samples.length + ' samples';
+  };
+  for (const control of [...filters, explainer]) control.addEventListener('change', apply);
+  apply();
+})();`;

@@ -1,0 +1,81 @@
+import { ExplainerStyle } from './charts.js';
+import type { ModelReport, Report } from './report.js';
+import {
+  agreementTable,
+  comparisonTable,
+  failureTable,
+  gridTable,
+  provenanceTable,
+  type ReportTable,
+  rankTable,
+  scopeTable,
+  separationTable,
+  stepTable,
+  synergyTable,
+} from './report-tables.js';
+import { answerText, explainerNames, standingText, trustText } from './wording.js';
+
+/** Writes a report's answers and tables as Markdown, for issues and pull requests. Charts and pictures are in the HTML. */
+export function renderMarkdown(report: Report): string {
+  const style = new ExplainerStyle(explainerNames(report), report.titles);
+  const parts = [
+    '# fsyn report',
+    ...report.models.map((model) => answerPart(model, style)),
+    '## Models and datasets',
+    tableMarkdown(scopeTable(report.models)),
+  ];
+  if (report.models.length > 1) {
+    const columns = report.models.map(({ model, overall }) => ({ title: model, scope: overall }));
+    parts.push('## All models', tableMarkdown(gridTable(columns, style)));
+  }
+  for (const model of report.models) parts.push(...modelParts(model, style));
+  if (report.failedRows > 0) parts.push('## Failed rows', tableMarkdown(failureTable(report, style)));
+  parts.push('## Provenance', tableMarkdown(provenanceTable(report)));
+  return `${parts.join('\n\n')}\n`;
+}
+
+function answerPart({ model, overall, verdict }: ModelReport, style: ExplainerStyle): string {
+  const checks = overall.checks.map(
+    ({ claim, outcome, evidence }) => `* ${outcome}: ${escapeMarkdown(claim)} (${escapeMarkdown(evidence)})`,
+  );
+  return [
+    `**${escapeMarkdown(model)}**: ${escapeMarkdown(answerText(verdict, overall, style))} ${escapeMarkdown(standingText(verdict, style))}`,
+    `**The metric:** ${escapeMarkdown(trustText(verdict.trust))}`,
+    checks.join('\n'),
+  ].join('\n\n');
+}
+
+function modelParts({ model, overall, datasets }: ModelReport, style: ExplainerStyle): string[] {
+  const columns = datasets.map((scope) => ({ title: scope.dataset ?? 'all', scope }));
+  return [
+    `## ${escapeMarkdown(model)}`,
+    tableMarkdown(synergyTable(overall, style)),
+    tableMarkdown(rankTable(overall, style)),
+    ...(datasets.length > 1 ? ['### By dataset', tableMarkdown(gridTable(columns, style))] : []),
+    ...(overall.pairs.length > 0 ? ['### Pairs', tableMarkdown(comparisonTable(overall.pairs, style))] : []),
+    ...(overall.controls.length > 0
+      ? ['### Controls on grounded samples', tableMarkdown(comparisonTable(overall.controls, style))]
+      : []),
+    ...(overall.separation.length > 0
+      ? ['### Grounded against prior questions', tableMarkdown(separationTable(overall, style))]
+      : []),
+    ...(overall.agreement
+      ? [
+          '### F_syn against the exact Shapley interaction index',
+          tableMarkdown(agreementTable(overall)),
+          tableMarkdown(stepTable(overall)),
+        ]
+      : []),
+  ];
+}
+
+function tableMarkdown({ head, body }: ReportTable): string {
+  const line = (cells: readonly string[]) => `| ${cells.map(escapeMarkdown).join(' | ')} |`;
+  const rule = `|${head.map((_, i) => (i === 0 ? ' --- ' : ' ---: ')).join('|')}|`;
+  return [line(head), rule, ...body.map(line)].join('\n');
+}
+
+/** Text that Markdown shows as it is, also inside a table cell. */
+function escapeMarkdown(text: string): string {
+  return text.replace(/[\\`*_<>|[\]]/g, (c) => `\\${c}`).replace(/\s*\n\s*/g, ' ');
+}

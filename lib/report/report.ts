@@ -1,0 +1,229 @@
+import { FsynError, throwIfAborted } from '../errors.js';
+import { resolveOptions } from '../options.js';
+import { type AnalysisOptions, analyse, type ScopeAnalysis } from './analysis.js';
+import { type CurveMoments, type CurveName, curveNames, type GroupDigest, ResultDigest } from './digest.js';
+import { type GalleryRecord, galleryKey, readGallery } from './gallery.js';
+import { Pool } from './pool.js';
+import type { BenchmarkRecord } from './record.js';
+import { type RunDescription, readRunDescription, readTimings, type Timings } from './sources.js';
+import { type Verdict, verdictOf } from './verdict.js';
+
+/** One explainer's view of a gallery sample. */
+export interface GalleryView {
+  readonly explainer: string;
+  readonly synergy: number;
+  readonly imageSrg: number;
+  readonly textSrg: number;
+  readonly image: readonly number[];
+  readonly text: readonly number[];
+}
+
+/** A sample that the report shows. */
+export interface GallerySample {
+  readonly picture: GalleryRecord;
+  readonly question: string;
+  readonly expected: string;
+  readonly answer: string;
+  readonly correct: boolean;
+  readonly grounding: string | null;
+  readonly family: string;
+  readonly textLabels: readonly string[];
+  readonly views: readonly GalleryView[];
+}
+
+/** One model: all datasets together, then each. */
+export interface ModelReport {
+  readonly model: string;
+  readonly fingerprint: string;
+  readonly overall: ScopeAnalysis;
+  readonly datasets: readonly ScopeAnalysis[];
+  readonly verdict: Verdict;
+  /** Mean curves by explainer over all datasets. */
+  readonly curves: ReadonlyMap<string, ReadonlyMap<CurveName, CurveMoments>>;
+  readonly evaluation: { samples: number; cells: number; evaluateSeconds: number } | null;
+}
+
+/** Everything that the report's formats are made from. */
+export interface Report {
+  readonly source: string;
+  readonly rows: number;
+  readonly ignoredRows: number;
+  readonly failedRows: number;
+  readonly steps: readonly number[];
+  readonly models: readonly ModelReport[];
+  readonly titles: ReadonlyMap<string, string>;
+  readonly gallery: readonly GallerySample[];
+  /** Pictures in gallery.jsonl, of which only those with rows are shown. */
+  readonly pictures: number;
+  readonly run: RunDescription | null;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly settingsKey: string;
+  readonly datasetVersions: ReadonlyMap<string, string>;
+  readonly resamples: number;
+  readonly seed: number;
+}
+
+export interface ReportOptions {
+  /** Bootstrap resamples of every interval. */
+  readonly resamples: number;
+  readonly seed: number;
+  /** Settings key to report on, where the folder holds rows of several. */
+  readonly settings: string | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+const defaults: ReportOptions = { resamples: 2000, seed: 0, settings: undefined, signal: undefined };
+
+/**
+ * Reads a results folder once and computes a report. Rows are folded as they come and never held.
+ *
+ * @param folder holds run.json, timings.jsonl and gallery.jsonl, each optional
+ * @param records the folder's rows in file order
+ * @param file name of the file with one row per line, for messages
+ * @throws FsynError RESULTS for no rows, rows of several settings, models or versions, and damaged rows, naming file and line
+ */
+export async function buildReport(
+  folder: string,
+  records: Iterable<BenchmarkRecord>,
+  file: string,
+  options?: Partial<ReportOptions>,
+): Promise<Report> {
+  const { resamples, seed, settings, signal } = resolveOptions('buildReport', defaults, options);
+  const run = readRunDescription(folder);
+  const timings = await readTimings(folder);
+  const pictures = await readGallery(folder);
+  const digest = new ResultDigest({ settings });
+  const shown = new Map<string, DraftSample>();
+  let line = 0;
+  let taken = 0;
+  for (const record of records) {
+    line++;
+    if (line % 1000 === 0) throwIfAborted(signal);
+    if (!digest.add(record, `${file}:${line}`)) continue;
+    taken++;
+    showRow(shown, pictures, record, `${file}:${line}`);
+  }
+  digest.finish(file);
+  const groups = [...digest.groups.values()];
+  const names = [...new Set(groups.map((group) => group.model))];
+  const models: ModelReport[] = [];
+  for (const name of names) {
+    throwIfAborted(signal);
+    const own = groups.filter((group) => group.model === name);
+    models.push(reportModel(name, own, timings, { resamples, seed, steps: digest.steps }));
+    // Statistics are long synchronous work; let an interrupt through between models.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return {
+    source: folder,
+    rows: taken,
+    ignoredRows: line - taken,
+    failedRows: models.reduce(
+      (sum, { overall }) => sum + overall.explainers.reduce((total, row) => total + row.failed, 0),
+      0,
+    ),
+    steps: digest.steps,
+    models,
+    titles: new Map(run?.explainers?.map(({ name, title }) => [name, title ?? name]) ?? []),
+    gallery: [...pictures.keys()].flatMap((key) => finishSample(shown.get(key))),
+    pictures: pictures.size,
+    run,
+    versions: digest.versions,
+    settingsKey: digest.settings,
+    datasetVersions: new Map(groups.map((group) => [group.dataset, group.datasetVersion])),
+    resamples,
+    seed,
+  };
+}
+
+function reportModel(
+  model: string,
+  groups: readonly GroupDigest[],
+  timings: Timings,
+  options: Omit<AnalysisOptions, 'explainSeconds'>,
+): ModelReport {
+  const fingerprints = [...new Set(groups.map((group) => group.fingerprint))];
+  if (fingerprints.length > 1) {
+    throw new FsynError(
+      'RESULTS',
+      `Model ${model} has several fingerprints (${fingerprints.join(', ')}); results of different models must not be mixed.`,
+    );
+  }
+  const scope = (pool: Pool, dataset: string | null) =>
+    analyse(pool, dataset, { ...options, explainSeconds: timings.explainSeconds(model, dataset) });
+  const pool = new Pool(groups);
+  const overall = scope(pool, null);
+  const curves = new Map(
+    pool.explainers.map((explainer) => [
+      explainer,
+      new Map(
+        curveNames.flatMap((name): [CurveName, CurveMoments][] => {
+          const moments = pool.curve(explainer, name);
+          return moments ? [[name, moments]] : [];
+        }),
+      ),
+    ]),
+  );
+  return {
+    model,
+    fingerprint: fingerprints[0],
+    overall,
+    datasets:
+      groups.length > 1
+        ? groups.map((group) => scope(new Pool([group]), group.dataset))
+        : [{ ...overall, dataset: groups[0].dataset }],
+    verdict: verdictOf(overall),
+    curves,
+    evaluation: timings.evaluation(model),
+  };
+}
+
+type DraftSample = Omit<GallerySample, 'views'> & { views: Map<string, GalleryView> };
+
+function showRow(
+  shown: Map<string, DraftSample>,
+  pictures: ReadonlyMap<string, GalleryRecord>,
+  record: BenchmarkRecord,
+  where: string,
+): void {
+  const key = galleryKey(record);
+  const picture = pictures.get(key);
+  if (!picture || record.status !== 'ok') return;
+  const { attribution, textLabels } = record;
+  if (
+    4 * attribution.image.length !== picture.boxes.length ||
+    attribution.text.length !== textLabels.length
+  ) {
+    throw new FsynError(
+      'RESULTS',
+      `${where} scores ${attribution.image.length} image and ${attribution.text.length} text players, but its picture has ${picture.boxes.length / 4} boxes and the row ${textLabels.length} labels.`,
+    );
+  }
+  let draft = shown.get(key);
+  if (!draft) {
+    draft = {
+      picture,
+      question: record.question,
+      expected: record.expected,
+      answer: record.answer.text,
+      correct: record.answer.correct,
+      grounding: record.grounding,
+      family: record.family,
+      textLabels,
+      views: new Map(),
+    };
+    shown.set(key, draft);
+  }
+  draft.views.set(record.explainer, {
+    explainer: record.explainer,
+    synergy: record.synergy.raw.mean,
+    imageSrg: record.image.srg,
+    textSrg: record.text.srg,
+    image: attribution.image,
+    text: attribution.text,
+  });
+}
+
+function finishSample(draft: DraftSample | undefined): GallerySample[] {
+  return draft ? [{ ...draft, views: [...draft.views.values()] }] : [];
+}

@@ -1,0 +1,107 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FsynError } from '../errors.js';
+import { readJsonLines } from './gallery.js';
+
+/** What run.json says about a run, as far as reports show it. Unknown keys are kept for the provenance table. */
+export interface RunDescription {
+  readonly models?: readonly { name: string; architecture?: string; fingerprint?: string }[];
+  readonly datasets?: readonly { name: string; version?: string; size?: number }[];
+  readonly explainers?: readonly { name: string; title?: string; reference?: string }[];
+  readonly settings?: Readonly<Record<string, unknown>>;
+  readonly versions?: Readonly<Record<string, string>>;
+  readonly machine?: unknown;
+}
+
+/**
+ * Reads a results folder's run.json; null when there is none.
+ *
+ * @throws FsynError RESULTS when it is not a JSON object
+ */
+export function readRunDescription(folder: string): RunDescription | null {
+  const path = join(folder, 'run.json');
+  if (!existsSync(path)) return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new FsynError('RESULTS', `${path} is not JSON.`, { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new FsynError('RESULTS', `${path} is not a JSON object.`);
+  return value as RunDescription;
+}
+
+/** Mean seconds per sample by model, dataset and explainer. */
+export class Timings {
+  readonly #sums = new Map<string, { seconds: number; samples: number }>();
+  readonly #models = new Map<string, { evaluateSeconds: number; cells: number; samples: number }>();
+
+  add(model: string, dataset: string, explainSeconds: Readonly<Record<string, number>>): void {
+    for (const [explainer, seconds] of Object.entries(explainSeconds)) {
+      if (!Number.isFinite(seconds)) continue;
+      for (const scope of [dataset, null]) {
+        const key = JSON.stringify([model, scope, explainer]);
+        const entry = this.#sums.get(key) ?? { seconds: 0, samples: 0 };
+        this.#sums.set(key, { seconds: entry.seconds + seconds, samples: entry.samples + 1 });
+      }
+    }
+  }
+
+  addEvaluation(model: string, evaluateSeconds: number, cells: number): void {
+    const entry = this.#models.get(model) ?? { evaluateSeconds: 0, cells: 0, samples: 0 };
+    this.#models.set(model, {
+      evaluateSeconds: entry.evaluateSeconds + evaluateSeconds,
+      cells: entry.cells + cells,
+      samples: entry.samples + 1,
+    });
+  }
+
+  /** Mean seconds that explainers took, by name. @param dataset null for all datasets */
+  explainSeconds(model: string, dataset: string | null): Record<string, number> {
+    const result: Record<string, number> = {};
+    for (const [key, { seconds, samples }] of this.#sums) {
+      const [itsModel, itsDataset, explainer] = JSON.parse(key) as [string, string | null, string];
+      if (itsModel === model && itsDataset === dataset) result[explainer] = seconds / samples;
+    }
+    return result;
+  }
+
+  /** Sample runs timed, cells scored and seconds spent scoring them; null without timings of the model. */
+  evaluation(model: string): { samples: number; cells: number; evaluateSeconds: number } | null {
+    return this.#models.get(model) ?? null;
+  }
+}
+
+/**
+ * Reads a results folder's timings.jsonl; without it there are no times.
+ *
+ * @throws FsynError RESULTS naming file and line of one that has no times
+ */
+export async function readTimings(folder: string): Promise<Timings> {
+  const timings = new Timings();
+  for await (const { value, where } of readJsonLines(join(folder, 'timings.jsonl'))) {
+    const row = value as {
+      model?: unknown;
+      dataset?: unknown;
+      explainSeconds?: unknown;
+      evaluateSeconds?: unknown;
+      cells?: unknown;
+    } | null;
+    if (
+      typeof row?.model !== 'string' ||
+      typeof row.dataset !== 'string' ||
+      typeof row.explainSeconds !== 'object' ||
+      row.explainSeconds === null
+    ) {
+      throw new FsynError(
+        'RESULTS',
+        `${where} is not a timing: model, dataset and explainSeconds are needed.`,
+      );
+    }
+    timings.add(row.model, row.dataset, row.explainSeconds as Record<string, number>);
+    if (typeof row.evaluateSeconds === 'number' && typeof row.cells === 'number')
+      timings.addEvaluation(row.model, row.evaluateSeconds, row.cells);
+  }
+  return timings;
+}

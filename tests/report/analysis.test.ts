@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest';
+import { analyse, type ScopeAnalysis } from '../../lib/report/analysis.js';
+import { overallOutcome } from '../../lib/report/checks.js';
+import { ResultDigest } from '../../lib/report/digest.js';
+import { Pool } from '../../lib/report/pool.js';
+import type { MeasuredRecord } from '../../lib/report/record.js';
+import { verdictOf } from '../../lib/report/verdict.js';
+import { kendall, spearman } from '../../lib/statistics/ranks.js';
+import { type FixtureOptions, fixtureRecords, syntheticExplainers } from './fixture.js';
+
+function analysisOf(options: Partial<FixtureOptions> = {}): ScopeAnalysis {
+  const digest = new ResultDigest();
+  let line = 0;
+  for (const record of fixtureRecords(options)) digest.add(record, `rows:${++line}`);
+  digest.finish('rows');
+  const pool = new Pool([...digest.groups.values()]);
+  return analyse(pool, null, {
+    resamples: 300,
+    seed: 0,
+    steps: digest.steps,
+    explainSeconds: { random: 0.25 },
+  });
+}
+
+const row = (scope: ScopeAnalysis, name: string) => scope.explainers.find((entry) => entry.name === name)!;
+const outcome = (scope: ScopeAnalysis, id: string) => scope.checks.find((check) => check.id === id)?.outcome;
+const measured = (options: Partial<FixtureOptions> = {}) =>
+  [...fixtureRecords(options)].filter((record): record is MeasuredRecord => record.status === 'ok');
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+
+describe('analysis of synthetic results', () => {
+  const scope = analysisOf();
+
+  it('has the means of the rows', () => {
+    for (const { name } of syntheticExplainers) {
+      const own = measured().filter((record) => record.explainer === name);
+      expect(row(scope, name).means.raw.estimate).toBeCloseTo(mean(own.map((r) => r.synergy.raw.mean)), 12);
+      expect(row(scope, name).means.textSrg.estimate).toBeCloseTo(mean(own.map((r) => r.text.srg)), 12);
+      expect(row(scope, name).samples).toBe(48);
+      const { low, estimate, high } = row(scope, name).means.raw;
+      expect(low).toBeLessThan(estimate);
+      expect(estimate).toBeLessThan(high);
+    }
+    expect(row(scope, 'random').secondsPerSample).toBe(0.25);
+    expect(row(scope, 'oracle').secondsPerSample).toBeNaN();
+  });
+
+  it('finds the order that was put in, and says which modality contradicts it', () => {
+    expect(verdictOf(scope).aboveRandom).toEqual(['occlusion', 'attn-lrp', 'grad-cam']);
+    expect(row(scope, 'grad-cam').ranks!.text.estimate).toBe(4);
+    expect(row(scope, 'grad-cam').ranks!.image.estimate).toBe(2);
+    expect(row(scope, 'oracle').ranks).toBeNull();
+    const ranked = scope.explainers.filter((entry) => entry.ranks);
+    const tau = kendall(
+      ranked.map((entry) => entry.means.imageSrg.estimate),
+      ranked.map((entry) => entry.means.textSrg.estimate),
+    );
+    expect(scope.tau.withRandom.estimate).toBe(tau);
+  });
+
+  it('lets the metric pass when the controls are in order and the index agrees', () => {
+    expect(scope.checks.map((check) => check.outcome)).toEqual(new Array(6).fill('holds'));
+    expect(overallOutcome(scope.checks)).toBe('holds');
+    expect(verdictOf(scope).trust).toBe('holds');
+  });
+
+  it('correlates the same variant on both sides, with and without the endpoint', () => {
+    const rows = measured().filter((record) => record.shapley !== null);
+    const raw = scope.agreement!.variants.find((entry) => entry.variant === 'raw' && entry.part === 'mean')!;
+    expect(raw.spearman.estimate).toBeCloseTo(
+      spearman(
+        rows.map((r) => r.synergy.raw.mean),
+        rows.map((r) => r.shapley!.auc),
+      ),
+      12,
+    );
+    const ends = (r: MeasuredRecord) => 0.05 * r.shapley!.curve[10];
+    expect(raw.spearmanWithoutEndpoint.estimate).toBeCloseTo(
+      spearman(
+        rows.map((r) => r.synergy.raw.mean - ends(r)),
+        rows.map((r) => r.shapley!.auc - ends(r)),
+      ),
+      12,
+    );
+    const last = scope.agreement!.steps.at(-1)!;
+    expect([last.shared, last.mean.estimate]).toEqual([true, 1]);
+    expect(scope.agreement!.steps).toHaveLength(10);
+  });
+
+  it('is the same every time', () => {
+    expect(analysisOf()).toEqual(scope);
+  });
+});
+
+describe('analysis tells when the metric is not to be trusted', () => {
+  it('fails when Oracle scores below Random', () => {
+    const swapped = syntheticExplainers.map((explainer) =>
+      explainer.name === 'oracle' ? { ...explainer, joint: -0.8 } : explainer,
+    );
+    const scope = analysisOf({ explainers: swapped });
+    expect(outcome(scope, 'oracle-above-random')).toBe('fails');
+    expect(verdictOf(scope).trust).toBe('fails');
+  });
+
+  it('does not call grounded questions separated when they are not', () => {
+    const scope = analysisOf({ separation: 0, samples: 60 });
+    const entry = scope.separation.find(({ score, measure }) => score === 'explainers' && measure === 'raw')!;
+    // 60 against 60 samples: the standard deviation of the area under no separation is 0.053.
+    expect(Math.abs(entry.auc.estimate - 0.5)).toBeLessThan(0.21);
+    expect(outcome(scope, 'grounded-above-prior')).not.toBe('holds');
+  });
+
+  it('stays open without the index, without controls or with too few samples', () => {
+    const scope = analysisOf({
+      shapleyEvery: 0,
+      explainers: syntheticExplainers.filter(({ name }) => !name.includes('oracle')),
+    });
+    expect(scope.agreement).toBeNull();
+    expect(row(scope, 'occlusion').shapley).toBeNull();
+    expect(outcome(scope, 'agrees-with-shapley')).toBe('open');
+    expect(outcome(scope, 'oracle-above-random')).toBe('open');
+    expect(verdictOf(scope).trust).toBe('open');
+    const few = analysisOf({ samples: 2, datasets: ['presence'] });
+    expect(few.checks.map((check) => check.outcome)).toEqual(new Array(6).fill('open'));
+  });
+
+  it('does not tell equal explainers apart', () => {
+    const twins = ['one', 'two', 'random'].map((name) => ({
+      ...syntheticExplainers[2],
+      name,
+    }));
+    const scope = analysisOf({ explainers: twins });
+    expect(scope.pairs.map((pair) => pair.verdict)).toEqual([0, 0, 0]);
+    const verdict = verdictOf(scope);
+    expect(verdict.bestBeatsRandom).toBe(false);
+    expect(verdict.tied).toHaveLength(1);
+  });
+});
+
+describe('analysis of awkward results', () => {
+  it('compares failed explainers only on what they have', () => {
+    const scope = analysisOf({ failEvery: 4 });
+    const last = row(scope, 'attn-lrp');
+    expect([last.samples, last.failed]).toEqual([36, 12]);
+    expect(last.failures).toEqual([
+      { code: 'OUT_OF_MEMORY', count: 12, message: 'The gradient <graph> did not fit.' },
+    ]);
+    const pair = scope.pairs.find(({ one, other }) => one === 'random' && other === 'attn-lrp')!;
+    expect(pair.samples).toBe(36);
+    expect(scope.friedman!.blocks).toBe(36);
+    expect(row(scope, 'random').samples).toBe(48);
+  });
+
+  it('survives an explainer that failed everywhere', () => {
+    const scope = analysisOf({ failEvery: 1 });
+    const last = row(scope, 'attn-lrp');
+    expect([last.samples, last.failed, last.ranks]).toEqual([0, 48, null]);
+    expect(last.means.raw.estimate).toBeNaN();
+    expect(row(scope, 'occlusion').ranks!.synergy.estimate).toBe(1);
+    expect(scope.pairs.every((pair) => pair.one !== 'attn-lrp' && pair.other !== 'attn-lrp')).toBe(true);
+  });
+
+  it('gives tied explainers shared ranks', () => {
+    const scope = analysisOf({ ties: true, samples: 8 });
+    for (const entry of scope.explainers) {
+      if (!entry.ranks) continue;
+      expect(entry.ranks.synergy.estimate).toBeGreaterThanOrEqual(1);
+      expect(entry.ranks.synergy.estimate).toBeLessThanOrEqual(4);
+    }
+    const total = scope.explainers.reduce((sum, entry) => sum + (entry.meanRanks?.synergy ?? 0), 0);
+    expect(total).toBeCloseTo(1 + 2 + 3 + 4, 10);
+  });
+
+  it('says nothing about rankings of one explainer', () => {
+    const scope = analysisOf({ explainers: [syntheticExplainers[3]] });
+    expect(scope.friedman).toBeNull();
+    expect(scope.pairs).toEqual([]);
+    expect(scope.tau.withRandom.estimate).toBeNaN();
+    expect(verdictOf(scope)).toMatchObject({ best: 'occlusion', bestBeatsRandom: null, tied: [] });
+  });
+});
