@@ -234,7 +234,7 @@ export function stepChart(id: string, scope: ScopeAnalysis): Promise<string> | n
   );
   const x = { field: 'step', type: 'quantitative', title: 'share of players s', scale: { domain: [0, 1] } };
   const scale = { domain: series, range: ['var(--c0)', 'var(--c1)', 'var(--c2)'] };
-  const color = { field: 'part', type: 'nominal', title: null, scale };
+  const color = { field: 'part', type: 'nominal', title: null, scale, legend: opaque };
   const spec = {
     width: 320,
     height: 320,
@@ -267,6 +267,9 @@ export function stepChart(id: string, scope: ScopeAnalysis): Promise<string> | n
   };
   return chartSvg(spec as TopLevelSpec, id, 'Correlation of F_syn with the exact index at every step');
 }
+
+/** A legend's symbols take the opacity of the first layer, which is a faint band. */
+const opaque = { symbolOpacity: 1, symbolType: 'circle' };
 
 const panelTitles: Readonly<Record<CurveName, string>> = {
   imageInsertion: 'image insertion: value',
@@ -306,7 +309,7 @@ export function curveChart(
       title: curve.endsWith('Insertion') ? 'share inserted' : 'share deleted',
       axis: { tickCount: 5 },
     };
-    const color = { field: 'title', type: 'nominal', scale: style.scale(names), title: null };
+    const color = { field: 'title', type: 'nominal', scale: style.scale(names), title: null, legend: opaque };
     return {
       title: panelTitles[curve],
       width: 245,
@@ -364,7 +367,7 @@ export function costChart(id: string, scope: ScopeAnalysis, style: ExplainerStyl
     type: 'quantitative',
     scale: { type: 'log', nice: true },
     title: 'seconds per explanation (log)',
-    axis: { tickCount: 5, format: '~g' },
+    axis: { tickCount: 5, format: '~g', grid: false },
   };
   const color = { field: 'title', type: 'nominal', scale: style.scale(names), legend: null };
   const spec = {

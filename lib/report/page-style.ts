@@ -31,6 +31,6 @@ th, td { padding: .25rem .7rem .25rem 0; text-align: right; vertical-align: top;
 details > summary { cursor: pointer; color: var(--accent) }
 .filters { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; margin: .6rem 0 1rem } select { font: inherit }
 .sample { border-top: 1px solid var(--grid); padding: .8rem 0 } .sample h3 { margin: 0 0 .2rem } .views { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)) }
-.shot { background-size: 100% 100%; border: 1px solid var(--grid); image-rendering: pixelated; print-color-adjust: exact; -webkit-print-color-adjust: exact; width: 100% } .shot img { display: block; width: 100%; image-rendering: pixelated }
+.shot { background-size: 100% 100%; border: 1px solid var(--grid); image-rendering: pixelated; print-color-adjust: exact; -webkit-print-color-adjust: exact; width: 100% } .shot img { display: block; height: auto; width: 100%; image-rendering: pixelated }
 .views figcaption { font-size: .85rem; line-height: 1.3; margin: .2rem 0 } .question { line-height: 1.7; font-size: .85rem; margin: 0 } .question span { border-radius: .2em; padding: 0 .12em; print-color-adjust: exact; -webkit-print-color-adjust: exact }
 `;

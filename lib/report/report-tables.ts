@@ -55,7 +55,7 @@ export function rankTable(scope: ScopeAnalysis, style: ExplainerStyle): ReportTa
       'visual rank',
       'textual rank',
       'joint rank',
-      'mean rank in samples: visual',
+      'mean rank: visual',
       'textual',
       'joint',
     ],

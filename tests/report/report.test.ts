@@ -32,14 +32,14 @@ async function reportOf(folder: string): Promise<Report> {
 }
 
 async function run(args: readonly string[]): Promise<{ code: number; out: string }> {
-  let out = '';
+  const written: string[] = [];
   const code = await command.run(parseOptions(command, args), {
-    out: (text) => void (out += text),
+    out: (text) => void written.push(text),
     log: () => {},
     interactive: false,
     signal: new AbortController().signal,
   });
-  return { code, out };
+  return { code, out: written.join('') };
 }
 
 /** What a reader sees: the page without style, script, pictures and markup. */
