@@ -33,7 +33,7 @@ class Decoder(torch.nn.Module):
         keys = torch.arange(before + queries)
         rows = torch.arange(before, before + queries)
         seen = (keys[None, :] <= rows[:, None])[None, None] & (attention_mask[:, None, None, :] > 0)
-        mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)
+        mask = torch.where(seen, 0.0, torch.finfo(inputs_embeds.dtype).min).to(inputs_embeds.dtype)
         out = self.model(
             inputs_embeds=inputs_embeds,
             attention_mask=mask,
@@ -73,13 +73,13 @@ def export_embed(model, path):
     )
 
 
-def export_decoder(language_model, lm_head, path, three_axes=False):
+def export_decoder(language_model, lm_head, path, three_axes=False, dtype=torch.float32):
     """`three_axes`: position_ids of shape [3, batch, sequence], as Qwen's M-RoPE has them."""
     config = language_model.config
     heads = config.num_key_value_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     batch, queries, before = 2, 5, 3
-    past = [torch.randn(batch, heads, before, width) for _ in range(2 * config.num_hidden_layers)]
+    past = [torch.randn(batch, heads, before, width, dtype=dtype) for _ in range(2 * config.num_hidden_layers)]
     names = [f"{i}.{k}" for i in range(config.num_hidden_layers) for k in ("key", "value")]
     positions = torch.arange(before, before + queries)[None].repeat(batch, 1)
     position_axes = {0: "batch_size", 1: "sequence_length"}
@@ -98,7 +98,7 @@ def export_decoder(language_model, lm_head, path, three_axes=False):
     export(
         Decoder(language_model, lm_head),
         (
-            torch.randn(batch, queries, config.hidden_size),
+            torch.randn(batch, queries, config.hidden_size, dtype=dtype),
             torch.ones(batch, before + queries, dtype=torch.long),
             positions,
             *past,

@@ -118,4 +118,5 @@ def main():
     write(golden / "vlm-llava.json", cases)
 
 
-main()
+if __name__ == "__main__":
+    main()

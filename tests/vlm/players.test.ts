@@ -148,6 +148,15 @@ describe('Qwen-VL geometry', () => {
     expect(visionTokenPlayers.length).toBe(36);
   });
 
+  it('feeds the grid under the name that the export has', () => {
+    const config = { patch_size: 4, merge_size: 2, min_pixels: 64, max_pixels: 10_000 };
+    const make = (...inputs: string[]) => new QwenVl(directory(config), 'qwen2_vl', '<image>', inputs, 256);
+    const { extras, players } = make('pixel_values', 'grid_thw').encode(painted(24, 24, () => 0));
+    expect(extras).toEqual({ grid_thw: { values: Int32Array.of(1, 4, 4), shape: [1, 3] } });
+    expect(players.count).toBe(4);
+    expect(() => make('pixel_values')).toThrow(/image_grid_thw or grid_thw.*it has: pixel_values/);
+  });
+
   it('counts positions on after the larger side of the image', () => {
     const encoding = qwen.encode(painted(16, 24, grid(8, 3)));
     const ids = Int32Array.of(7, 9, 1, 1, 1, 1, 1, 1, 8, 8);
