@@ -1,14 +1,16 @@
 import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
-import type { TensorValue } from '../inference/session.js';
+import type { TensorInfo, TensorValue } from '../inference/session.js';
 import { appendBackward, type BackwardStatistics, gradientName } from './autodiff/backward.js';
 import type { Mode } from './autodiff/rule.js';
+import { declaredShape } from './graph.js';
 import { selectLogits } from './head.js';
 import type { OnnxModel } from './model.js';
 import { prepareModel } from './prepare.js';
 import { ancestors, requireTensor } from './queries.js';
 import { type BlockTap, transformerBlocks } from './taps.js';
-import { discoverTypes, type Feeds, openSession, syntheticFeeds, type TensorTypes } from './types.js';
+import { dataTypeName } from './tensors.js';
+import { discoverTypes, type Feeds, syntheticFeeds, type TensorTypes } from './types.js';
 
 /** Inputs of an extended graph: chosen logit rows and columns, and the cotangent of the output. */
 export const ROWS = 'logit_positions';
@@ -155,7 +157,7 @@ async function probedTypes(
   const selection = { [ROWS]: integers([0, 0]), [COLUMNS]: integers([0, 0, 0]) };
   const inputs = new Set(model.graph.inputNames);
   let cause: unknown;
-  for (const probe of probes.length > 0 ? probes : [await madeUpProbe(model, signal)]) {
+  for (const probe of probes.length > 0 ? probes : [madeUpProbe(model)]) {
     const feeds: Record<string, TensorValue> = {};
     for (const [name, value] of Object.entries({ ...probe, ...selection }))
       if (inputs.has(name)) feeds[name] = value;
@@ -171,11 +173,14 @@ async function probedTypes(
   throw new FsynError('UNSUPPORTED_MODEL', message, { cause });
 }
 
-async function madeUpProbe(model: OnnxModel, signal?: AbortSignal): Promise<Feeds> {
-  const session = await openSession(model, 'disable', signal);
-  const feeds = syntheticFeeds(session.inputs);
-  session.dispose();
-  return feeds;
+function madeUpProbe(model: OnnxModel): Feeds {
+  const { graph } = model;
+  const inputs = graph.proto.input.flatMap((value) => {
+    const shape = declaredShape(value);
+    const elementType = dataTypeName(value.type?.tensorType?.elemType ?? 0);
+    return shape && !graph.initializers.has(value.name) ? [{ name: value.name, elementType, shape }] : [];
+  });
+  return syntheticFeeds(inputs as TensorInfo[]);
 }
 
 function integers(values: readonly number[]): TensorValue {

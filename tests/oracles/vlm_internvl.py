@@ -131,4 +131,5 @@ def main():
     write(golden / "vlm-internvl.json", cases)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -192,4 +192,5 @@ def main():
     write(golden / "vlm-qwen.json", cases)
 
 
-main()
+if __name__ == "__main__":
+    main()
