@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   closeSync,
   existsSync,
   fsyncSync,
@@ -7,6 +8,7 @@ import {
   openSync,
   readSync,
   renameSync,
+  truncateSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -166,6 +168,28 @@ export class ResultStore {
     } catch {
       // The write error is what the user must see; a torn last line is cut off when the folder is reopened.
     }
+  }
+}
+
+/** JSON lines that accompany the results and may be lost without harm; a torn last line is cut off before the first append. */
+export class SideFile {
+  readonly #path: string;
+  #checked = false;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  append(line: object): void {
+    guard(`write ${this.#path}`, () => {
+      if (!this.#checked && existsSync(this.#path)) {
+        let end = 0;
+        for (const complete of completeLines(this.#path)) end = complete.end;
+        truncateSync(this.#path, end);
+      }
+      this.#checked = true;
+      appendFileSync(this.#path, `${JSON.stringify(line)}\n`);
+    });
   }
 }
 

@@ -1,13 +1,14 @@
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FsynError } from '../../lib/errors.js';
 import type { Explainer } from '../../lib/explainers/types.js';
 import { resolveOptions } from '../../lib/options.js';
+import { galleryFile } from '../../lib/report/gallery.js';
 import { type RecordHead, recordSchema } from '../../lib/report/record.js';
 import { deriveSeed } from '../../lib/statistics/random.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import type { Dataset, Sample } from '../datasets/types.js';
-import { ResultStore } from './result-store.js';
+import { ResultStore, SideFile } from './result-store.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
 
@@ -27,7 +28,7 @@ export interface BenchmarkOptions {
   readonly models: readonly Vlm[];
   readonly datasets: readonly Dataset[];
   readonly explainers: readonly Explainer[];
-  /** Folder for results.jsonl, run.json and timings.jsonl. */
+  /** Folder for results.jsonl, run.json, timings.jsonl and gallery.jsonl. */
   readonly out: string;
   readonly resume: boolean;
   /** When resuming: run failed rows again instead of keeping them. */
@@ -35,6 +36,8 @@ export interface BenchmarkOptions {
   readonly settings: BenchmarkSettings;
   /** Samples per dataset on which the exact Shapley interaction index is computed too, evenly spread. */
   readonly shapleySamples: number;
+  /** Samples per dataset whose picture is kept for the report's gallery, evenly spread. */
+  readonly gallerySamples: number;
   /** Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never overlap. */
   readonly shard: { readonly index: number; readonly count: number };
   readonly versions: Readonly<Record<string, string>>;
@@ -51,6 +54,7 @@ const defaults: BenchmarkOptions = {
   retryFailed: false,
   settings: defaultSettings,
   shapleySamples: 0,
+  gallerySamples: 0,
   shard: { index: 0, count: 1 },
   versions: {},
   onProgress: () => {},
@@ -104,6 +108,8 @@ class Runner {
   readonly #settings: BenchmarkSettings;
   readonly #settingsKey: string;
   readonly #store: ResultStore;
+  readonly #timings: SideFile;
+  readonly #gallery: SideFile;
   readonly #explainTotals = new Map<string, number>();
   readonly #total: number;
   #done = 0;
@@ -117,6 +123,8 @@ class Runner {
     this.#settings = settings;
     this.#settingsKey = contentKey({ ...settings, versions: run.versions });
     this.#store = store;
+    this.#timings = new SideFile(join(run.out, 'timings.jsonl'));
+    this.#gallery = new SideFile(join(run.out, galleryFile));
     const { index, count } = run.shard;
     const perModel = run.datasets.reduce((sum, { size }) => sum + Math.ceil((size - index) / count), 0);
     this.#total = run.models.length * perModel;
@@ -150,7 +158,7 @@ class Runner {
   }
 
   async #sample(model: Vlm, dataset: Dataset, sample: Sample, index: number): Promise<string[]> {
-    const shapley = wantsShapley(index, dataset.size, this.#run.shapleySamples);
+    const shapley = isSpread(index, dataset.size, this.#run.shapleySamples);
     const all = this.#run.explainers.map((explainer) => ({
       explainer,
       shapley,
@@ -160,10 +168,9 @@ class Runner {
     this.#resumed += all.length - wanted.length;
     if (wanted.length === 0) this.#resumedSamples++;
     else {
-      const outcome = await runSample(
-        { model, dataset, sample, wanted, settings: this.#settings },
-        this.#run.signal,
-      );
+      const gallery = isSpread(index, dataset.size, this.#run.gallerySamples);
+      const task = { model, dataset, sample, wanted, settings: this.#settings, gallery };
+      const outcome = await runSample(task, this.#run.signal);
       this.#store.append(outcome.records);
       this.#cells += outcome.cells;
       this.#measuredSamples++;
@@ -171,7 +178,7 @@ class Runner {
         this.#explainTotals.set(name, (this.#explainTotals.get(name) ?? 0) + seconds);
       }
       const { cells, imageStates, explainSeconds, evaluateSeconds } = outcome;
-      const timing = {
+      this.#timings.append({
         model: model.name,
         dataset: dataset.name,
         sample: sample.id,
@@ -179,8 +186,8 @@ class Runner {
         imageStates,
         explainSeconds,
         evaluateSeconds,
-      };
-      appendFileSync(join(this.#run.out, 'timings.jsonl'), `${JSON.stringify(timing)}\n`);
+      });
+      if (outcome.picture) this.#gallery.append(outcome.picture);
     }
     this.#done++;
     this.#run.onProgress({
@@ -219,7 +226,7 @@ class Runner {
 }
 
 /** Whether sample `index` of `size` is one of `count` evenly spread ones. */
-export function wantsShapley(index: number, size: number, count: number): boolean {
+export function isSpread(index: number, size: number, count: number): boolean {
   if (count >= size) return true;
   return Math.floor(((index + 1) * count) / size) > Math.floor((index * count) / size);
 }

@@ -9,6 +9,7 @@ import {
 } from '../../lib/metrics/faithfulness.js';
 import type { PerturbationResult } from '../../lib/metrics/perturbation.js';
 import type { ShapleyOptions } from '../../lib/metrics/shapley.js';
+import { type GalleryRecord, galleryRecord } from '../../lib/report/gallery.js';
 import type {
   BenchmarkRecord,
   MeasuredRecord,
@@ -29,9 +30,13 @@ export interface SampleTask {
   /** The explainers to run, each with the identifying part of its row. */
   readonly wanted: readonly { explainer: Explainer; head: RecordHead; shapley: boolean }[];
   readonly settings: BenchmarkSettings;
+  /** Whether to draw the sample for the report's gallery. */
+  readonly gallery: boolean;
 }
 
 export interface SampleOutcome {
+  /** The sample's picture, when it was asked for and the sample could be prepared. */
+  readonly picture: GalleryRecord | null;
   readonly records: readonly BenchmarkRecord[];
   readonly cells: number;
   readonly imageStates: number;
@@ -60,7 +65,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   } catch (error) {
     signal?.throwIfAborted();
     const records = task.wanted.map(({ head }) => failure(head, error));
-    return { records, cells: 0, imageStates: 0, explainSeconds, evaluateSeconds: 0 };
+    return { records, picture: null, cells: 0, imageStates: 0, explainSeconds, evaluateSeconds: 0 };
   }
 
   const table = new CellTable(prepared.imagePlayers.count, prepared.textPlayers.count);
@@ -98,11 +103,16 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   }
   return {
     records: task.wanted.map(({ head }) => records.get(head.key)!),
+    picture: task.gallery ? await galleryRecord(identityOf(task), prepared) : null,
     cells: table.cellCount,
     imageStates: table.imageStateCount,
     explainSeconds,
     evaluateSeconds: (performance.now() - start) / 1000,
   };
+}
+
+function identityOf({ model, dataset, sample }: SampleTask) {
+  return { model: model.name, dataset: dataset.name, sample: sample.id };
 }
 
 async function prepare({ model, dataset, sample, settings }: SampleTask, signal: AbortSignal | undefined) {

@@ -62,6 +62,13 @@ export const bench: Command = {
       help: 'random partitions that it is averaged over',
       fallback: defaultSettings.shapleyPartitions,
     },
+    gallery: {
+      kind: 'integer',
+      value: 'N',
+      minimum: 0,
+      help: 'samples per dataset whose picture is kept for the report',
+      fallback: 12,
+    },
     seed: {
       kind: 'integer',
       value: 'S',
@@ -119,6 +126,7 @@ export const bench: Command = {
         retryFailed: values.flag('retry-failed'),
         shard: parseShard(values.string('shard')!),
         shapleySamples: values.number('sii-samples')!,
+        gallerySamples: values.number('gallery')!,
         versions: { fsyn: packageInfo().version, onnxruntime: runtime().version },
         settings: {
           ...defaultSettings,

@@ -7,9 +7,10 @@ import { dataset } from './dataset.js';
 import { doctor } from './doctor.js';
 import { explain } from './explain.js';
 import { merge } from './merge.js';
+import { report } from './report.js';
 import { speedup } from './speedup.js';
 
-const commands: readonly Command[] = [bench, explain, speedup, dataset, merge, doctor];
+const commands: readonly Command[] = [bench, report, explain, speedup, dataset, merge, doctor];
 
 function overview(): string {
   const rows = commands.map((command) => `  ${command.name.padEnd(10)}${command.summary}`).join('\n');

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mergeResults } from '../../bench/runner/merge.js';
 import { readRecords } from '../../bench/runner/result-store.js';
-import { runBenchmark, wantsShapley } from '../../bench/runner/run.js';
+import { isSpread, runBenchmark } from '../../bench/runner/run.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import type { Explainer } from '../../lib/explainers/types.js';
 import { summarise } from '../../lib/report/summary.js';
@@ -54,6 +54,19 @@ describe('a benchmark run', () => {
     const dividend = Math.exp(-1) - Math.exp(-3);
     const [row] = readRecords(out);
     expect(row.status === 'ok' && row.synergy.insertion[2]).toBeCloseTo(dividend, 12);
+  });
+
+  it('keeps pictures of evenly spread samples for the report, whole after a kill', async () => {
+    await benchmark({ gallerySamples: 2 });
+    appendFileSync(join(out, 'gallery.jsonl'), '{"schema":1,"mod');
+    await benchmark({ gallerySamples: 6, resume: true, explainers: findExplainers(['occlusion']) });
+    const lines = readFileSync(join(out, 'gallery.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.map((line) => line.sample)).toEqual(['q2', 'q5', 'q0', 'q1', 'q2', 'q3', 'q4', 'q5']);
+    expect(lines[0]).toMatchObject({ model: 'fake', dataset: 'fake', width: 8, height: 8 });
+    expect(lines[0].boxes).toHaveLength(64);
   });
 
   it('gives the same bytes for the same seed and other controls for another', async () => {
@@ -158,7 +171,7 @@ describe('resuming', () => {
 describe('samples with the Shapley interaction index', () => {
   it('are as many as asked and evenly spread', () => {
     const chosen = (size: number, count: number) =>
-      Array.from({ length: size }, (_, i) => i).filter((i) => wantsShapley(i, size, count));
+      Array.from({ length: size }, (_, i) => i).filter((i) => isSpread(i, size, count));
     expect(chosen(10, 3)).toEqual([3, 6, 9]);
     expect(chosen(4, 9)).toEqual([0, 1, 2, 3]);
     expect(chosen(5, 0)).toEqual([]);
