@@ -11,6 +11,7 @@
 
 #include "errors.hpp"
 #include "games/memory.hpp"
+#include "interactions/least_squares.hpp"
 #include "interactions/pair_index.hpp"
 #include "interactions/size_index.hpp"
 #include "interactions/transform.hpp"
@@ -166,6 +167,28 @@ Napi::Value block_value_index(const Napi::CallbackInfo& info) {
                     });
 }
 
+/// leastSquares({ matrix, right, columns, constraint, constraintValue, random, ... }) -> { solution,
+/// standardErrors, residuals }
+Napi::Value least_squares(const Napi::CallbackInfo& info) {
+  return run(info, "fsyn.leastSquares", [](const Napi::Object& request) -> Task {
+    return [matrix = to_doubles(request.Get("matrix")), right = to_doubles(request.Get("right")),
+            columns = static_cast<std::size_t>(integer(request, "columns")),
+            constraint = to_doubles(request.Get("constraint")), random = to_doubles(request.Get("random")),
+            value = request.Get("constraintValue").As<Napi::Number>().DoubleValue()](
+               const Execution& execution) -> JobResult {
+      auto fit = std::make_shared<interactions::LinearFit>(
+          interactions::least_squares(matrix, right, columns, constraint, value, random, execution.control));
+      return [fit](Napi::Env env) -> Napi::Value {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("solution", from_doubles(env, fit->solution));
+        result.Set("standardErrors", from_doubles(env, fit->standard_errors));
+        result.Set("residuals", from_doubles(env, fit->residuals));
+        return result;
+      };
+    };
+  });
+}
+
 /// sizeWeightedSum(table, weights) -> number
 Napi::Value size_weighted_sum(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -229,6 +252,7 @@ void export_interactions(Napi::Env env, Napi::Object exports) {
   add("pairIndex", pair_index);
   add("dividendIndex", dividend_index);
   add("blockValueIndex", block_value_index);
+  add("leastSquares", least_squares);
   add("sizeWeightedSum", size_weighted_sum);
   add("firstNotFinite", first_not_finite);
   add("kernelSets", kernel_sets);

@@ -13,6 +13,7 @@
       "native/interactions/kernels_avx2.cpp",
       "native/interactions/kernels_avx512.cpp",
       "native/interactions/kernels_portable.cpp",
+      "native/interactions/least_squares.cpp",
       "native/interactions/pair_index.cpp",
       "native/interactions/size_index.cpp",
       "native/interactions/transform.cpp",

@@ -6,6 +6,14 @@
 export { FsynError } from '../errors.js';
 export { CoalitionBatch, type ValueFunction } from './coalitions.js';
 export {
+  type EstimatedIndex,
+  type EstimateOptions,
+  type EstimatorName,
+  estimate,
+  estimatorsOf,
+} from './estimators/estimate.js';
+export { type EstimatePairOptions, estimatePair, type PairEstimate } from './estimators/nested.js';
+export {
   type IndexName,
   type InteractionOptions,
   indexNames,

@@ -29,6 +29,24 @@ export interface SizeIndexRequest extends NativeExecution {
   readonly weights: Float64Array;
 }
 
+export interface LeastSquaresRequest extends NativeExecution {
+  /** [columns][rows], column after column, rows scaled by the square roots of their weights. */
+  readonly matrix: Float64Array;
+  readonly right: Float64Array;
+  readonly columns: number;
+  /** Empty, or [columns] with constraint[0] = 1: sum of constraint[c] x[c] = constraintValue, exactly. */
+  readonly constraint: Float64Array;
+  readonly constraintValue: number;
+  /** [rows]: 0 for rows that are the same in every sample, whose residuals are no error. */
+  readonly random: Float64Array;
+}
+
+export interface LinearFit {
+  readonly solution: Float64Array;
+  readonly standardErrors: Float64Array;
+  readonly residuals: Float64Array;
+}
+
 export interface PairIndexValues {
   readonly pairs: Float64Array;
   readonly singles: Float64Array;
@@ -48,6 +66,7 @@ declare module '../inference/addon.js' {
     pairIndex: NativeOperation<PairIndexRequest, PairIndexValues>;
     dividendIndex: NativeOperation<SizeIndexRequest, Float64Array>;
     blockValueIndex: NativeOperation<SizeIndexRequest, Float64Array>;
+    leastSquares: NativeOperation<LeastSquaresRequest, LinearFit>;
     sizeWeightedSum(table: TableValues, weights: Float64Array): number;
     firstNotFinite(values: TableValues): number;
     kernelSets(): readonly string[];

@@ -40,6 +40,13 @@ export function binomial(n: number, k: number): number {
   return result;
 }
 
+/** Natural logarithm of a binomial coefficient, 0 <= k <= n; finite for any n. */
+export function logBinomial(n: number, k: number): number {
+  let log = 0;
+  for (let i = 1; i <= Math.min(k, n - k); i++) log += Math.log((n - Math.min(k, n - k) + i) / i);
+  return log;
+}
+
 /** Row [w(s, 0), ..., w(s, n - s)]. */
 export function derivativeWeights(index: CardinalIndex, n: number, s: number, p = 0.5): Float64Array {
   return Float64Array.from({ length: n - s + 1 }, (_, t) => derivativeWeight(index, n, s, t, p));

@@ -1,0 +1,357 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { fromSample } from '../../lib/interactions/estimators/estimate.js';
+import { gaussLegendre } from '../../lib/interactions/estimators/product.js';
+import { type CoalitionSample, drawCoalitions } from '../../lib/interactions/estimators/sample.js';
+import {
+  CoalitionBatch,
+  type EstimateOptions,
+  estimate,
+  estimatePair,
+  estimatorsOf,
+  InteractionSet,
+  interactionsSync,
+  UnanimitySum,
+  type ValueFunction,
+  ValueTable,
+} from '../../lib/interactions/index.js';
+import { expectClose, numbers } from './support.js';
+
+const shared = new URL('../../../shared/data/estimator-vectors.json', import.meta.url);
+
+interface VectorCase {
+  readonly estimator: string;
+  readonly index: string;
+  readonly max_order: number;
+  readonly pairing: boolean;
+  readonly well_posed?: boolean;
+  readonly sample: { mask: number[]; count: number[]; sampled: number[]; q_size: number[] };
+  readonly values: Record<string, number>;
+}
+
+const OURS: Readonly<Record<string, { estimator: EstimateOptions['estimator']; index?: 'kADD-SHAP' }>> = {
+  SHAPIQ: { estimator: 'shap-iq' },
+  SVARMIQ: { estimator: 'svarm-iq' },
+  KernelSHAPIQ: { estimator: 'kernel-shap-iq' },
+  InconsistentKernelSHAPIQ: { estimator: 'faithful', index: 'kADD-SHAP' },
+  RegressionFSII: { estimator: 'faithful' },
+  RegressionFBII: { estimator: 'faithful' },
+  kADDSHAP: { estimator: 'faithful' },
+};
+
+describe.skipIf(!existsSync(shared))('shared estimator vectors (skipped where they are not present)', () => {
+  const file = existsSync(shared) ? JSON.parse(readFileSync(shared, 'utf8')) : { cases: [] };
+  const wellPosed = (file.cases as VectorCase[]).filter((one) => one.well_posed !== false);
+  for (const one of wellPosed) {
+    const { estimator, index = one.index as 'SII' } = OURS[one.estimator];
+    it(`${one.estimator} ${one.index} order ${one.max_order}${one.pairing ? ' paired' : ''}`, async () => {
+      const n = file.n as number;
+      const { mask, count, sampled, q_size } = one.sample;
+      const sample: CoalitionSample = {
+        coalitions: new CoalitionBatch(n, Uint32Array.from(mask)),
+        sizes: Int32Array.from(mask, (m) => m.toString(2).replaceAll('0', '').length),
+        counts: Float64Array.from(count),
+        sampled: Uint8Array.from(sampled),
+        sizeProbability: Float64Array.from(q_size),
+      };
+      const y = Float64Array.from(mask, (m) => file.v_table[m] - file.v_table[0]);
+      const topOnly = (index as string) === 'FSII' || (index as string) === 'FBII';
+      const moments = estimator === 'shap-iq' || estimator === 'svarm-iq';
+      const set = new InteractionSet(n, topOnly && moments ? one.max_order : 1, one.max_order);
+      const found = await fromSample(sample, y, set, index, { estimator, p: 0.5 }, undefined);
+      // Regressions: the peer weighs its constraints by 1e8 in normal equations, which costs it up to 1e-3 at order 3.
+      const tolerance = moments ? 1e-11 : one.max_order === 3 ? 1e-3 : 1e-5;
+      let checked = 0;
+      for (const [key, value] of Object.entries(one.values)) {
+        if (key === '') continue;
+        const position = set.position(key.split(',').map(Number));
+        if (position < 0) continue;
+        expect(
+          Math.abs(found.values[position] - value),
+          `${key}: ${found.values[position]} for ${value}`,
+        ).toBeLessThan(tolerance);
+        checked++;
+      }
+      expect(checked).toBe(set.length);
+    });
+  }
+});
+
+/** A game of 7 players with dividends up to order 5. */
+const oracle = UnanimitySum.random(7, 40, 5, 11);
+const table = oracle.toTable();
+
+describe('estimators at full budget are exact', () => {
+  for (const [estimator, index, order] of [
+    ['shap-iq', 'SII', 3],
+    ['shap-iq', 'CHII', 2],
+    ['svarm-iq', 'CHII', 3],
+    ['shap-iq', 'STII', 2],
+    ['shap-iq', 'BII', 2],
+    ['shap-iq', 'k-SII', 3],
+    ['shap-iq', 'SV', 1],
+    ['svarm-iq', 'SII', 3],
+    ['svarm-iq', 'BV', 1],
+    ['kernel-shap-iq', 'SII', 3],
+    ['kernel-shap-iq', 'k-SII', 2],
+    ['kernel-shap-iq', 'SV', 1],
+    ['faithful', 'FSII', 3],
+    ['faithful', 'FBII', 2],
+    ['faithful', 'BV', 1],
+    ['faithful', 'kADD-SHAP', 2],
+    ['regression', 'SII', 2],
+    ['regression', 'k-SII', 2],
+    ['regression', 'STII', 2],
+    ['regression', 'BII', 2],
+    ['regression', 'SV', 1],
+  ] as const) {
+    it(`${estimator} ${index} order ${order}`, async () => {
+      const found = await estimate(7, oracle.value, { estimator, index, order, budget: 128, seed: 3 });
+      const exact = interactionsSync(table, { index, order, minOrder: 1 });
+      // KernelSHAP-IQ weighs its border coalitions by 1e8 from level 2 on.
+      expectClose(found.values, exact.values, estimator === 'kernel-shap-iq' ? 1e-6 : 1e-10);
+      expect(found.provenance?.spent.distinctCoalitions).toBe(128);
+    });
+  }
+});
+
+describe('estimators below full budget', () => {
+  // n = 10: 5 image and 5 text players, dividends up to order 4.
+  const game = UnanimitySum.random(10, 60, 4, 2);
+  const exact = game.toTable();
+  const pairs = { image: [0, 1, 2, 3, 4], text: [5, 6, 7, 8, 9] };
+
+  for (const [estimator, index] of [
+    ['permutation', 'SII'],
+    ['permutation', 'STII'],
+    ['permutation', 'BII'],
+    ['shap-iq', 'SII'],
+    ['svarm-iq', 'SII'],
+    ['product', 'SII'],
+    ['product', 'BII'],
+    ['regression', 'SII'],
+    ['regression', 'BII'],
+    ['kernel-shap-iq', 'SII'],
+  ] as const) {
+    it(`${estimator} ${index}: the mean over seeds is right and the standard errors tell the spread`, async () => {
+      const truth = interactionsSync(exact, { index, order: 2, pairs });
+      const runs = 40;
+      const mean = new Float64Array(truth.values.length);
+      let squaredError = 0;
+      let squaredStandardError = 0;
+      for (let seed = 0; seed < runs; seed++) {
+        // Three nodes of the product design share its budget, the outer ones with few players present or absent.
+        const budget = estimator === 'product' ? 1500 : 300;
+        const found = await estimate(10, game.value, { estimator, index, pairs, budget, seed });
+        expect(found.provenance?.spent.evaluations).toBeLessThanOrEqual(budget);
+        for (let i = 0; i < mean.length; i++) {
+          mean[i] += found.values[i] / runs;
+          squaredError += (found.values[i] - truth.values[i]) ** 2;
+          squaredStandardError += found.standardErrors![i] ** 2;
+        }
+      }
+      const spread = Math.sqrt(squaredError / (runs * mean.length));
+      // Means of 40 runs: within 5 of their standard errors, a little more for the slightly biased regressions.
+      for (let i = 0; i < mean.length; i++) {
+        expect(Math.abs(mean[i] - truth.values[i])).toBeLessThan((5 * spread * 2) / Math.sqrt(runs) + 1e-12);
+      }
+      const claimed = Math.sqrt(squaredStandardError / (runs * mean.length));
+      if (spread > 1e-9) {
+        expect(claimed / spread).toBeGreaterThan(0.4);
+        expect(claimed / spread).toBeLessThan(3);
+      }
+    });
+  }
+
+  it('paired regressions are exact for games of order 3', async () => {
+    const cubic = UnanimitySum.random(9, 50, 3, 4);
+    const found = await estimate(9, cubic.value, { budget: 90, minOrder: 2, seed: 1 });
+    for (const { players, value } of found)
+      expect(Math.abs(value - cubic.shapleyInteraction(players))).toBeLessThan(1e-9);
+  });
+
+  it('product designs are exact for games of order 2 and count image states', async () => {
+    const quadratic = UnanimitySum.random(10, 60, 2, 5);
+    const found = await estimate(10, quadratic.value, { estimator: 'product', pairs, budget: 200, seed: 1 });
+    for (const { players, value } of found)
+      expect(Math.abs(value - quadratic.shapleyInteraction(players))).toBeLessThan(1e-9);
+    const spent = found.provenance!.spent;
+    expect(spent.imageStates).toBeGreaterThan(0);
+    expect(spent.imageStates!).toBeLessThan(spent.distinctCoalitions / 3);
+  });
+
+  it('the same seed gives the same bytes, another seed others', async () => {
+    for (const estimator of ['regression', 'permutation', 'product', 'svarm-iq'] as const) {
+      const values = async (seed: number) =>
+        (await estimate(10, game.value, { estimator, pairs, budget: 300, seed })).values;
+      expect(await values(7)).toEqual(await values(7));
+      expect(await values(7)).not.toEqual(await values(8));
+    }
+  });
+
+  it('a nested design estimates one macro pair', async () => {
+    // Macro players {0, 1} and {5, 6}: the quotient game has 8 players.
+    const quotient = ValueTable.from(
+      Float64Array.from({ length: 2 ** 8 }, (_, mask) => {
+        let full = 0;
+        const groups = [[0, 1], [5, 6], [2], [3], [4], [7], [8], [9]];
+        for (const [g, group] of groups.entries()) if ((mask >> g) & 1) for (const p of group) full |= 1 << p;
+        return exact.values[full];
+      }),
+    );
+    for (const index of ['SII', 'BII'] as const) {
+      const truth = interactionsSync(quotient, { index, order: 2 }).get(0, 1);
+      const runs = 60;
+      let [mean, squares, claimed] = [0, 0, 0];
+      for (let seed = 0; seed < runs; seed++) {
+        const found = await estimatePair(10, game.value, [0, 1], [5, 6], { index, pairs, budget: 160, seed });
+        mean += found.value / runs;
+        squares += (found.value - truth) ** 2 / runs;
+        claimed += found.standardError ** 2 / runs;
+        expect(found.provenance.spent.imageStates).toBeLessThanOrEqual(40);
+      }
+      expect(Math.abs(mean - truth)).toBeLessThan(5 * Math.sqrt(squares / runs));
+      expect(Math.sqrt(claimed / squares)).toBeGreaterThan(0.7);
+      // Spreading q evenly makes the estimate better than the spread of its own terms says.
+      expect(Math.sqrt(claimed / squares)).toBeLessThan(3);
+    }
+  });
+
+  it('takes thousands of players', async () => {
+    const large = UnanimitySum.random(2000, 50, 1, 9);
+    const found = await estimate(2000, large.value, {
+      estimator: 'permutation',
+      index: 'SV',
+      budget: 4100,
+      seed: 1,
+    });
+    for (const part of large.parts.slice(0, 5)) {
+      expect(Math.abs(found.get(part.players[0]) - large.shapleyInteraction(part.players))).toBeLessThan(
+        1e-9,
+      );
+    }
+  });
+});
+
+describe('what estimators refuse', () => {
+  const game: ValueFunction = (batch) => new Float64Array(batch.length);
+  const rejection = async (options: Partial<EstimateOptions>, players = 10) => {
+    try {
+      await estimate(players, game, options);
+    } catch (error) {
+      return error as { code?: string; message: string };
+    }
+    throw new Error('was accepted');
+  };
+
+  it('budgets that cannot determine the answer', async () => {
+    expect((await rejection({ estimator: 'permutation', budget: 40 })).code).toBe('BUDGET');
+    expect((await rejection({ estimator: 'regression', budget: 30 })).code).toBe('BUDGET');
+    expect((await rejection({ estimator: 'faithful', index: 'FSII', budget: 20 })).code).toBe('BUDGET');
+    expect(['BUDGET', 'RANK_DEFICIENT']).toContain(
+      (await rejection({ estimator: 'faithful', index: 'FSII', order: 3, budget: 180 }, 10)).code,
+    );
+    const pairs = { image: [0, 1, 2, 3, 4], text: [5, 6, 7, 8, 9] };
+    expect((await rejection({ estimator: 'product', pairs, budget: 60 })).code).toBe('BUDGET');
+    await expect(estimatePair(10, game, [0], [5], { pairs, budget: 15 })).rejects.toThrow(/at least 16/);
+  });
+
+  it('a paired sample of deficient rank, where the peer returns an arbitrary solution', async () => {
+    // n = 8, order 3, budget 120 with pairs: 88 of 93 columns (the peer's values then differ by up to 7.7).
+    let deficient = 0;
+    for (let seed = 0; seed < 5; seed++) {
+      const error = await rejection(
+        { estimator: 'faithful', index: 'FSII', order: 3, budget: 120, seed },
+        8,
+      ).catch(() => null);
+      if (error?.code === 'RANK_DEFICIENT') deficient++;
+    }
+    expect(deficient).toBe(5);
+  });
+
+  it('misuse', async () => {
+    expect((await rejection({ estimator: 'magic' as 'regression' })).message).toMatch(/one of regression/);
+    expect((await rejection({ estimator: 'kernel-shap-iq', index: 'STII' })).message).toMatch(
+      /for kernel-shap-iq/,
+    );
+    expect((await rejection({ order: 3 })).message).toMatch(/at most 2/);
+    expect((await rejection({ budget: 1.5 })).message).toMatch(/budget/);
+    expect((await rejection({ estimator: 'product' })).message).toMatch(/both modalities/);
+    expect(
+      (await rejection({ estimator: 'product', pairs: { image: [0], text: [1] }, budget: 4000 })).message,
+    ).toMatch(/every player/);
+    expect((await rejection({ estimator: 'shap-iq', index: 'FSII', minOrder: 1 })).message).toMatch(
+      /largest order/,
+    );
+    expect((await rejection({ budgets: 12 } as object)).message).toMatch(/Unknown option/);
+    expect((await rejection({}, 1)).message).toMatch(/at least 2 players|order/);
+    expect(estimatorsOf('FSII')).toEqual(['shap-iq', 'svarm-iq', 'faithful']);
+  });
+
+  it('value functions that fail, and keeps nothing running after an abort', async () => {
+    const boom = new Error('boom');
+    const failing: ValueFunction = async () => {
+      throw boom;
+    };
+    await expect(estimate(6, failing, { budget: 40 })).rejects.toBe(boom);
+    await expect(estimate(6, () => [1], { budget: 40 })).rejects.toThrow(/40 values/);
+    const controller = new AbortController();
+    let calls = 0;
+    const slow: ValueFunction = async (batch) => {
+      calls++;
+      controller.abort(boom);
+      return new Float64Array(batch.length);
+    };
+    await expect(estimate(6, slow, { budget: 60, batchSize: 10, signal: controller.signal })).rejects.toBe(
+      boom,
+    );
+    expect(calls).toBe(1);
+  });
+});
+
+describe('sampling', () => {
+  it('draws distinct coalitions up to the budget, enumerates cheap sizes and pairs complements', () => {
+    const sample = drawCoalitions(12, 2, 200, 'shapley', true, 5);
+    const masks = Array.from(sample.coalitions.words);
+    expect(masks.length).toBe(200);
+    expect(new Set(masks).size).toBe(200);
+    expect(masks.slice(0, 2)).toEqual([0, 4095]);
+    expect(masks.filter((mask) => masks.includes(4095 ^ mask)).length).toBeGreaterThanOrEqual(199);
+    for (const [i, size] of sample.sizes.entries())
+      if (size <= 1 || size >= 11) expect(sample.sampled[i]).toBe(0);
+    expect(drawCoalitions(5, 2, 1000, 'uniform', true, 1).coalitions.length).toBe(32);
+  });
+
+  it('Gauss-Legendre nodes integrate polynomials on 0..1', () => {
+    for (const count of [1, 2, 3, 6]) {
+      const nodes = gaussLegendre(count);
+      for (let power = 0; power < 2 * count; power++) {
+        const integral = nodes.reduce((sum, { node, weight }) => sum + weight * node ** power, 0);
+        expect(Math.abs(integral - 1 / (power + 1))).toBeLessThan(1e-14);
+      }
+    }
+  });
+
+  it('evaluates in batches and reports progress', async () => {
+    const sizes: number[] = [];
+    const seen: number[] = [];
+    const values = numbers(64, 1);
+    const found = await estimate(
+      6,
+      (batch) => {
+        sizes.push(batch.length);
+        return Float64Array.from({ length: batch.length }, (_, i) => values[batch.mask(i)]);
+      },
+      {
+        estimator: 'svarm-iq',
+        budget: 50,
+        batchSize: 20,
+        onProgress: (done, total) => seen.push(done / total),
+      },
+    );
+    expect(sizes).toEqual([20, 20, 10]);
+    expect(seen).toEqual([0.4, 0.8, 1]);
+    expect(found.baseline).toBe(values[0]);
+    expect(JSON.parse(JSON.stringify(found)).metadata.estimation_budget).toBe(50);
+  });
+});
