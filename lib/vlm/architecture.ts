@@ -17,6 +17,8 @@ export interface ImageEncoding {
   readonly featurePlayers: Int32Array;
   /** Image player of every token in the vision tower's attention, -1 for class tokens. */
   readonly visionTokenPlayers: Int32Array;
+  /** What the processor writes into the prompt in the image placeholder's place: one image token per feature. */
+  readonly promptText: string;
 }
 
 /**

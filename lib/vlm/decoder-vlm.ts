@@ -71,7 +71,7 @@ export class DecoderVlm implements Vlm {
       template,
       architecture.prompt,
       question,
-      encoding.featurePlayers.length,
+      { text: encoding.promptText, features: encoding.featurePlayers.length },
       options,
     );
     this.#checkContext(prompt.ids.length + 1, 'the prompt and one answer token');

@@ -4,6 +4,7 @@ import { FsynError, invalidArgument } from '../errors.js';
 import { Session } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
 import type { Architecture } from './architecture.js';
+import { Idefics3 } from './architectures/idefics3.js';
 import { InternVl } from './architectures/internvl.js';
 import { Llava } from './architectures/llava.js';
 import { QwenVl } from './architectures/qwen-vl.js';
@@ -140,12 +141,19 @@ const qwen =
   (directory, token, visionInputs, { maxPixels }) =>
     new QwenVl(directory, name, token, visionInputs, maxPixels);
 
+const idefics =
+  (name: string): Family =>
+  (directory, token, visionInputs) =>
+    new Idefics3(directory, name, token, visionInputs);
+
 /** Families by config.json's model_type. Adding one is one file in architectures/ and one line here. */
 const families: Readonly<Record<string, Family>> = {
   llava: (directory, token) => new Llava(directory, token),
   qwen2_vl: qwen('qwen2_vl'),
   qwen2_5_vl: qwen('qwen2_5_vl'),
   internvl: (directory, token, _, { maxTiles }) => new InternVl(directory, token, maxTiles),
+  idefics3: idefics('idefics3'),
+  smolvlm: idefics('smolvlm'),
 };
 
 function findFamily(directory: ModelDirectory): Family {

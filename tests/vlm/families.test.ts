@@ -27,6 +27,7 @@ describe.each([
   { directory: 'vlm-llava', architecture: 'llava' },
   { directory: 'vlm-qwen', architecture: 'qwen2_5_vl' },
   { directory: 'vlm-internvl', architecture: 'internvl' },
+  { directory: 'vlm-idefics3', architecture: 'idefics3' },
 ])('$architecture: a tiny random model against PyTorch', ({ directory, architecture }) => {
   const golden = JSON.parse(readFileSync(`${folder}${directory}.json`, 'utf8')) as Case[];
   let vlm: Vlm;

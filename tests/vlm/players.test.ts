@@ -1,6 +1,7 @@
 import ndarray from 'ndarray';
 import { describe, expect, it } from 'vitest';
 import type { Architecture } from '../../lib/vlm/architecture.js';
+import { Idefics3, longestSide, wholeTiles } from '../../lib/vlm/architectures/idefics3.js';
 import { chooseTiles, InternVl } from '../../lib/vlm/architectures/internvl.js';
 import { Llava } from '../../lib/vlm/architectures/llava.js';
 import { QwenVl, smartResize } from '../../lib/vlm/architectures/qwen-vl.js';
@@ -56,6 +57,21 @@ const internvl = new InternVl(
   undefined,
 );
 
+const idefics3 = new Idefics3(
+  directory(
+    { size: { longest_edge: 96 }, max_image_size: { longest_edge: 32 } },
+    { scale_factor: 2, vision_config: { patch_size: 4 } },
+  ),
+  'idefics3',
+  '<image>',
+  ['pixel_values'],
+);
+/** The cell of 4 x 4 in tiles of 32 pixels, three beside each other. */
+const tiled = (y: number, x: number) =>
+  (Math.floor(y / 32) * 3 + Math.floor(x / 32)) * 16 +
+  Math.floor((y % 32) / 8) * 4 +
+  Math.floor((x % 32) / 8);
+
 describe.each<[string, Architecture, RgbImage, number]>([
   ['LLaVA, 4 x 6 patches', llava, painted(28, 42, grid(7, 6)), 24],
   ['Qwen2.5-VL, 5 x 7 merged tokens', qwen, painted(40, 56, grid(8, 7)), 35],
@@ -64,9 +80,10 @@ describe.each<[string, Architecture, RgbImage, number]>([
     // Three tiles beside each other; the thumbnail shows every third column, so its cells are painted separately below.
     'InternVL, three tiles without their thumbnail',
     internvl,
-    painted(32, 96, (y, x) => Math.floor(x / 32) * 16 + Math.floor(y / 8) * 4 + Math.floor((x % 32) / 8)),
+    painted(32, 96, tiled),
     48,
   ],
+  ['Idefics3, 2 x 3 tiles without the whole', idefics3, painted(64, 96, tiled), 96],
 ])('%s', (_, architecture, image, count) => {
   const encoding = architecture.encode(image);
   const elements = (encoding.pixels.length / encoding.players.count) * count;
@@ -127,6 +144,27 @@ describe('InternVL tiles', () => {
     expect(chooseTiles(64, 128, 32, 32, 1, 12)).toEqual([4, 2]);
     expect(chooseTiles(200, 10, 32, 32, 1, 6)).toEqual([1, 6]);
     expect(chooseTiles(480, 640, 448, 448, 1, 2)).toEqual([1, 1]);
+  });
+});
+
+describe('Idefics3 tiles', () => {
+  it('are named in the prompt, row by row, and followed by the whole', () => {
+    const { promptText, players, extras } = idefics3.encode(painted(64, 96, tiled));
+    expect(players).toMatchObject({ tiles: 7, count: 112 });
+    expect(extras).toEqual({});
+    const named = promptText.replaceAll('<image>', '').replaceAll('<fake_token_around_image>', '|');
+    const rows = '|<row_1_col_1>|<row_1_col_2>|<row_1_col_3>\n|<row_2_col_1>|<row_2_col_2>|<row_2_col_3>\n';
+    expect(named).toBe(`${rows}\n|<global-img>|`);
+    expect(promptText.split('<image>').length - 1).toBe(112);
+  });
+
+  it('have sizes that the Python processor gives', () => {
+    expect(longestSide(480, 640, 2048)).toEqual([1536, 2048]);
+    expect(longestSide(641, 480, 1456)).toEqual([1456, 1090]);
+    expect(longestSide(3, 3000, 1456)).toEqual([2, 1456]);
+    expect(wholeTiles(1536, 2048, 512)).toEqual([1536, 2048]);
+    expect(wholeTiles(1092, 1456, 364)).toEqual([1092, 1456]);
+    expect(wholeTiles(80, 60, 32)).toEqual([96, 96]);
   });
 });
 

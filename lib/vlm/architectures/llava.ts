@@ -47,7 +47,6 @@ export class Llava implements Architecture {
     this.prompt = {
       imagePlaceholder: imageToken,
       imageToken,
-      expandImage: (features) => imageToken.repeat(features),
       userAnchor: 'USER:',
       assistantAnchor: 'ASSISTANT:',
     };
@@ -65,14 +64,16 @@ export class Llava implements Architecture {
     }
     const count = rows * columns;
     const cells = Array.from({ length: count }, (_, i) => i);
+    const features = this.#keepsClassToken ? [-1, ...cells] : cells;
     return {
       pixels: planes,
       pixelShape: [1, 3, height, width],
       extras: {},
       players: { count, rows, columns, tiles: 1, boxes: gridBoxes(rows, columns, this.#patch, frame) },
       pixelPlayers: patchPlayers(height, width, this.#patch),
-      featurePlayers: Int32Array.from(this.#keepsClassToken ? [-1, ...cells] : cells),
+      featurePlayers: Int32Array.from(features),
       visionTokenPlayers: Int32Array.from(this.#classToken ? [-1, ...cells] : cells),
+      promptText: this.prompt.imageToken.repeat(features.length),
     };
   }
 

@@ -79,7 +79,6 @@ export class QwenVl implements Architecture {
     this.prompt = {
       imagePlaceholder: imageToken,
       imageToken,
-      expandImage: (features) => imageToken.repeat(features),
       ...chatmlAnchors,
     };
   }
@@ -121,6 +120,7 @@ export class QwenVl implements Architecture {
         { length: count * merge * merge },
         (_, i) => order[Math.floor(i / (merge * merge))],
       ),
+      promptText: this.prompt.imageToken.repeat(count),
     };
   }
 

@@ -9,8 +9,6 @@ export interface PromptStyle {
   readonly imagePlaceholder: string;
   /** The token that stands for one image feature. */
   readonly imageToken: string;
-  /** What the processor puts in the placeholder's place, given the number of image features. */
-  readonly expandImage: (features: number) => string;
   /** Texts before and after the user's turn: only template tokens between them may be players. */
   readonly userAnchor: string;
   readonly assistantAnchor: string;
@@ -49,14 +47,14 @@ export function checkQuestion(question: string): void {
  * Renders, expands and tokenises the prompt of a question and finds its text players.
  *
  * @param question the question; its tokens are players
- * @param features number of image features, one image token each
+ * @param image what the processor writes in the placeholder's place, and how many image features that stands for
  */
 export function buildPrompt(
   tokenizer: TextTokenizer,
   template: ChatTemplate,
   style: PromptStyle,
   question: string,
-  features: number,
+  image: { readonly text: string; readonly features: number },
   options: PromptOptions,
 ): TokenisedPrompt {
   checkQuestion(question);
@@ -64,7 +62,7 @@ export function buildPrompt(
     throw invalidArgument('question', `a question without the image token ${style.imageToken}`, question);
   }
   const rendered = template.render(question + options.instruction, style.system);
-  const { text, shift } = expandPlaceholder(rendered.text, rendered.userStart, style, features);
+  const { text, shift, imageStart } = expandPlaceholder(rendered.text, rendered.userStart, style, image.text);
   const addSpecial = tokenizer.bosToken === undefined || !rendered.text.startsWith(tokenizer.bosToken);
   const { ids, spans } = tokenizer.encode(text, addSpecial);
   // A template that trims the text may have cut white space off the question's front.
@@ -76,14 +74,16 @@ export function buildPrompt(
     questionStart,
     questionEnd,
     userEnd: rendered.userEnd + shift,
+    imageStart,
+    imageEnd: imageStart + image.text.length,
     ...templateRegion(text, style, questionStart),
   };
   const imageId = tokenizer.tokenId(style.imageToken);
   const imagePositions = Array.from(ids.keys()).filter((i) => ids[i] === imageId);
-  if (imagePositions.length !== features) {
+  if (imagePositions.length !== image.features) {
     throw new FsynError(
       'MODEL_CONTRACT',
-      `Expected ${features} image tokens ${style.imageToken} in the prompt but found ${imagePositions.length}.`,
+      `Expected ${image.features} image tokens ${style.imageToken} in the prompt but found ${imagePositions.length}.`,
     );
   }
   const players = findPlayers(tokenizer, ids, spans, regions, cut, options);
@@ -94,8 +94,8 @@ function expandPlaceholder(
   text: string,
   userStart: number,
   style: PromptStyle,
-  features: number,
-): { text: string; shift: number } {
+  imageText: string,
+): { text: string; shift: number; imageStart: number } {
   const at = text.indexOf(style.imagePlaceholder);
   if (at < 0 || text.indexOf(style.imagePlaceholder, at + 1) >= 0) {
     throw new FsynError(
@@ -104,10 +104,10 @@ function expandPlaceholder(
     );
   }
   const end = at + style.imagePlaceholder.length;
-  const expanded = style.expandImage(features);
   return {
-    text: text.slice(0, at) + expanded + text.slice(end),
-    shift: at < userStart ? expanded.length - style.imagePlaceholder.length : 0,
+    text: text.slice(0, at) + imageText + text.slice(end),
+    shift: at < userStart ? imageText.length - style.imagePlaceholder.length : 0,
+    imageStart: at,
   };
 }
 
@@ -115,6 +115,8 @@ interface Regions {
   readonly questionStart: number;
   readonly questionEnd: number;
   readonly userEnd: number;
+  readonly imageStart: number;
+  readonly imageEnd: number;
   readonly turnStart: number;
   readonly turnEnd: number;
 }
@@ -125,7 +127,7 @@ function templateRegion(
   style: PromptStyle,
   questionStart: number,
 ): { turnStart: number; turnEnd: number } {
-  const user = text.lastIndexOf(style.userAnchor, questionStart);
+  const user = text.lastIndexOf(style.userAnchor, questionStart - style.userAnchor.length);
   const assistant = text.lastIndexOf(style.assistantAnchor);
   return {
     turnStart: user < 0 ? 0 : user + style.userAnchor.length,
@@ -137,6 +139,7 @@ function classify(start: number, end: number, regions: Regions): TextPlayerKind 
   // A token that holds a character of the question belongs to it, also when it reaches beyond ("?\n").
   if (start < regions.questionEnd && end > regions.questionStart) return 'question';
   if (start < regions.userEnd && end > regions.questionEnd) return 'instruction';
+  if (start < regions.imageEnd && end > regions.imageStart) return undefined;
   // Tokens without text count where they stand; one that reaches into a role word is no player.
   return start >= regions.turnStart && end <= regions.turnEnd ? 'template' : undefined;
 }
