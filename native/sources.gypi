@@ -29,6 +29,7 @@
     ],
     "cuda_sources": [],
     "native_test_sources": [
+      "tests/native/inference_test.cpp",
       "tests/native/interactions_test.cpp"
     ],
     "native_bench_sources": [

@@ -46,7 +46,6 @@ enum class ErrorCode : int32_t {
 inline constexpr int32_t kTypeIsTensor = 1;
 inline constexpr int32_t kArenaAllocator = 1;
 inline constexpr int32_t kDefaultMemory = 0;
-inline constexpr int32_t kLogError = 3;
 inline constexpr int32_t kLogFatal = 4;
 
 #define FSYN_ORT_FUNCTIONS(X)                                                                                \

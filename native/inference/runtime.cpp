@@ -23,6 +23,13 @@ constexpr const char* kLibraryName = "libonnxruntime.so.1";
 std::atomic<Runtime*> g_runtime{nullptr};
 std::mutex g_load_mutex;
 
+Error version_conflict(const std::string& present, const std::string& wanted) {
+  return {"RUNTIME_NOT_FOUND",
+          "This process already uses ONNX Runtime " + present + " while fsyn is installed with " + wanted +
+              ". Two versions in one process break each other: install one version of onnxruntime-node "
+              "(npm ls onnxruntime-node shows who brings which)."};
+}
+
 DynamicLibrary find_library(const std::string& path) {
   // Somebody else (another version of onnxruntime-node) may have brought the library; one copy must serve
   // all.
@@ -38,7 +45,10 @@ DynamicLibrary find_library(const std::string& path) {
 
 Runtime& Runtime::load(const std::string& path, const std::string& version) {
   const std::lock_guard lock(g_load_mutex);
-  if (Runtime* runtime = g_runtime.load(std::memory_order_acquire)) return *runtime;
+  if (Runtime* runtime = g_runtime.load(std::memory_order_acquire)) {
+    if (runtime->version_ != version) throw version_conflict(runtime->version_, version);
+    return *runtime;
+  }
 
   const DynamicLibrary library = find_library(path);
   using GetApiBase = const ort::ApiBase* (*)();
@@ -50,17 +60,14 @@ Runtime& Runtime::load(const std::string& path, const std::string& version) {
   runtime->version_ = base.GetVersionString();
   runtime->path_ = path;
   if (runtime->version_ != version) {
-    throw Error("RUNTIME_NOT_FOUND",
-                "This process already uses ONNX Runtime " + runtime->version_ +
-                    " while fsyn is installed with " + version +
-                    ". Two versions in one process break each other: install one version of "
-                    "onnxruntime-node (npm ls onnxruntime-node shows who brings which).");
+    throw version_conflict(runtime->version_, version);
   }
   if (!runtime->api_.load(base)) {
     throw Error("RUNTIME_NOT_FOUND",
                 "ONNX Runtime " + runtime->version_ + " is too old: fsyn needs 1.23 or newer.");
   }
-  runtime->check(runtime->api_.CreateEnv(ort::kLogError, "fsyn", &runtime->env_));
+  // Failures come back as errors; printed lines would only repeat them, without saying what to do.
+  runtime->check(runtime->api_.CreateEnv(ort::kLogFatal, "fsyn", &runtime->env_));
   runtime->check(runtime->api_.DisableTelemetryEvents(runtime->env_));
   runtime->check(runtime->api_.GetAllocatorWithDefaultOptions(&runtime->allocator_));
   runtime->check(
