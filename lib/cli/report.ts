@@ -2,12 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { readRecords, resultsFile } from '../../bench/runner/result-store.js';
 import { FsynError } from '../errors.js';
-import { ExplainerStyle } from '../report/charts.js';
 import { renderCsv } from '../report/csv.js';
 import { renderHtml } from '../report/html.js';
 import { renderMarkdown } from '../report/markdown.js';
 import { buildReport, type Report } from '../report/report.js';
-import { answerText, explainerNames, trustText } from '../report/wording.js';
+import { renderConsole } from '../report/report-console.js';
 import { type Command, exitCodes, UsageError } from './command.js';
 
 const renderers: Readonly<Record<string, (report: Report) => string | Promise<string>>> = {
@@ -56,12 +55,7 @@ export const report: Command = {
       settings: values.string('settings'),
       signal: io.signal,
     });
-    const style = new ExplainerStyle(explainerNames(built), built.titles);
-    for (const { model, overall, verdict } of built.models) {
-      io.out(`${model}: ${answerText(verdict, overall, style)}\n${trustText(verdict.trust)}\n`);
-      for (const { outcome, claim, evidence } of overall.checks)
-        io.out(`  ${outcome.padEnd(5)}  ${claim}: ${evidence}\n`);
-    }
+    io.out(`${renderConsole(built)}\n\n`);
     for (const format of formats) {
       const path = outputPath(folder, values.string('out'), format, formats.length > 1);
       writeText(path, await renderers[format](built));

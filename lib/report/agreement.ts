@@ -1,11 +1,11 @@
 import { areaUnderCurve } from '../metrics/steps.js';
 import { bootstrapMean, type Interval } from '../statistics/bootstrap.js';
 import {
-  type CorrelationKind,
-  clusteredCorrelation,
+  type CorrelationPair,
+  clusteredCorrelations,
   withinClusterSpearman,
 } from '../statistics/correlation.js';
-import { kendall } from '../statistics/ranks.js';
+import { kendall, spearman } from '../statistics/ranks.js';
 import { intervalOfMeans, resampleMeans } from '../statistics/resample.js';
 import type { PooledShapleyRow } from './pool.js';
 
@@ -77,7 +77,7 @@ export function agreement(
   return {
     rows: rows.length,
     samples: units.length,
-    variants: variants.flatMap((variant) => parts.map((part) => variantAgreement(context, variant, part))),
+    variants: variantAgreements(context),
     steps: stepAgreement(context),
     withinSample: withinSample(context),
     explainerOrder: explainerOrder(context, units.length),
@@ -116,51 +116,57 @@ function area(steps: readonly number[], curve: Float64Array, endpoint: boolean):
   return endpoint ? whole : whole - ((steps[last] - steps[last - 1]) / 2) * curve[last];
 }
 
-function variantAgreement(context: Context, variant: Variant, part: Part): VariantAgreement {
-  const { rows, clusters, steps, options } = context;
-  const columns = (endpoint: boolean) => ({
-    synergy: Float64Array.from(rows, (row) => area(steps, curveOf(row, variant, part), endpoint)),
-    same: Float64Array.from(rows, (row) => area(steps, inVariant(row.shapley, variant, row.scale), endpoint)),
-    raw: Float64Array.from(rows, (row) => area(steps, row.shapley, endpoint)),
-  });
-  const whole = columns(true);
-  const inner = columns(false);
-  const correlate = (kind: CorrelationKind, { synergy, same }: typeof whole) =>
-    clusteredCorrelation(kind, synergy, same, clusters, options);
-  const against = ({ synergy, raw }: typeof whole) =>
-    clusteredCorrelation('spearman', synergy, raw, clusters, { resamples: 1 }).estimate;
-  return {
+function variantAgreements(context: Context): VariantAgreement[] {
+  const wanted = variants.flatMap((variant) => parts.map((part) => ({ variant, part })));
+  const columns = wanted.map(({ variant, part }) => ({
+    whole: variantColumns(context, variant, part, true),
+    inner: variantColumns(context, variant, part, false),
+  }));
+  const pairs = columns.flatMap(({ whole, inner }) =>
+    [whole, inner].flatMap(({ synergy, same }): CorrelationPair[] => [
+      { kind: 'spearman', x: synergy, y: same },
+      { kind: 'pearson', x: synergy, y: same },
+    ]),
+  );
+  const found = clusteredCorrelations(pairs, context.clusters, context.options);
+  return wanted.map(({ variant, part }, i) => ({
     variant,
     part,
-    spearman: correlate('spearman', whole),
-    pearson: correlate('pearson', whole),
-    spearmanWithoutEndpoint: correlate('spearman', inner),
-    pearsonWithoutEndpoint: correlate('pearson', inner),
-    spearmanAgainstRaw: against(whole),
-    spearmanAgainstRawWithoutEndpoint: against(inner),
+    spearman: found[4 * i],
+    pearson: found[4 * i + 1],
+    spearmanWithoutEndpoint: found[4 * i + 2],
+    pearsonWithoutEndpoint: found[4 * i + 3],
+    spearmanAgainstRaw: spearman(columns[i].whole.synergy, columns[i].whole.raw),
+    spearmanAgainstRawWithoutEndpoint: spearman(columns[i].inner.synergy, columns[i].inner.raw),
+  }));
+}
+
+function variantColumns({ rows, steps }: Context, variant: Variant, part: Part, endpoint: boolean) {
+  const column = (pick: (row: PooledShapleyRow) => Float64Array) =>
+    Float64Array.from(rows, (row) => area(steps, pick(row), endpoint));
+  return {
+    synergy: column((row) => curveOf(row, variant, part)),
+    same: column((row) => inVariant(row.shapley, variant, row.scale)),
+    raw: column((row) => row.shapley),
   };
 }
 
 function stepAgreement({ rows, clusters, steps, options }: Context): StepAgreement[] {
   // At step 0 nothing is inserted or deleted and both sides are zero.
-  return steps.slice(1).map((step, i) => {
-    const k = i + 1;
-    const shapley = Float64Array.from(rows, (row) => row.shapley[k]);
-    const against = (part: Part) =>
-      clusteredCorrelation(
-        'spearman',
-        Float64Array.from(rows, (row) => curveOf(row, 'raw', part)[k]),
-        shapley,
-        clusters,
-        options,
-      );
-    return {
-      step,
-      mean: against('mean'),
-      insertion: against('insertion'),
-      deletion: against('deletion'),
-      shared: k === steps.length - 1,
-    };
+  const inner = steps.map((step, k) => ({ step, k })).slice(1);
+  const pairs = inner.flatMap(({ k }) =>
+    parts.map(
+      (part): CorrelationPair => ({
+        kind: 'spearman',
+        x: Float64Array.from(rows, (row) => curveOf(row, 'raw', part)[k]),
+        y: Float64Array.from(rows, (row) => row.shapley[k]),
+      }),
+    ),
+  );
+  const found = clusteredCorrelations(pairs, clusters, options);
+  return inner.map(({ step, k }, i) => {
+    const [mean, insertion, deletion] = found.slice(3 * i, 3 * i + 3);
+    return { step, mean, insertion, deletion, shared: k === steps.length - 1 };
   });
 }
 

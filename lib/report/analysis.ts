@@ -1,7 +1,7 @@
 import type { Interval } from '../statistics/bootstrap.js';
 import { kendall, ranks } from '../statistics/ranks.js';
 import { intervalOfMeans, type ResampledMeans, resampleMeans } from '../statistics/resample.js';
-import { rocAuc, type Separation } from '../statistics/separation.js';
+import { rocAucs, type Separation } from '../statistics/separation.js';
 import { type FriedmanResult, friedmanTest } from '../statistics/tests.js';
 import { type Agreement, agreement } from './agreement.js';
 import { type Check, checkMetric } from './checks.js';
@@ -238,34 +238,38 @@ function separations(
   options: { resamples: number; seed: number },
 ): GroundingSeparation[] {
   const kinds = pool.grounding;
-  const prior = (kind: string | null) => kind === 'text-prior' || kind === 'image-prior';
-  if (!kinds.includes('grounded') || !kinds.some(prior)) return [];
-  const split = (values: Float64Array) => {
-    const pick = (wanted: (kind: string | null) => boolean) =>
-      Array.from(values).filter((value, i) => !Number.isNaN(value) && wanted(kinds[i]));
-    return rocAuc(
-      pick((kind) => kind === 'grounded'),
-      pick(prior),
-      options,
-    );
-  };
+  const units = kinds.flatMap((kind, i) =>
+    kind === 'grounded' || kind === 'text-prior' || kind === 'image-prior' ? [i] : [],
+  );
+  const isPositive = Uint8Array.from(units, (i) => (kinds[i] === 'grounded' ? 1 : 0));
+  if (!isPositive.includes(1) || !isPositive.includes(0)) return [];
   const contenders = ranked.filter((name) => name !== 'random');
-  const mean = (measure: Measure) => {
-    const columns = contenders.map((name) => pool.column(name, measure));
-    return Float64Array.from({ length: pool.units }, (_, i) => {
-      const present = columns.map((column) => column[i]).filter((value) => !Number.isNaN(value));
-      return present.reduce((sum, value) => sum + value, 0) / present.length;
-    });
-  };
-  const variants = ['raw', 'normalised', 'clipped'] as const;
-  const result: GroundingSeparation[] = [
-    { score: 'corners', measure: 'corners', auc: split(pool.cornerDividend) },
+  const wanted: { score: string; measure: GroundingSeparation['measure']; values: Float64Array }[] = [
+    { score: 'corners', measure: 'corners', values: pool.cornerDividend },
   ];
-  for (const measure of variants) {
-    if (contenders.length > 0) result.push({ score: 'explainers', measure, auc: split(mean(measure)) });
-    for (const name of pool.explainers) {
-      result.push({ score: name, measure, auc: split(pool.column(name, measure)) });
+  for (const measure of ['raw', 'normalised', 'clipped'] as const) {
+    if (contenders.length > 0) {
+      const columns = contenders.map((name) => pool.column(name, measure));
+      wanted.push({ score: 'explainers', measure, values: meanOfPresent(columns) });
     }
+    for (const name of pool.explainers)
+      wanted.push({ score: name, measure, values: pool.column(name, measure) });
   }
-  return result;
+  const columns = wanted.map(({ values }) => Float64Array.from(units, (i) => values[i]));
+  const areas = rocAucs(columns, isPositive, options);
+  return wanted.map(({ score, measure }, i) => ({ score, measure, auc: areas[i] }));
+}
+
+/** Per unit the mean of the columns that have a value, NaN where none has. */
+function meanOfPresent(columns: readonly Float64Array[]): Float64Array {
+  return columns[0].map((_, i) => {
+    let sum = 0;
+    let count = 0;
+    for (const column of columns) {
+      if (Number.isNaN(column[i])) continue;
+      sum += column[i];
+      count++;
+    }
+    return sum / count;
+  });
 }

@@ -8,7 +8,7 @@ import {
   shapleyScatter,
   stepChart,
 } from './charts.js';
-import type { CheckOutcome } from './checks.js';
+import type { Check, CheckOutcome } from './checks.js';
 import type { Comparison } from './comparison.js';
 import { galleryHtml } from './gallery-html.js';
 import { escapeHtml } from './html-text.js';
@@ -53,7 +53,7 @@ export async function renderHtml(report: Report): Promise<string> {
 <h1>Which explainer is faithful, and can the metric be believed here?</h1>
 <p class="lead">${escapeHtml(samples.join(', '))}; ${report.rows} rows, ${report.failedRows} failed.</p>
 <nav>${links.join('')}</nav>
-<div class="cards">${cards.join('\n')}</div>
+<div class="cards${single ? '' : ' several'}">${cards.join('\n')}</div>
 ${single ? '' : `<h2 id="grid">All models</h2>\n${tableHtml(gridTable(modelColumns(report), style))}<p class="note">Mean raw F_syn with its 95 % interval; * marks the best explainer of a column, controls aside.</p>`}
 <h2>Models and datasets</h2>
 ${tableHtml(scopeTable(report.models))}
@@ -85,26 +85,33 @@ async function cardHtml(
     overall.explainers.map((row) => ({ name: row.name, ...row.means.raw })),
     style,
     {
-      title: 'F_syn raw, mean and 95 % interval; line: Random',
+      title: single ? 'F_syn raw, mean and 95 % interval; line: Random' : 'F_syn raw; line: Random',
       reference: random && random.samples > 0 ? random.means.raw.estimate : 0,
       label: `Mean F_syn of every explainer on ${model}`,
-      width: 320,
+      width: single ? 320 : 190,
     },
   );
-  const checks = overall.checks
-    .map(
-      ({ claim, outcome, evidence }) =>
-        `<li><span class="mark ${outcome}">${mark(outcome)}</span><span>${escapeHtml(claim)}<small>${escapeHtml(evidence)}</small></span></li>`,
-    )
-    .join('\n');
-  const list = `<ul class="checks">${checks}</ul>`;
-  return `<section class="card${single ? ' single' : ''}"><div>
-<p class="model">${escapeHtml(model)} <span class="note">accuracy ${percentText(overall.accuracy)}</span></p>
+  const trust = `<p class="trust ${verdict.trust}">${mark(verdict.trust)} ${escapeHtml(trustText(verdict.trust))}</p>`;
+  const head = `<p class="model">${escapeHtml(model)} <span class="note">accuracy ${percentText(overall.accuracy)}</span></p>
 <p class="answer">${escapeHtml(answerText(verdict, overall, style))}</p>
-<p>${escapeHtml(standingText(verdict, style))}</p>${single ? chart : ''}</div><div>
-<p class="trust ${verdict.trust}">${mark(verdict.trust)} ${escapeHtml(trustText(verdict.trust))}</p>
-${single ? list : `${chart}<details open><summary>checks of the metric</summary>${list}</details>`}
-</div></section>`;
+<p>${escapeHtml(standingText(verdict, style))}</p>`;
+  if (single) {
+    return `<section class="card single"><div>\n${head}\n${chart}</div>
+<div>${trust}\n${checkList(overall.checks, true)}</div></section>`;
+  }
+  return `<section class="card">\n${head}\n${chart}\n${trust}\n${checkList(overall.checks, false)}
+<p><a href="#trust${index}">evidence</a></p></section>`;
+}
+
+/** @param evidence with the whole claim and its numbers, or a few words only */
+function checkList(checks: readonly Check[], evidence: boolean): string {
+  const items = checks.map((check) => {
+    const text = evidence
+      ? `${escapeHtml(check.claim)}<small>${escapeHtml(check.evidence)}</small>`
+      : escapeHtml(check.label);
+    return `<li><span class="mark ${check.outcome}">${mark(check.outcome)}</span><span>${text}</span></li>`;
+  });
+  return `<ul class="checks">${items.join('\n')}</ul>`;
 }
 
 function mark(outcome: CheckOutcome): string {
@@ -139,7 +146,8 @@ ${tableHtml(rankTable(overall, style))}
 <h3>Which differences are real?</h3>
 <p>${escapeHtml(friedmanText(overall.friedman))}</p>
 ${matrixHtml(overall.pairs, ranked, style)}
-<h3>Is the metric itself trustworthy here?</h3>
+<h3 id="trust${index}">Is the metric itself trustworthy here?</h3>
+${report.models.length > 1 ? checkList(overall.checks, true) : ''}
 ${overall.controls.length > 0 ? tableHtml(comparisonTable(overall.controls, style)) : '<p class="note">Oracle and Anti-Oracle were not run.</p>'}
 <h3>Grounded against prior questions</h3>
 ${grounding}

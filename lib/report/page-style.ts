@@ -17,6 +17,7 @@ h1 { font-size: 1.35rem; margin: 0 } h2 { font-size: 1.25rem; margin: 2.6rem 0 .
 a { color: var(--accent) } nav { margin: .2rem 0 1rem } nav a { margin-right: 1rem; white-space: nowrap }
 .lead { color: var(--faint); margin: .1rem 0 .5rem } .note { color: var(--faint); max-width: 62rem; margin: .3rem 0 .7rem }
 .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(34rem, 100%), 1fr)) }
+.cards.several { grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)) } .several .answer { font-size: 1.08rem } .several li { font-size: .9rem; margin: .1rem 0 }
 .card { background: var(--card); border-radius: .6rem; padding: 1rem 1.2rem }
 .card.single { display: grid; gap: .5rem 2rem; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr) } @media (max-width: 62rem) { .card.single { grid-template-columns: minmax(0, 1fr) } }
 .model { color: var(--faint); margin: 0; font-weight: 600 } .answer { font-size: 1.3rem; line-height: 1.3; font-weight: 650; margin: .1rem 0 .4rem }

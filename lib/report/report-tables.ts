@@ -64,7 +64,7 @@ export function rankTable(scope: ScopeAnalysis, style: ExplainerStyle): ReportTa
       interval(row.means.imageSrg),
       interval(row.means.textSrg),
       ...(['image', 'text', 'synergy'] as const).map((kind) =>
-        row.ranks ? rankText(row.ranks[kind]) : 'control',
+        row.ranks ? rankRange(row.ranks[kind]) : 'control',
       ),
       ...(['image', 'text', 'synergy'] as const).map((kind) =>
         row.meanRanks ? decimal(row.meanRanks[kind], 2) : '-',
@@ -295,13 +295,15 @@ export function percentText(share: number): string {
   return Number.isNaN(share) ? '-' : `${(100 * share).toFixed(0)} %`;
 }
 
+/** A rank as a person writes it; ties give halves. */
+export function rankText(rank: number): string {
+  return Number.isNaN(rank) ? '-' : String(Math.round(2 * rank) / 2);
+}
+
 /** A rank with the range of its bootstrap interval: `2 (1-3)`. */
-function rankText({ estimate, low, high }: Rank): string {
-  const text = (rank: number) => String(Math.round(2 * rank) / 2);
-  if (Number.isNaN(estimate)) return '-';
-  return Number.isNaN(low) || low === high
-    ? text(estimate)
-    : `${text(estimate)} (${text(low)}-${text(high)})`;
+function rankRange({ estimate, low, high }: Rank): string {
+  const alone = Number.isNaN(low) || low === high;
+  return alone ? rankText(estimate) : `${rankText(estimate)} (${rankText(low)}-${rankText(high)})`;
 }
 
 /** Seconds with three significant digits, so that milliseconds do not look free. */

@@ -5,12 +5,43 @@ import { percentileInterval, type ResampleOptions, resample } from './resample.j
 
 export type CorrelationKind = 'pearson' | 'spearman';
 
+/** Two columns of equal length to be correlated. */
+export interface CorrelationPair {
+  readonly kind: CorrelationKind;
+  readonly x: Float64Array;
+  readonly y: Float64Array;
+}
+
 /**
- * Correlation over rows with an interval from a bootstrap over clusters: rows of one sample share its difficulty and are
- * not independent, so whole samples are drawn.
+ * Correlations over rows with intervals from a bootstrap over clusters: rows of one sample share its difficulty and are
+ * not independent, so whole samples are drawn. All pairs see the same resamples.
  *
- * @param clusters index of each row's cluster, 0-based and dense
+ * @param clusters index of each row's cluster, 0-based and dense; its length is that of every column
  */
+export function clusteredCorrelations(
+  pairs: readonly CorrelationPair[],
+  clusters: Int32Array,
+  options?: Partial<ResampleOptions>,
+): Interval[] {
+  for (const { x, y } of pairs) {
+    if (x.length !== clusters.length || y.length !== clusters.length) {
+      throw invalidArgument('pairs', `columns of ${clusters.length} values`, `${x.length} and ${y.length}`);
+    }
+  }
+  const correlators = pairs.map(({ kind, x, y }) => correlator(kind, x, y));
+  const weights = new Float64Array(clusters.length).fill(1);
+  const estimates = correlators.map((correlate) => correlate(weights));
+  const count = clusters.reduce((most, cluster) => Math.max(most, cluster + 1), 0);
+  if (count < 2) return estimates.map((estimate) => ({ estimate, low: Number.NaN, high: Number.NaN }));
+  const drawn = pairs.map((): number[] => []);
+  resample(count, options, (clusterWeights) => {
+    for (let row = 0; row < weights.length; row++) weights[row] = clusterWeights[clusters[row]];
+    for (let i = 0; i < correlators.length; i++) drawn[i].push(correlators[i](weights));
+  });
+  return estimates.map((estimate, i) => percentileInterval(estimate, Float64Array.from(drawn[i])));
+}
+
+/** One correlation, as {@link clusteredCorrelations}. */
 export function clusteredCorrelation(
   kind: CorrelationKind,
   x: Float64Array,
@@ -18,24 +49,7 @@ export function clusteredCorrelation(
   clusters: Int32Array,
   options?: Partial<ResampleOptions>,
 ): Interval {
-  if (x.length !== y.length || x.length !== clusters.length) {
-    throw invalidArgument(
-      'y and clusters',
-      `${x.length} values, as many as x`,
-      `${y.length} and ${clusters.length}`,
-    );
-  }
-  const correlate = correlator(kind, x, y);
-  const weights = new Float64Array(x.length).fill(1);
-  const estimate = correlate(weights);
-  const count = clusters.reduce((most, cluster) => Math.max(most, cluster + 1), 0);
-  if (count < 2) return { estimate, low: Number.NaN, high: Number.NaN };
-  const drawn: number[] = [];
-  resample(count, options, (clusterWeights) => {
-    for (let row = 0; row < weights.length; row++) weights[row] = clusterWeights[clusters[row]];
-    drawn.push(correlate(weights));
-  });
-  return percentileInterval(estimate, Float64Array.from(drawn));
+  return clusteredCorrelations([{ kind, x, y }], clusters, options)[0];
 }
 
 /**

@@ -197,6 +197,8 @@ describe('fsyn report', () => {
     const folder = await folderOf({ samples: 6 });
     const { code, out } = await run([folder, '--resamples', '100']);
     expect(code).toBe(exitCodes.ok);
+    expect(out).toContain('ranks visual/textual/joint');
+    expect(out).not.toMatch(/NaN|undefined/);
     expect(out).toContain(`report in ${join(folder, 'report.html')}`);
     expect(readFileSync(join(folder, 'report.html'), 'utf8')).toMatch(/^<!doctype html>/);
     const elsewhere = join(home, 'made', 'page.html');

@@ -5,7 +5,7 @@ import { clusteredCorrelation, correlator, withinClusterSpearman } from '../../l
 import { Random } from '../../lib/statistics/random.js';
 import { kendall, spearman } from '../../lib/statistics/ranks.js';
 import { intervalOfMeans, resample, resampleMeans } from '../../lib/statistics/resample.js';
-import { rocAuc } from '../../lib/statistics/separation.js';
+import { rocAuc, rocAucs } from '../../lib/statistics/separation.js';
 import { friedmanTest, holm, signedRankTest } from '../../lib/statistics/tests.js';
 
 const numbers = (minLength: number, maxLength = 40) =>
@@ -116,6 +116,17 @@ describe('ROC area', () => {
 
   it('has no value without two sides', () => {
     expect(rocAuc([1, 2], []).estimate).toBeNaN();
+    expect(rocAuc([], []).estimate).toBeNaN();
+  });
+
+  it('leaves missing scores out of their own column only', () => {
+    const isPositive = Uint8Array.of(1, 1, 0, 0, 1);
+    const full = Float64Array.of(3, 1, 2, 0, 5);
+    const gaps = Float64Array.of(3, 1, 2, Number.NaN, 5);
+    const [one, other] = rocAucs([full, gaps], isPositive, { resamples: 50 });
+    expect([one.estimate, one.positives, one.negatives]).toEqual([5 / 6, 3, 2]);
+    expect([other.estimate, other.positives, other.negatives]).toEqual([2 / 3, 3, 1]);
+    expect(other.low).toBeNaN();
   });
 });
 
