@@ -6,10 +6,23 @@ export function renderSummary(
   groups: readonly GroupSummary[],
   explainSeconds: Readonly<Record<string, number>>,
 ): string {
-  return groups.map((group) => renderGroup(group, explainSeconds)).join('\n\n');
+  const models = [...new Set(groups.map((group) => group.model))];
+  return models
+    .map((model) =>
+      renderModel(
+        groups.filter((group) => group.model === model),
+        explainSeconds,
+      ),
+    )
+    .join('\n\n');
 }
 
-function renderGroup(group: GroupSummary, explainSeconds: Readonly<Record<string, number>>): string {
+/** @param groups of one model, the pooled one first where there are several */
+function renderModel(
+  groups: readonly GroupSummary[],
+  explainSeconds: Readonly<Record<string, number>>,
+): string {
+  const [group, ...datasets] = groups;
   const ranked = [...group.explainers].sort((a, b) => rankValue(b) - rankValue(a));
   const accuracy = Number.isNaN(group.accuracy) ? '-' : `${(100 * group.accuracy).toFixed(1)} %`;
   const parts = [
@@ -25,8 +38,22 @@ function renderGroup(group: GroupSummary, explainSeconds: Readonly<Record<string
       textTable(groundingColumns(groundings, ranked), ranked),
     );
   }
+  if (datasets.length > 0) parts.push('F_syn raw by dataset', textTable(datasetColumns(datasets), ranked));
   parts.push(findings(group).join('\n'));
   return parts.join('\n\n');
+}
+
+function datasetColumns(datasets: readonly GroupSummary[]): Column<ExplainerSummary>[] {
+  return [
+    { title: 'explainer', align: 'left', value: (row) => row.explainer },
+    ...datasets.map((group) => ({
+      title: `${group.dataset} (n=${group.samples}, accuracy ${(100 * group.accuracy).toFixed(0)} %)`,
+      value: (row: ExplainerSummary) => {
+        const found = group.explainers.find((candidate) => candidate.explainer === row.explainer);
+        return found ? interval(found.synergyRaw) : '-';
+      },
+    })),
+  ];
 }
 
 function rankValue(row: ExplainerSummary): number {

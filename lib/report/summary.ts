@@ -75,7 +75,13 @@ interface Group {
   readonly failures: Map<string, number>;
 }
 
-/** Aggregates rows per model and dataset, in the order in which they appear. */
+/** Name of the group that pools a model's datasets. */
+export const pooledName = 'all datasets';
+
+/**
+ * Aggregates rows per model and dataset, in the order in which they appear; a model with several datasets also gets a first
+ * group that pools their samples.
+ */
 export function summarise(records: Iterable<BenchmarkRecord>, options: SummaryOptions): GroupSummary[] {
   const groups = new Map<string, Group>();
   for (const record of records) {
@@ -90,7 +96,26 @@ export function summarise(records: Iterable<BenchmarkRecord>, options: SummaryOp
     if (record.status === 'ok') rows.push(digest(record));
     else group.failures.set(record.explainer, (group.failures.get(record.explainer) ?? 0) + 1);
   }
-  return Array.from(groups.values(), (group) => summariseGroup(group, options));
+  return pooled([...groups.values()]).map((group) => summariseGroup(group, options));
+}
+
+function pooled(groups: readonly Group[]): Group[] {
+  const models = [...new Set(groups.map((group) => group.model))];
+  return models.flatMap((model) => {
+    const own = groups.filter((group) => group.model === model);
+    if (own.length < 2) return own;
+    const all: Group = { model, dataset: pooledName, rows: new Map(), failures: new Map() };
+    for (const { dataset, rows, failures } of own) {
+      for (const [explainer, digests] of rows) {
+        // Equal sample ids of different datasets are different samples.
+        const named = digests.map((row) => ({ ...row, sample: JSON.stringify([dataset, row.sample]) }));
+        all.rows.set(explainer, [...(all.rows.get(explainer) ?? []), ...named]);
+      }
+      for (const [explainer, count] of failures)
+        all.failures.set(explainer, (all.failures.get(explainer) ?? 0) + count);
+    }
+    return [all, ...own];
+  });
 }
 
 function digest(record: MeasuredRecord): Digest {
