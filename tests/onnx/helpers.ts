@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import ndarray from 'ndarray';
-import { Session, type TensorValue } from '../../lib/inference/session.js';
+import type { TensorValue } from '../../lib/inference/session.js';
 import { appendBackward, gradientName } from '../../lib/onnx/autodiff/backward.js';
 import type { Mode } from '../../lib/onnx/autodiff/rule.js';
 import { type Dimension, makeNode, type NodeOptions, valueInfo } from '../../lib/onnx/graph.js';
@@ -137,7 +137,7 @@ export async function numericGradient(
   step: number,
   output = 'y',
 ): Promise<Float64Array> {
-  const session = await Session.load(model.serialize());
+  const session = await openSession(model);
   const x = valuesOf(feeds[wrt]);
   const dims = [...(feeds[wrt] as TensorValue).shape];
   const weights = valuesOf(seed);
@@ -161,7 +161,7 @@ export async function numericGradient(
 }
 
 export async function forward(model: OnnxModel, feeds: Feeds, outputs: readonly string[] = ['y']) {
-  const session = await Session.load(model.serialize());
+  const session = await openSession(model);
   try {
     return await session.run(feeds, { outputs });
   } finally {

@@ -1,4 +1,5 @@
 import { FsynError } from '../../errors.js';
+import { outerReferences } from '../graph.js';
 import type { OnnxModel } from '../model.js';
 import type { NodeProto } from '../protobuf.js';
 import { operatorName, requireTensor } from '../queries.js';
@@ -112,12 +113,18 @@ class BackwardPass {
   #refuseIfUnsupported(node: NodeProto): void {
     if (constantOperators.has(node.opType) && node.domain === '') return;
     const rule = ruleOf(node);
-    const live = [...node.input.keys()].filter((i) => this.#live.has(node.input[i] as string));
+    // Subgraphs of control flow read tensors of the graph around them without listing them as inputs.
+    const inputs = [...node.input, ...outerReferences(node)];
+    const live = [...inputs.keys()].filter((i) => this.#live.has(inputs[i] as string));
     if (live.length === 0) return;
+    const without =
+      rule && rule.inputs !== 'all'
+        ? live.find((i) => !(rule.inputs as readonly number[]).includes(i))
+        : undefined;
     const reason = !rule
       ? 'there is no rule for this operator'
-      : rule.inputs !== 'all' && live.some((i) => !(rule.inputs as readonly number[]).includes(i))
-        ? `there is no rule for its input ${live.find((i) => !(rule.inputs as readonly number[]).includes(i))}`
+      : without !== undefined
+        ? `there is no rule for its input ${without}`
         : undefined;
     // Only an error where the result is asked for; a dead branch may use any operator.
     if (reason && this.#reaches(node)) throw this.#located(unsupported(node, reason));
@@ -128,7 +135,7 @@ class BackwardPass {
       this.#ancestors = new Set([this.#options.output]);
       for (const item of [...this.#forward].reverse()) {
         if (!item.output.some((name) => this.#ancestors?.has(name))) continue;
-        for (const input of item.input) if (input) this.#ancestors.add(input);
+        for (const input of [...item.input, ...outerReferences(item)]) if (input) this.#ancestors.add(input);
       }
     }
     return node.output.some((name) => this.#ancestors?.has(name));
