@@ -2,6 +2,7 @@ import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 import { CoalitionEvaluator, type EvaluatedCells } from '../inference/evaluator.js';
 import type { EvaluatorProgram } from '../inference/program.js';
+import type { TensorArray } from '../inference/tensor.js';
 import type { CellTable } from '../metrics/cells.js';
 import { resolveOptions } from '../options.js';
 import type { ImageEncoding } from './architecture.js';
@@ -9,6 +10,7 @@ import type { VlmParts } from './decoder-vlm.js';
 import { evaluatorProgram } from './evaluator-program.js';
 import { firstColumns } from './generate.js';
 import { maskPixels, maskTokens } from './masking.js';
+import { fromHalfArray } from './models/float16.js';
 import type { ImageFeatures } from './models/graphs.js';
 import { logSoftmaxAt } from './scoring.js';
 import type { TokenisedPrompt } from './text/prompt.js';
@@ -171,10 +173,9 @@ export class DecoderSample implements PreparedSample {
     return scores;
   }
 
-  /** Absent for half-precision exports: explainers that edit graphs work in float32. */
-  get whiteBox(): WhiteBox | undefined {
+  /** All floating inputs in float32, half-precision exports' too: explainers widen their graphs. */
+  get whiteBox(): WhiteBox {
     const { architecture, vision, embed, decoder } = this.#parts;
-    if (!vision.takesFloat32 || !decoder.takesFloat32) return undefined;
     const { prompt, encoding, answer, baselinePixels, padTokenId } = this.#inputs;
     const tokenIds = new Int32Array(prompt.ids.length + answer.tokenIds.length);
     tokenIds.set(prompt.ids);
@@ -184,7 +185,7 @@ export class DecoderSample implements PreparedSample {
       visionModel: vision.graph.path,
       embedModel: embed.graph.path,
       decoderModel: decoder.graph.path,
-      visionFeeds: vision.feeds(encoding, encoding.pixels) as Record<string, ModelFeed>,
+      visionFeeds: widened(vision.feeds(encoding, encoding.pixels)),
       pixelInput: architecture.pixelInput,
       featureOutput: vision.featureOutput,
       tokenIds,
@@ -202,10 +203,20 @@ export class DecoderSample implements PreparedSample {
           throw invalidArgument('length', `an integer from 1 to ${tokenIds.length}`, length);
         }
         const mask = new Int32Array(length).fill(1);
-        return decoder.whiteBoxFeeds(mask, firstColumns(positions, tokenIds.length, length));
+        return widened(decoder.whiteBoxFeeds(mask, firstColumns(positions, tokenIds.length, length)));
       },
     };
   }
+}
+
+/** The same feeds with half-precision values as float32. */
+function widened(feeds: Record<string, TensorArray | ModelFeed>): Record<string, ModelFeed> {
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, feed]) => {
+      if (!(feed.data instanceof Uint16Array)) return [name, feed as ModelFeed];
+      return [name, ndarray(fromHalfArray(feed.data), feed.shape)];
+    }),
+  );
 }
 
 /** Token embeddings [length, hidden] with the image features in the image tokens' places. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { attnLrp } from '../../lib/explainers/attn-lrp.js';
 import { CellTable } from '../../lib/metrics/cells.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
@@ -56,7 +57,13 @@ describe('exports that differ from the plain one', () => {
     const vlm = await loadVlm(model, { dtype: 'fp16' });
     const [wanted] = JSON.parse(await readFile(`${golden}vlm-llava.json`, 'utf8')) as Case[];
     const sample = await vlm.prepare(pattern(...wanted.size), wanted.question, { maxNewTokens: 1 });
-    expect(sample.whiteBox).toBeUndefined();
+    expect(sample.whiteBox!.visionFeeds.pixel_values.data).toBeInstanceOf(Float32Array);
+    const { image: cells, text: words } = await attnLrp.attribute({
+      sample,
+      seed: 0,
+      evaluate: (asked) => sample.evaluate(asked),
+    });
+    expect([...cells, ...words].every(Number.isFinite)).toBe(true);
     const table = new CellTable(16, sample.textPlayers.count);
     const cases = wanted.cells.filter(({ masking }) => masking === 'remove');
     for (const { image, text } of cases) table.cell(table.imageState(image), table.textState(text));

@@ -128,7 +128,7 @@ export class WhiteBoxChain {
    */
   static of(sample: PreparedSample, explainer: string): WhiteBoxChain {
     if (!sample.whiteBox) {
-      const message = `${explainer} needs the model's graphs, which this sample does not show (a half-precision export?).`;
+      const message = `${explainer} needs the model's graphs, which this sample does not show.`;
       throw new FsynError('UNSUPPORTED_MODEL', message);
     }
     return new WhiteBoxChain(sample.whiteBox);

@@ -71,11 +71,6 @@ export class DecoderGraph {
     rejectUnknownInputs(graph, (name) => known.has(name));
   }
 
-  get takesFloat32(): boolean {
-    const floats = [this.#embeds, ...this.#caches.map(({ input }) => input)];
-    return floats.every((input) => input.elementType === 'float32');
-  }
-
   /** The names of its inputs and outputs, for evaluators that run the session themselves. */
   get wiring(): DecoderWiring {
     return {

@@ -31,10 +31,6 @@ export class VisionGraph {
     this.featureOutput = outputs.length === 1 ? outputs[0].name : requireOutput(graph, 'image_features').name;
   }
 
-  get takesFloat32(): boolean {
-    return this.#pixels.elementType === 'float32';
-  }
-
   feeds(encoding: ImageEncoding, pixels: Float32Array): Record<string, TensorArray> {
     const feeds: Record<string, TensorArray> = {
       [this.#pixels.name]: floatFeed(this.#pixels, pixels, encoding.pixelShape),
