@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { readRecords } from '../../bench/runner/result-store.js';
 import { runBenchmark } from '../../bench/runner/run.js';
 import { defaultSettings } from '../../bench/runner/settings.js';
-import { explainers, findExplainers } from '../explainers/registry.js';
+import { explainers, selectExplainers } from '../explainers/registry.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { renderSummary } from '../report/console.js';
@@ -109,8 +109,7 @@ export const bench: Command = {
     ...runtimeOptions,
   },
   async run(values, io) {
-    const chosen = values.list('explainers');
-    const selected = chosen.length === 1 && chosen[0] === 'all' ? [...explainers] : findExplainers(chosen);
+    const selected = selectExplainers(values.list('explainers'));
     const seed = values.number('seed')!;
     const datasets = await loadDatasets(values.list('dataset'), { size: values.number('limit')!, seed });
     const out = values.string('out') ?? defaultFolder();

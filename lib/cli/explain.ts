@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { evaluate, explain as runExplainer } from '../evaluate.js';
-import { explainers, findExplainers } from '../explainers/registry.js';
+import { explainers, selectExplainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
 import { overlayPng } from '../report/heatmap.js';
@@ -47,8 +47,7 @@ export const explain: Command = {
   async run(values, io) {
     const image = await decodeImage(values.required('image'));
     const question = values.required('question');
-    const names = values.list('explainers');
-    const selected = names.length === 1 && names[0] === 'all' ? usable : findExplainers(names);
+    const selected = selectExplainers(values.list('explainers'), usable);
     const [model] = await loadModels([values.string('model')!], loadSettings(values, io.signal));
     try {
       const sample = await model.prepare(image, question, prepareOptions(values, io.signal));

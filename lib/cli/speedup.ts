@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { measureSpeedup, type SpeedupReport } from '../../bench/micro/speedup.js';
 import type { Arm } from '../../bench/micro/speedup-arms.js';
-import { explainers, findExplainers } from '../explainers/registry.js';
+import { explainers, selectExplainers } from '../explainers/registry.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { speedupPicture } from '../report/speedup.js';
@@ -66,8 +66,7 @@ export const speedup: Command = {
       seed: values.number('seed')!,
     });
     if (!dataset) throw new UsageError('--dataset is required.');
-    const names = values.list('explainers');
-    const selected = names.length === 1 && names[0] === 'all' ? [...explainers] : findExplainers(names);
+    const selected = selectExplainers(values.list('explainers'));
     const [model] = await loadModels([values.string('model')!], loadSettings(values, io.signal));
     const progress = new ProgressLine(io.log, io.interactive);
     try {

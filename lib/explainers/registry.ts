@@ -47,3 +47,11 @@ export function findExplainers(names: readonly string[]): Explainer[] {
     return found;
   });
 }
+
+/** Explainers by name, or all candidates for the single name `all`. */
+export function selectExplainers(
+  names: readonly string[],
+  candidates: readonly Explainer[] = explainers,
+): Explainer[] {
+  return names.length === 1 && names[0] === 'all' ? [...candidates] : findExplainers(names);
+}
