@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { measureSpeedup, type SpeedupReport } from '../../bench/micro/speedup.js';
 import type { Arm } from '../../bench/micro/speedup-arms.js';
-import { explainers, selectExplainers } from '../explainers/registry.js';
+import { selectExplainers } from '../explainers/registry.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { speedupPicture } from '../report/speedup.js';
