@@ -27,8 +27,13 @@
       "bindings/interactions.cpp",
       "bindings/job.cpp"
     ],
-    "cuda_sources": [],
+    "cuda_sources": [
+      "native/cuda/log_probabilities.cu",
+      "native/cuda/mask_pixels.cu",
+      "native/cuda/plugin.cu"
+    ],
     "native_test_sources": [
+      "tests/native/cuda_plugin_test.cpp",
       "tests/native/inference_test.cpp",
       "tests/native/interactions_test.cpp"
     ],
