@@ -22,8 +22,19 @@ export { type LlavaCamOptions, llavaCam } from './explainers/llava-cam.js';
 export { explainers, findExplainers } from './explainers/registry.js';
 export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
 export { releaseWhiteBoxSessions } from './explainers/white-box/model.js';
-export { inferenceFacts } from './inference/runtime.js';
-export { Session, type SessionOptions, type TensorInfo } from './inference/session.js';
+export type { ModelMetadata } from './inference/addon.js';
+export { CoalitionEvaluator, type EvaluatedCells, type EvaluatorOptions } from './inference/evaluator.js';
+export type { EvaluationPlan, Fallback } from './inference/plan.js';
+export type { EvaluatorProgram } from './inference/program.js';
+export { type InferenceFacts, inferenceFacts } from './inference/runtime.js';
+export {
+  type RunOptions,
+  Session,
+  type SessionOptions,
+  type TensorInfo,
+  type TensorValue,
+} from './inference/session.js';
+export { type ElementType, NativeTensor } from './inference/tensor.js';
 export { CellTable } from './metrics/cells.js';
 export type { CornerValues } from './metrics/corners.js';
 export {

@@ -35,7 +35,7 @@ export interface LoadVlmOptions {
   readonly dtype?: DtypeChoice;
   /** Execution providers in order of preference. Default: `['cpu']`. */
   readonly providers?: readonly string[];
-  /** Threads that score cells side by side; the number never changes a result. Default: 1. */
+  /** Threads for inference; the number never changes a result. Default: 1. */
   readonly threads?: number;
   /** Qwen-VL: largest area of the resized image in pixels, instead of the configuration's (the paper: 313 600). */
   readonly maxPixels?: number;
@@ -89,7 +89,16 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
   };
   const open: Session[] = [];
   const { providers, signal } = options;
-  const sessionOptions = { providers, ...(signal === undefined ? {} : { signal }) };
+  const decoderFile = await readGraph(files.decoder.path);
+  const decoderCosts = matrixCosts(decoderFile.graph, 'logits');
+  // Small models are run side by side, one thread each; of a large one a single pass can keep every core busy, and
+  // generation is then as fast as scoring. Neither changes a byte of a result.
+  const large = decoderCosts.weights > largeModel;
+  const sessionOptions = {
+    providers,
+    threads: large ? options.threads : 1,
+    ...(signal === undefined ? {} : { signal }),
+  };
   const load = async (
     { path }: { path: string },
     session = Session.load(path, sessionOptions),
@@ -103,7 +112,6 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     const architecture = family(opened, token, visionInputs, options);
     const vision = new VisionGraph(tower, architecture.pixelInput, architecture.extraInputs);
     const embed = new EmbedGraph(await load(files.embed));
-    const decoderFile = await readGraph(files.decoder.path);
     const decoder = new DecoderGraph(await load(files.decoder, loadDecoder(decoderFile, sessionOptions)));
     const visionFile = await readGraph(files.vision.path);
     const paths = [files.vision.path, files.embed.path, files.decoder.path];
@@ -115,10 +123,10 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
       decoder,
       tokenizer,
       template,
-      workers: options.threads,
+      workers: large ? 1 : options.threads,
       costs: {
         vision: matrixCosts(visionFile.graph),
-        decoder: matrixCosts(decoderFile.graph, 'logits'),
+        decoder: decoderCosts,
       },
     };
     const name = options.name ?? basename(resolve(directory));
@@ -128,6 +136,9 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     throw error;
   }
 }
+
+/** Weights of a decoder from which on its passes are run one at a time on all threads. */
+const largeModel = 5e8;
 
 type Family = (
   directory: ModelDirectory,
