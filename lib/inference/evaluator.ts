@@ -7,7 +7,7 @@ import { addon, type ExecutionReport, type NativeHandle } from './addon.js';
 import { CellCache, cellKeys } from './cell-cache.js';
 import { runJob } from './job.js';
 import { type EvaluationPlan, type Fallback, type ModelSizes, makeSchedule, type Schedule } from './plan.js';
-import { choosePath } from './probe.js';
+import { choosePath, leavesOut } from './probe.js';
 import { createNativeProgram, type EvaluatorProgram, type ProgramMode } from './program.js';
 
 export interface EvaluatorOptions {
@@ -86,7 +86,7 @@ export class CoalitionEvaluator {
     if (sharing !== 'auto' && sharing !== 'none') throw invalidArgument('sharing', 'auto or none', sharing);
     const path =
       sharing === 'none'
-        ? { mode: { prefixLength: 0, compact: false }, fallbacks: [] }
+        ? { mode: { prefixLength: 0, compact: leavesOut(program) }, fallbacks: [] }
         : await choosePath(program, resolved.signal);
     return new CoalitionEvaluator(program, path, resolved);
   }

@@ -22,14 +22,19 @@ interface Verdict {
   readonly fallbacks: readonly Fallback[];
 }
 
-const verdicts = new WeakMap<Session, Promise<Verdict>>();
+// Apart for programs that leave removed tokens out: their rows are never run together.
+const verdicts = {
+  masked: new WeakMap<Session, Promise<Verdict>>(),
+  leftOut: new WeakMap<Session, Promise<Verdict>>(),
+};
 
 /**
  * Chooses how the cells of a program are run. What the graph's inputs do not tell is tried once per decoder: two cells of
  * the sample are run on a shared prefix, together and alone, and compared with their full passes.
  */
 export async function choosePath(program: EvaluatorProgram, signal?: AbortSignal): Promise<EvaluationPath> {
-  const full: ProgramMode = { prefixLength: 0, compact: false };
+  const compact = leavesOut(program);
+  const full: ProgramMode = { prefixLength: 0, compact };
   if (program.wiring.caches.length === 0) {
     return {
       mode: full,
@@ -50,15 +55,21 @@ export async function choosePath(program: EvaluatorProgram, signal?: AbortSignal
       ],
     };
   }
-  let verdict = verdicts.get(program.decoder);
+  const known = compact ? verdicts.leftOut : verdicts.masked;
+  let verdict = known.get(program.decoder);
   if (verdict === undefined) {
     verdict = probe(program, prefixLength, signal);
-    verdicts.set(program.decoder, verdict);
+    known.set(program.decoder, verdict);
     // A probe that failed (for want of memory, or aborted) says nothing about the decoder.
-    verdict.catch(() => verdicts.delete(program.decoder));
+    verdict.catch(() => known.delete(program.decoder));
   }
   const { sharing, fallbacks } = await verdict;
-  return { mode: sharing ? { prefixLength, compact: false } : full, fallbacks };
+  return { mode: sharing ? { prefixLength, compact } : full, fallbacks };
+}
+
+/** Whether the cells of a program differ in length because removed tokens are left out. */
+export function leavesOut(program: EvaluatorProgram): boolean {
+  return program.leaveOut === true && program.textMasking === 'remove';
 }
 
 async function probe(
@@ -66,14 +77,20 @@ async function probe(
   prefixLength: number,
   signal?: AbortSignal,
 ): Promise<Verdict> {
-  const full = await score(program, { prefixLength: 0, compact: false }, 1, signal);
-  const shared = { prefixLength, compact: false };
+  const compact = leavesOut(program);
+  const full = await score(program, { prefixLength: 0, compact }, 1, signal);
+  const shared = { prefixLength, compact };
   const alone = await score(program, shared, 1, signal);
   const tolerance = roundingOf(program);
   const apart = distance(full, alone);
   if (apart > tolerance) {
     const reason = `Scores on a shared prefix differ from full passes by ${apart.toExponential(1)}: earlier tokens depend on later ones. Every cell is a full pass.`;
     return { sharing: false, fallbacks: [{ code: 'prefix-not-causal', reason }] };
+  }
+  if (compact) {
+    const reason =
+      'The decoder overlooks holes in its mask: removed tokens are left out, one sequence per run.';
+    return { sharing: true, fallbacks: [{ code: 'tokens-left-out', reason }] };
   }
   try {
     const together = await score(program, shared, 2, signal);

@@ -57,6 +57,8 @@ export interface EvaluatorProgram {
   readonly textPositions: Int32Array;
   readonly padTokenId: number;
   readonly textMasking: 'remove' | 'attend';
+  /** Whether removed tokens must be left out of the sequence because the decoder overlooks holes in its mask. */
+  readonly leaveOut?: boolean;
   /** position_ids of every token, [axes, tokens]; ignored where the decoder takes none. */
   readonly positions: Int32Array;
   /** The scored answer tokens, predicted by the last `targets.length` rows of the logits. */

@@ -9,9 +9,10 @@ import type { ImageEncoding } from './architecture.js';
 import type { VlmParts } from './decoder-vlm.js';
 import { evaluatorProgram } from './evaluator-program.js';
 import { firstColumns } from './generate.js';
-import { maskPixels, maskTokens } from './masking.js';
+import { leaveOut, maskPixels, maskTokens } from './masking.js';
 import { fromHalfArray } from './models/float16.js';
 import type { ImageFeatures } from './models/graphs.js';
+import type { Removal } from './models/probe.js';
 import { logSoftmaxAt } from './scoring.js';
 import type { TokenisedPrompt } from './text/prompt.js';
 import type {
@@ -39,6 +40,8 @@ export interface PreparedInputs {
   readonly scored: number;
   readonly padTokenId: number;
   readonly textMasking: 'remove' | 'attend';
+  /** How removed tokens leave attention on this decoder. */
+  readonly removal: Removal;
 }
 
 // Bounds the logits of one batch of the plain path: 64 MiB of float32.
@@ -122,6 +125,8 @@ export class DecoderSample implements PreparedSample {
   }
 
   #batchSize(): number {
+    // Sequences that lack different tokens have different lengths.
+    if (this.#inputs.removal === 'leave-out') return 1;
     const length = this.#inputs.prompt.ids.length + this.#inputs.scored;
     return Math.max(
       1,
@@ -150,7 +155,7 @@ export class DecoderSample implements PreparedSample {
     texts: readonly Uint8Array[],
     signal: AbortSignal | undefined,
   ): Promise<Float64Array> {
-    const { prompt, answer, scored, padTokenId, textMasking, encoding } = this.#inputs;
+    const { prompt, answer, scored, padTokenId, textMasking, encoding, removal } = this.#inputs;
     const { architecture, embed, decoder } = this.#parts;
     const ids = this.#sequence();
     const { hidden } = features;
@@ -165,7 +170,8 @@ export class DecoderSample implements PreparedSample {
     }
     const positions = architecture.positions(ids, prompt.imagePositions, encoding);
     const batch = { batch: texts.length, length: ids.length, embeds, mask, positions, rows: scored };
-    const { logits, vocabulary } = await decoder.run(batch, undefined, false, signal);
+    const run = removal === 'leave-out' ? leaveOut(batch) : batch;
+    const { logits, vocabulary } = await decoder.run(run, undefined, false, signal);
     const scores = new Float64Array(texts.length * scored);
     for (let row = 0; row < scores.length; row++) {
       scores[row] = logSoftmaxAt(logits, vocabulary, row, answer.tokenIds[row % scored]);

@@ -10,7 +10,7 @@ import type { MatrixCosts } from './models/costs.js';
 import type { DecoderGraph } from './models/decoder.js';
 import type { ModelDirectory } from './models/directory.js';
 import type { EmbedGraph, ImageFeatures, VisionGraph } from './models/graphs.js';
-import { probeMaskHoles } from './models/probe.js';
+import { probeRemoval, type Removal } from './models/probe.js';
 import { type ResolvedPrepareOptions, resolvePrepareOptions } from './options.js';
 import type { ChatTemplate } from './text/chat.js';
 import { buildPrompt, checkQuestion, type TokenisedPrompt } from './text/prompt.js';
@@ -47,7 +47,7 @@ export class DecoderVlm implements Vlm {
   readonly fingerprint: string;
   readonly #parts: VlmParts;
   readonly #text: TextSettings;
-  #holes: Promise<void> | undefined;
+  #removal: Promise<Removal> | undefined;
   #disposed = false;
 
   constructor(parts: VlmParts, name: string, fingerprint: string) {
@@ -76,7 +76,7 @@ export class DecoderVlm implements Vlm {
     );
     this.#checkContext(prompt.ids.length + 1, 'the prompt and one answer token');
     const baseline = architecture.encode(baselineImage(image, options));
-    if (options.textMasking === 'remove') await this.#checkHoles();
+    const removal = options.textMasking === 'remove' ? await this.#findRemoval() : 'mask';
     const features = await vision.run(encoding, encoding.pixels, options.signal);
     const answer =
       options.answer === undefined
@@ -93,6 +93,7 @@ export class DecoderVlm implements Vlm {
       scored: options.answerTokens === 'all' ? answer.tokenIds.length : answer.decisionIndex + 1,
       padTokenId: this.#text.padTokenId,
       textMasking: options.textMasking,
+      removal,
     };
     return new DecoderSample(this.#parts, inputs);
   }
@@ -114,16 +115,15 @@ export class DecoderVlm implements Vlm {
   }
 
   /** The probe runs once per model; a failed one is tried again, because it may have failed for want of memory. */
-  #checkHoles(): Promise<void> {
-    if (this.#holes === undefined) {
+  #findRemoval(): Promise<Removal> {
+    if (this.#removal === undefined) {
       const { decoder, embed } = this.#parts;
-      const holes = probeMaskHoles(decoder, embed, this.#text.vocabulary);
-      holes.catch(() => {
-        this.#holes = undefined;
+      this.#removal = probeRemoval(decoder, embed, this.#text.vocabulary);
+      this.#removal.catch(() => {
+        this.#removal = undefined;
       });
-      this.#holes = holes;
     }
-    return this.#holes;
+    return this.#removal;
   }
 
   async #generate(

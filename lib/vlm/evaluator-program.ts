@@ -29,6 +29,7 @@ export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): Evalu
     textPositions: prompt.players.positions,
     padTokenId: inputs.padTokenId,
     textMasking: inputs.textMasking,
+    leaveOut: inputs.removal === 'leave-out',
     positions: architecture.positions(tokenIds, prompt.imagePositions, encoding),
     targets: answer.tokenIds.slice(0, scored),
     decision: answer.decisionIndex,

@@ -1,3 +1,5 @@
+import type { DecoderBatch } from './models/decoder.js';
+
 /**
  * The pixel input of an image state: elements of absent players from the baseline, all others from the original.
  *
@@ -47,4 +49,24 @@ export function maskTokens(
     if (masking === 'remove') attention[positions[player]] = 0;
   }
   return { ids: masked, attention };
+}
+
+/**
+ * The batch of one sequence without its unattended tokens; the others keep their positions. To a decoder with positions
+ * as an input this is the same as masking them.
+ */
+export function leaveOut(batch: DecoderBatch): DecoderBatch {
+  const kept = Array.from(batch.mask.keys()).filter((i) => batch.mask[i] === 1);
+  const hidden = batch.embeds.length / batch.length;
+  const axes = batch.positions.length / batch.length;
+  const embeds = new Float32Array(kept.length * hidden);
+  const positions = new Int32Array(axes * kept.length);
+  for (const [to, from] of kept.entries()) {
+    embeds.set(batch.embeds.subarray(from * hidden, (from + 1) * hidden), to * hidden);
+    for (let axis = 0; axis < axes; axis++) {
+      positions[axis * kept.length + to] = batch.positions[axis * batch.length + from];
+    }
+  }
+  const mask = new Int32Array(kept.length).fill(1);
+  return { batch: 1, length: kept.length, embeds, mask, positions, rows: batch.rows };
 }

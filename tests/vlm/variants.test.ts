@@ -30,7 +30,7 @@ describe('exports that differ from the plain one', () => {
     cp(`${golden}vlm-variants/${variant}.onnx`, join(model, 'onnx', `${part}.onnx`));
 
   it.each([
-    ['decoder_ignores_holes', /ignores holes in attention_mask.*textMasking "attend"/],
+    ['decoder_ignores_holes', /ignores holes in attention_mask and takes no positions.*textMasking "attend"/],
     ['decoder_counts_positions', /counts positions from attention_mask.*textMasking "attend"/],
   ])('refuses to remove tokens where it would score something else: %s', async (variant, message) => {
     await use(variant, 'decoder_model_merged');
@@ -47,6 +47,28 @@ describe('exports that differ from the plain one', () => {
       table.textState(new Uint8Array(sample.textPlayers.count)),
     );
     expect((await sample.evaluate(table)).logProbabilities[0]).toBeLessThan(0);
+    vlm.dispose();
+  });
+
+  it('leaves removed tokens out where GroupQueryAttention would overlook the hole, with the same scores', async () => {
+    await use('decoder_gqa', 'decoder_model_merged');
+    const vlm = await loadVlm(model);
+    const [wanted] = JSON.parse(await readFile(`${golden}vlm-llava.json`, 'utf8')) as Case[];
+    for (const masking of ['remove', 'attend'] as const) {
+      const options = { maxNewTokens: 3, answerTokens: 'all', textMasking: masking } as const;
+      const sample = await vlm.prepare(pattern(...wanted.size), wanted.question, options);
+      const table = new CellTable(16, sample.textPlayers.count);
+      const cases = wanted.cells.filter((cell) => cell.masking === masking);
+      for (const { image, text } of cases) table.cell(table.imageState(image), table.textState(text));
+      const native = await sample.evaluate(table);
+      const plain = await (sample as DecoderSample).evaluatePlainly(table);
+      for (const [i, { logProbabilities }] of cases.entries()) {
+        for (let k = 0; k < 3; k++) {
+          expect(Math.abs(native.logProbabilities[i * 3 + k] - logProbabilities[k])).toBeLessThan(1e-5);
+          expect(Math.abs(plain.logProbabilities[i * 3 + k] - logProbabilities[k])).toBeLessThan(1e-5);
+        }
+      }
+    }
     vlm.dispose();
   });
 
