@@ -1,6 +1,7 @@
 {
   "variables": {
     "core_sources": [
+      "native/cuda/interactions_client.cpp",
       "native/games/cpu_features.cpp",
       "native/games/memory.cpp",
       "native/inference/coalition_executor.cpp",
@@ -15,6 +16,7 @@
       "native/interactions/kernels_portable.cpp",
       "native/interactions/least_squares.cpp",
       "native/interactions/pair_index.cpp",
+      "native/interactions/pair_sums.cpp",
       "native/interactions/size_index.cpp",
       "native/interactions/transform.cpp",
       "native/masking/pixel_mask.cpp",
@@ -28,11 +30,13 @@
       "bindings/job.cpp"
     ],
     "cuda_sources": [
+      "native/cuda/interactions.cu",
       "native/cuda/log_probabilities.cu",
       "native/cuda/mask_pixels.cu",
       "native/cuda/plugin.cu"
     ],
     "native_test_sources": [
+      "tests/native/cuda_interactions_test.cpp",
       "tests/native/cuda_plugin_test.cpp",
       "tests/native/inference_test.cpp",
       "tests/native/interactions_test.cpp"

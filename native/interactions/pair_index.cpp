@@ -9,6 +9,7 @@
 
 #include "games/memory.hpp"
 #include "games/parallel.hpp"
+#include "interactions/pair_sums.hpp"
 
 namespace fsyn::interactions {
 namespace {
@@ -18,33 +19,6 @@ constexpr int kFixedBits = kPairLowBits + kPairMidBits;
 /// Player of a low bit of the kernel.
 constexpr std::size_t low_player(std::size_t bit) {
   return bit < kPairFirstMid ? bit : bit + kPairMidBits;
-}
-
-/// The definition regrouped by coalition: I(ij) = A + B_i + B_j + C_ij with A = sum alpha v over all
-/// coalitions, B_i = sum beta v over those with i, C_ij = sum gamma v over those with both; I(i) = A1 + sum
-/// single v over those with i.
-struct SizeWeights {
-  std::array<double, kMaxPlayers + 1> alpha{};
-  std::array<double, kMaxPlayers + 1> beta{};
-  std::array<double, kMaxPlayers + 1> gamma{};
-  std::array<double, kMaxPlayers + 1> alpha_single{};
-  std::array<double, kMaxPlayers + 1> single{};
-};
-
-SizeWeights size_weights(int players, std::span<const double> pair, std::span<const double> single) {
-  const auto at = [](std::span<const double> weights, int t) {
-    return t < 0 || t >= static_cast<int>(weights.size()) ? 0.0 : weights[static_cast<std::size_t>(t)];
-  };
-  SizeWeights w;
-  for (int s = 0; s <= players; ++s) {
-    const auto i = static_cast<std::size_t>(s);
-    w.alpha[i] = at(pair, s);
-    w.beta[i] = -(at(pair, s - 1) + at(pair, s));
-    w.gamma[i] = at(pair, s - 2) + 2 * at(pair, s - 1) + at(pair, s);
-    w.alpha_single[i] = -at(single, s);
-    w.single[i] = at(single, s - 1) + at(single, s);
-  }
-  return w;
 }
 
 std::unique_ptr<PairWeights> lane_weights(int players, const SizeWeights& w) {
@@ -63,77 +37,15 @@ std::unique_ptr<PairWeights> lane_weights(int players, const SizeWeights& w) {
   return lanes;
 }
 
-/// out[b] += sum of table[S] over the S that contain bit b, by halving the table on its top bit. Destroys the
-/// table.
-void add_singles(std::span<double> table, int bits, double* out) {
-  for (int b = bits - 1; b >= 0; --b) {
-    const std::size_t half = std::size_t{1} << b;
-    double sum = 0;
-    for (std::size_t i = 0; i < half; ++i) {
-      sum += table[i + half];
-      table[i] += table[i + half];
-    }
-    out[b] += sum;
-  }
-}
-
-/// out[c * stride + b] += sum of table[S] over the S that contain bits c < b. Destroys the table.
-void add_pairs(std::span<double> table, int bits, double* out, std::size_t stride) {
-  std::vector<double> with;
-  for (int b = bits - 1; b > 0; --b) {
-    const std::size_t half = std::size_t{1} << b;
-    with.assign(table.begin() + static_cast<std::ptrdiff_t>(half),
-                table.begin() + static_cast<std::ptrdiff_t>(2 * half));
-    for (std::size_t i = 0; i < half; ++i) table[i] += with[i];
-    std::vector<double> sums(static_cast<std::size_t>(b), 0.0);
-    add_singles(with, b, sums.data());
-    for (std::size_t c = 0; c < sums.size(); ++c) out[c * stride + static_cast<std::size_t>(b)] += sums[c];
-  }
-}
-
-/// A, B, C and the sums for singles, before they are put together.
-struct Sums {
-  explicit Sums(int players)
-      : n(static_cast<std::size_t>(players)), single_with(n, 0.0), with(n, 0.0), with_both(n * n, 0.0) {}
-  void add_both(std::size_t i, std::size_t j, double value) {
-    with_both[std::min(i, j) * n + std::max(i, j)] += value;
-  }
-
-  std::size_t n;
-  double all = 0;
-  double single_all = 0;
-  std::vector<double> single_with;
-  std::vector<double> with;
-  std::vector<double> with_both;  ///< [n][n], entries i < j
-};
-
-PairIndex assemble(const Sums& sums, bool singles) {
-  PairIndex result;
-  const std::size_t n = sums.n;
-  result.pairs.assign(n * n, 0.0);
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = i + 1; j < n; ++j) {
-      const double value = (sums.all + sums.with[i]) + (sums.with[j] + sums.with_both[i * n + j]);
-      result.pairs[i * n + j] = value;
-      result.pairs[j * n + i] = value;
-    }
-  }
-  if (singles) {
-    result.singles.resize(n);
-    for (std::size_t i = 0; i < n; ++i) result.singles[i] = sums.single_all + sums.single_with[i];
-  }
-  return result;
-}
-
 /// Tables with fewer players than the kernel has low and mid bits.
 template <class T>
-Sums small_sums(const T* table, int players, const SizeWeights& w) {
+PairSums small_sums(const T* table, int players, const SizeWeights& w) {
   const std::size_t count = std::size_t{1} << players;
   const auto offset = static_cast<double>(table[0]);
   std::vector<double> beta(count);
   std::vector<double> gamma(count);
   std::vector<double> single(count);
-  Sums sums(players);
+  PairSums sums(players);
   for (std::size_t s = 0; s < count; ++s) {
     const auto size = static_cast<std::size_t>(std::popcount(s));
     const double value = static_cast<double>(table[s]) - offset;
@@ -196,14 +108,14 @@ class KernelOutput {
     });
   }
 
-  [[nodiscard]] Sums finish(int players, const PairWeights& lanes) {
+  [[nodiscard]] PairSums finish(int players, const PairWeights& lanes) {
     for (std::size_t c = 1; c < chunks_; ++c) {
       double* const to = partials_[0].by_size;
       const double* const from = partials_[c].by_size;
       for (std::size_t i = 0; i < by_size_ + mid_low_ + cross_; ++i) to[i] += from[i];
       add_scalars(partials_[c], partials_[0]);
     }
-    Sums sums(players);
+    PairSums sums(players);
     low_players(lanes, sums);
     mid_players(sums);
     high_players(sums);
@@ -224,7 +136,7 @@ class KernelOutput {
     }
   }
 
-  void low_players(const PairWeights& lanes, Sums& sums) {
+  void low_players(const PairWeights& lanes, PairSums& sums) {
     std::array<double, kPairBlock> beta{};
     std::array<double, kPairBlock> gamma{};
     std::array<double, kPairBlock> single{};
@@ -264,7 +176,7 @@ class KernelOutput {
     }
   }
 
-  void mid_players(Sums& sums) {
+  void mid_players(PairSums& sums) {
     for (std::size_t m = 0; m < kPairMidBits; ++m) {
       const std::size_t player = kPairFirstMid + m;
       sums.with[player] += partials_[0].mid_beta[m];
@@ -277,7 +189,7 @@ class KernelOutput {
     sums.add_both(kPairFirstMid, kPairFirstMid + 1, partials_[0].mid_mid);
   }
 
-  void high_players(Sums& sums) {
+  void high_players(PairSums& sums) {
     for (std::size_t h = 0; h < static_cast<std::size_t>(high_); ++h) {
       for (std::size_t l = 0; l < kPairLowBits; ++l) {
         sums.add_both(low_player(l), kFixedBits + h, partials_[0].cross[h * kPairLowBits + l]);

@@ -1,0 +1,186 @@
+// The CUDA plugin's interactions against their CPU twins, and their speed against a device copy:
+//
+//   cuda_interactions_test [plugin library] [--bench]
+//
+// Needs neither Node nor ONNX Runtime. Without a device it says NOT RUN and exits with 77.
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda/interactions_client.hpp"
+#include "interactions/pair_index.hpp"
+#include "interactions/size_index.hpp"
+#include "interactions/transform.hpp"
+
+namespace {
+
+using namespace fsyn;
+using interactions::Transform;
+
+int failures = 0;
+
+void check(bool ok, const std::string& what) {
+  if (ok) return;
+  ++failures;
+  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
+}
+
+std::vector<double> random_table(int players) {
+  std::mt19937_64 generator(static_cast<unsigned>(players));
+  std::normal_distribution<double> normal(1.0, 1.0);
+  std::vector<double> table(std::size_t{1} << players);
+  for (auto& value : table) value = normal(generator);
+  return table;
+}
+
+std::vector<double> shapley_weights(int players, int size) {
+  std::vector<double> weights;
+  double choose = 1;
+  for (int t = 0; t <= players - size; ++t) {
+    weights.push_back(1 / ((players - size + 1) * choose));
+    choose = choose * (players - size - t) / (t + 1);
+  }
+  return weights;
+}
+
+/// Largest difference over the largest expected value: the tolerance of the design is 1e-12.
+double relative_error(const std::vector<double>& actual, const std::vector<double>& expected) {
+  double worst = 0;
+  double largest = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    worst = std::max(worst, std::fabs(actual[i] - expected[i]));
+    largest = std::max(largest, std::fabs(expected[i]));
+  }
+  return worst / largest;
+}
+
+void test_transforms(const cuda::Interactions& device) {
+  for (const int players : {1, 3, 4, 7, 11, 12, 13, 15, 16, 19, 20, 21, 22}) {
+    const auto table = random_table(players);
+    cuda::Interactions::Table on_device(device, players);
+    for (int kind = 0; kind < interactions::kTransformCount; ++kind) {
+      auto expected = table;
+      interactions::transform(expected.data(), players, static_cast<Transform>(kind), 0.3);
+      on_device.upload(table);
+      device.transform(on_device, static_cast<Transform>(kind), 0.3);
+      std::vector<double> actual(table.size());
+      on_device.download(actual);
+      const double error = relative_error(actual, expected);
+      check(error < 1e-12, "transform " + std::to_string(kind) + " of " + std::to_string(players) +
+                               " players: " + std::to_string(error));
+    }
+  }
+}
+
+void test_pairs(const cuda::Interactions& device) {
+  for (const int players : {13, 14, 17, 20, 22}) {
+    const auto table = random_table(players);
+    cuda::Interactions::Table on_device(device, players);
+    on_device.upload(table);
+    const auto pair_weights = shapley_weights(players, 2);
+    const auto single_weights = shapley_weights(players, 1);
+    const auto expected = interactions::pair_index(table.data(), players, pair_weights, single_weights);
+    const auto actual = device.pair_index(on_device, table[0], pair_weights, single_weights);
+    check(relative_error(actual.pairs, expected.pairs) < 1e-12, "pairs of " + std::to_string(players));
+    check(relative_error(actual.singles, expected.singles) < 1e-12, "singles of " + std::to_string(players));
+    const auto again = device.pair_index(on_device, table[0], pair_weights, single_weights);
+    check(actual.pairs == again.pairs && actual.singles == again.singles, "pairs have the same bytes twice");
+  }
+}
+
+void test_orders(const cuda::Interactions& device) {
+  constexpr int kPlayers = 16;
+  const auto table = random_table(kPlayers);
+  std::vector<double> weights;
+  for (int t = 0; t <= kPlayers; ++t) weights.push_back(t >= 3 ? 1.0 / (t - 2) : 0.0);
+  const auto expected = interactions::dividend_index(table.data(), kPlayers, 3, 3, weights);
+  std::vector<unsigned> masks;
+  for (unsigned a = 0; a < kPlayers; ++a) {
+    for (unsigned b = a + 1; b < kPlayers; ++b) {
+      for (unsigned c = b + 1; c < kPlayers; ++c) masks.push_back(1U << a | 1U << b | 1U << c);
+    }
+  }
+  auto centred = table;
+  for (auto& value : centred) value -= table[0];
+  cuda::Interactions::Table dividends(device, kPlayers);
+  cuda::Interactions::Table scratch(device, kPlayers);
+  dividends.upload(centred);
+  device.transform(dividends, Transform::kMoebius);
+  const auto actual = device.dividend_index(dividends, scratch, weights, masks);
+  // Dividends of random values grow like 2^(n/2), so their route loses digits on both sides.
+  check(relative_error(actual, expected) < 1e-9, "order 3 of 16 players");
+}
+
+double median_ms(const cuda::Interactions& device, const std::function<void()>& run) {
+  std::vector<double> times;
+  run();
+  for (int repetition = 0; repetition < 15; ++repetition) {
+    device.synchronize();
+    const auto begin = std::chrono::steady_clock::now();
+    for (int call = 0; call < 10; ++call) run();
+    device.synchronize();
+    times.push_back(
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / 10);
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+void bench(const cuda::Interactions& device) {
+  std::printf(
+      "\n| n | what | median ms | GB/s read + written | over a device copy |\n|---:|---|---:|---:|---:|\n");
+  for (const int players : {20, 24, 28, 30}) {
+    const double bytes = std::ldexp(16.0, players);
+    double copy = 0;
+    const auto report = [&](const char* what, double moved, double ms) {
+      std::printf("| %d | %s | %.4f | %.0f | %.2f |\n", players, what, ms, moved / ms / 1e6, ms / copy);
+    };
+    cuda::Interactions::Table table(device, players);
+    {
+      cuda::Interactions::Table other(device, players);
+      copy = median_ms(device, [&] { other.copy_from(table); });
+      report("device copy", bytes, copy);
+    }
+    // Zeros: repeated transforms must not overflow.
+    (void)device.dividend_index(table, table, std::vector<double>(static_cast<std::size_t>(players) + 1, 0.0),
+                                {});
+    report("Moebius", bytes, median_ms(device, [&] { device.transform(table, Transform::kMoebius); }));
+    report("Walsh-Hadamard", bytes,
+           median_ms(device, [&] { device.transform(table, Transform::kWalshHadamard); }));
+    const auto pair_weights = shapley_weights(players, 2);
+    const auto single_weights = shapley_weights(players, 1);
+    report("all pairs + singles, to the host", bytes / 2,
+           median_ms(device, [&] { (void)device.pair_index(table, 0.0, pair_weights, single_weights); }));
+  }
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const bool timed = count > 1 && std::strcmp(arguments[count - 1], "--bench") == 0;
+  const std::string path = count > (timed ? 2 : 1) ? arguments[1] : "./libfsyn_cuda.so";
+  try {
+    const cuda::Interactions device(path);
+    std::printf("device: %s\n", device.device_name().c_str());
+    test_transforms(device);
+    test_pairs(device);
+    test_orders(device);
+    std::printf("CUDA interactions: %d failures\n", failures);
+    if (timed && failures == 0) bench(device);
+    return failures == 0 ? 0 : 1;
+  } catch (const Error& error) {
+    if (std::string(error.code()) != "PROVIDER_UNAVAILABLE") {
+      std::fprintf(stderr, "FAILED: %s\n", error.what());
+      return 1;
+    }
+    std::printf("CUDA interactions: NOT RUN. %s\n", error.what());
+    return 77;
+  }
+}
