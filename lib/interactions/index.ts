@@ -21,6 +21,7 @@ export {
   interactionsSync,
 } from './exact.js';
 export { InteractionSet } from './interaction-set.js';
+export { type LeastCore, leastCoreSync } from './least-core.js';
 export { type KernelFacts, kernelFacts, type TableValues } from './native.js';
 export { type UnanimityPart, UnanimitySum } from './oracle-games.js';
 export { type CrossPairs, type Player, Players } from './players.js';
