@@ -83,7 +83,7 @@ async function probe(
   const alone = await score(program, shared, 1, signal);
   const tolerance = roundingOf(program);
   const apart = distance(full, alone);
-  if (apart > tolerance) {
+  if (!(apart <= tolerance)) {
     const reason = `Scores on a shared prefix differ from full passes by ${apart.toExponential(1)}: earlier tokens depend on later ones. Every cell is a full pass.`;
     return { sharing: false, fallbacks: [{ code: 'prefix-not-causal', reason }] };
   }
