@@ -1,4 +1,5 @@
 import { type InferenceFacts, inferenceFacts } from '../inference/runtime.js';
+import { kernelFacts } from '../interactions/native.js';
 import { packageInfo } from '../package.js';
 import type { Dtype } from '../vlm/models/directory.js';
 import { type Command, exitCodes } from './command.js';
@@ -58,7 +59,7 @@ export const doctor: Command = {
       node: process.version,
       platform: `${process.platform}-${process.arch}`,
       inference,
-      kernel: inference ? kernelName(inference) : 'none',
+      kernel: inference ? kernelName(problems) : 'none',
       models,
       problems,
     };
@@ -67,8 +68,14 @@ export const doctor: Command = {
   },
 };
 
-function kernelName({ features }: InferenceFacts): string {
-  return features.avx512 ? 'avx512' : features.avx2 ? 'avx2' : 'portable';
+/** The kernel set in use, which FSYN_KERNELS can force. */
+function kernelName(problems: string[]): string {
+  try {
+    return kernelFacts().active;
+  } catch (error) {
+    problems.push(messageOf(error));
+    return 'none';
+  }
 }
 
 function render({ fsyn, node, platform, inference, kernel, models, problems }: Diagnosis): string {
