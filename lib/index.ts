@@ -8,6 +8,7 @@
  */
 export { type ErrorCode, FsynError } from './errors.js';
 export { type EvaluateAttributionOptions, type ExplainOptions, evaluate, explain } from './evaluate.js';
+export { attnLrp } from './explainers/attn-lrp.js';
 export { type GradCamOptions, gradCam } from './explainers/grad-cam.js';
 export {
   type ExternalAttribution,
@@ -17,11 +18,13 @@ export {
   importedExplainer,
   readAttribution,
 } from './explainers/imported.js';
+export { inputXGradient } from './explainers/input-x-gradient.js';
 export { type IntegratedGradientsOptions, integratedGradients } from './explainers/integrated-gradients.js';
 export { type LlavaCamOptions, llavaCam } from './explainers/llava-cam.js';
 export { explainers, findExplainers } from './explainers/registry.js';
 export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
-export { releaseWhiteBoxSessions } from './explainers/white-box/model.js';
+export { releaseWhiteBoxSessions, type Target } from './explainers/white-box/model.js';
+export type { TargetOptions } from './explainers/white-box/target.js';
 export type { ModelMetadata } from './inference/addon.js';
 export { CoalitionEvaluator, type EvaluatedCells, type EvaluatorOptions } from './inference/evaluator.js';
 export type { EvaluationPlan, Fallback } from './inference/plan.js';

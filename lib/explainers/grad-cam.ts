@@ -37,8 +37,8 @@ export function gradCam(given?: GradCamOptions): Explainer {
       const channels = seenFeatures.length / whiteBox.visionTokenPlayers.length;
       const map = activationMap(seenFeatures, floats(run.visionGradients[seen]), channels, patches);
       const players = patches.map((row) => whiteBox.visionTokenPlayers[row] as number);
-      const textFeatures = floats(run.decoder.values[read]);
-      const textGradient = floats(run.decoder.gradients[read]);
+      const textFeatures = floats(run.decoderValues[read]);
+      const textGradient = floats(run.decoderGradients[read]);
       return {
         image: meanByPlayer(map, players, sample.imagePlayers.count),
         text: activationMap(textFeatures, textGradient, run.hidden, whiteBox.textPositions),

@@ -17,12 +17,12 @@ export const gradRollout: Explainer = {
     const chain = WhiteBoxChain.of(sample, 'grad-rollout');
     const { whiteBox, length } = chain;
     const run = await chain.gradients({ attentions: true, signal });
-    const names = await chain.visionAttentionNames();
+    const names = await chain.attentionNames();
     const layers = {
-      decoder: run.decoder.attentions.map((map, i) =>
-        weighted(map, run.decoder.attentionGradients[i], length),
+      decoder: names.decoder.map((name) =>
+        weighted(run.decoderValues[name], run.decoderGradients[name], length),
       ),
-      vision: names.map((name) =>
+      vision: names.vision.map((name) =>
         weighted(run.visionValues[name], run.visionGradients[name], whiteBox.visionTokenPlayers.length),
       ),
     };

@@ -1,28 +1,32 @@
 import { invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { Explainer } from './types.js';
-import { WhiteBoxChain } from './white-box/model.js';
+import { type Target, WhiteBoxChain } from './white-box/model.js';
 import { productAttribution, rowDots } from './white-box/players.js';
+import { checkTarget, DEFAULT_TARGET } from './white-box/target.js';
 
 export interface IntegratedGradientsOptions {
   /** Gradients along the path, >= 1. Default: 16. */
   readonly steps?: number;
   /** Where the path starts in the image: the sample's own baseline (every player absent), or the mean colour. Default: `absent`. */
   readonly imageBaseline?: 'absent' | 'mean';
+  /** `contrast` (default): the lead over the token that the model would have said instead of the full input; or `logit`. */
+  readonly target?: Target;
 }
 
-const DEFAULTS = { steps: 16, imageBaseline: 'absent' as 'absent' | 'mean' };
+const DEFAULTS = { steps: 16, imageBaseline: 'absent' as 'absent' | 'mean', target: DEFAULT_TARGET };
 
 /**
- * Integrated Gradients of the decision token's logit, on the straight path from the baseline to the input: pixels from the
+ * Integrated Gradients on the straight path from the baseline to the input: pixels from the
  * image baseline, the embeddings of text players from the pad token's. Tokens that are no players stay as they are.
  *
  * Midpoint rule with `steps` gradients. `diagnostics.completenessError` is |sum of attributions - (f(x) - f(baseline))|,
  * `diagnostics.difference` is f(x) - f(baseline); more steps make the error smaller. Signed.
  */
 export function integratedGradients(given?: IntegratedGradientsOptions): Explainer {
-  const { steps, imageBaseline } = resolveOptions('integratedGradients', DEFAULTS, given);
+  const { steps, imageBaseline, target } = resolveOptions('integratedGradients', DEFAULTS, given);
   if (!Number.isInteger(steps) || steps < 1) throw invalidArgument('steps', 'an integer >= 1', steps);
+  checkTarget(target);
   if (imageBaseline !== 'absent' && imageBaseline !== 'mean') {
     throw invalidArgument('imageBaseline', 'absent or mean', imageBaseline);
   }
@@ -44,6 +48,9 @@ export function integratedGradients(given?: IntegratedGradientsOptions): Explain
       const text = await chain.embed(ids, signal);
       const absent = await chain.embed(withPad(ids, whiteBox.textPositions, whiteBox.padTokenId), signal);
       const hidden = text.length / chain.length;
+      const end = await chain.gradients({ pixels, tokenEmbeddings: text, target, signal });
+      // One function along the whole path: the rival at its end.
+      const along = { target, rival: end.rival, signal };
       const pixelSum = new Float64Array(pixels.length);
       const textSum = new Float64Array(text.length);
       for (let step = 0; step < steps; step++) {
@@ -51,7 +58,7 @@ export function integratedGradients(given?: IntegratedGradientsOptions): Explain
         const run = await chain.gradients({
           pixels: between(from, pixels, t),
           tokenEmbeddings: between(absent, text, t),
-          signal,
+          ...along,
         });
         addScaled(pixelSum, run.pixelGradient, 1 / steps);
         addScaled(textSum, run.embeddingGradient, 1 / steps);
@@ -59,16 +66,16 @@ export function integratedGradients(given?: IntegratedGradientsOptions): Explain
       // Image positions of the embeddings are overwritten by the merge: both ends agree there, so their product is 0.
       const pixelProducts = rowProducts(pixelSum, pixels, from, 1);
       const textProducts = rowProducts(textSum, text, absent, hidden);
-      const end = await chain.logit(pixels, text, signal);
-      const start = await chain.logit(Float32Array.from(from), absent, signal);
-      const explained = sum(pixelProducts) + sum(textProducts);
+      const start = await chain.gradients({
+        pixels: Float32Array.from(from),
+        tokenEmbeddings: absent,
+        ...along,
+      });
+      const difference = end.explained - start.explained;
+      const completenessError = Math.abs(sum(pixelProducts) + sum(textProducts) - difference);
       return {
         ...productAttribution(sample, whiteBox, { pixels: pixelProducts, positions: textProducts }),
-        diagnostics: {
-          completenessError: Math.abs(explained - (end - start)),
-          difference: end - start,
-          steps,
-        },
+        diagnostics: { completenessError, difference, steps },
       };
     },
   };

@@ -46,10 +46,7 @@ export function llavaCam(given?: LlavaCamOptions): Explainer {
       for (let copy = 0; copy < samples; copy++) {
         const pixels = spread === 0 ? clean : clean.map((value) => value + spread * normal());
         const run = await chain.gradients({ pixels, decoderTensors: [layer], signal });
-        const [features, gradient] = [
-          floats(run.decoder.values[layer]),
-          floats(run.decoder.gradients[layer]),
-        ];
+        const [features, gradient] = [floats(run.decoderValues[layer]), floats(run.decoderGradients[layer])];
         const add = (sums: Float64Array, rows: Int32Array) => {
           const map = activationMap(features, gradient, run.hidden, rows);
           for (const [i, value] of map.entries()) sums[i] = (sums[i] as number) + value / samples;

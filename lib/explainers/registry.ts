@@ -18,13 +18,13 @@ export const explainers: readonly Explainer[] = [
   antiOracle,
   random,
   occlusion,
-  inputXGradient,
+  inputXGradient(),
   integratedGradients(),
   gradCam(),
   llavaCam(),
   rollout,
   gradRollout,
-  attnLrp,
+  attnLrp(),
   tam,
 ];
 

@@ -16,14 +16,16 @@ import type { OnnxModel } from './model.js';
 import type { BlockTap } from './taps.js';
 import { type Feeds, openSession } from './types.js';
 
-/** One logit: the position (negative counts from the end) and the vocabulary index. */
+/** One logit: the position (negative counts from the end) and the vocabulary index; or a difference of two. */
 export interface LogitTarget {
   readonly position: number;
   readonly token: number;
+  /** Another token at the same position whose logit is subtracted. */
+  readonly against?: number;
 }
 
 export interface GradientResult {
-  /** The differentiated tensor: [batch, 1, 1] for a selected logit. */
+  /** The differentiated tensor: [batch, 1, 1] for a selected logit, [batch, 1, 2] for a difference of two. */
   readonly output: TensorValue;
   /** Gradients by tensor name, each of its tensor's shape. */
   readonly gradients: Readonly<Record<string, TensorValue>>;
@@ -132,17 +134,26 @@ export class DifferentiableModel {
       return { [SEED]: target };
     }
     if (!this.#selected) throw invalidArgument('target', `a cotangent of ${this.#output}`, target);
-    const { position, token } = target;
+    const { position, token, against } = target;
     if (!Number.isInteger(position)) throw invalidArgument('target.position', 'an integer', position);
-    const limit = this.vocabulary ?? 2 ** 31;
-    if (!Number.isInteger(token) || token < 0 || token >= limit) {
-      throw invalidArgument('target.token', `an integer from 0 to ${limit - 1}`, token);
-    }
+    this.#checkToken('target.token', token);
+    if (against !== undefined) this.#checkToken('target.against', against);
+    const tokens = against === undefined ? [token] : [token, against];
     const first = Object.entries(feeds).find(([name]) => known.has(name))?.[1];
     const batch = first?.shape[0] ?? 1;
-    const one = (value: number) => ndarray(BigInt64Array.of(BigInt(value)), [1]) as TensorValue;
-    const seed = ndarray(new Float32Array(batch).fill(1), [batch, 1, 1]) as TensorValue;
-    return { [ROWS]: one(position), [COLUMNS]: one(token), [SEED]: seed };
+    const indices = (values: readonly number[]) =>
+      ndarray(BigInt64Array.from(values, BigInt), [values.length]) as TensorValue;
+    const signs = Float32Array.from({ length: batch * tokens.length }, (_, i) =>
+      i % tokens.length === 0 ? 1 : -1,
+    );
+    const seed = ndarray(signs, [batch, 1, tokens.length]) as TensorValue;
+    return { [ROWS]: indices([position]), [COLUMNS]: indices(tokens), [SEED]: seed };
+  }
+
+  #checkToken(parameter: string, token: number): void {
+    const limit = this.vocabulary ?? 2 ** 31;
+    if (Number.isInteger(token) && token >= 0 && token < limit) return;
+    throw invalidArgument(parameter, `an integer from 0 to ${limit - 1}`, token);
   }
 
   #collect(result: Readonly<Record<string, TensorValue>>): GradientResult {

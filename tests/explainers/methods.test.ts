@@ -52,8 +52,8 @@ describe.each(explainers.filter((explainer) => !explainer.needsTruth).map((e) =>
 );
 
 test('Integrated Gradients becomes complete with more steps', async () => {
-  const few = await integratedGradients({ steps: 2 }).attribute(contextOf(sample));
-  const many = await integratedGradients({ steps: 64 }).attribute(contextOf(sample));
+  const few = await integratedGradients({ steps: 2, target: 'logit' }).attribute(contextOf(sample));
+  const many = await integratedGradients({ steps: 64, target: 'logit' }).attribute(contextOf(sample));
   const { completenessError, difference } = many.diagnostics as Record<string, number>;
   // Large random weights bend the path sharply: the midpoint rule is 0.4 % off here with 64 steps.
   expect(completenessError as number).toBeLessThan(1e-2 * Math.abs(difference as number));
@@ -65,8 +65,8 @@ test('Integrated Gradients becomes complete with more steps', async () => {
 });
 
 test('AttnLRP is not gradient times input', async () => {
-  const relevance = await attnLrp.attribute(contextOf(sample));
-  const product = await inputXGradient.attribute(contextOf(sample));
+  const relevance = await attnLrp({ target: 'logit' }).attribute(contextOf(sample));
+  const product = await inputXGradient({ target: 'logit' }).attribute(contextOf(sample));
   const scale = Math.max(...product.image.map(Math.abs));
   expect(
     Math.max(...relevance.image.map((r, i) => Math.abs(r - (product.image[i] as number)))) / scale,
@@ -102,6 +102,7 @@ test('an unknown or missing layer is refused with what there is', async () => {
 test('options are checked', () => {
   expect(() => integratedGradients({ steps: 0 })).toThrow(/steps/);
   expect(() => llavaCam({ samples: 1.5 })).toThrow(/samples/);
+  expect(() => attnLrp({ target: 'loss' as never })).toThrow(/logit or contrast for target/);
   expect(() => gradCam({ layer: 1 } as never)).toThrow(/Unknown option "layer"/);
 });
 

@@ -82,13 +82,13 @@ afterAll(() => releaseWhiteBoxSessions());
 const TOLERANCE = 1e-4;
 
 const methods: readonly Explainer[] = [
-  inputXGradient,
-  integratedGradients({ steps: 8 }),
+  inputXGradient({ target: 'logit' }),
+  integratedGradients({ steps: 8, target: 'logit' }),
   gradCam(),
   llavaCam({ samples: 1, noise: 0 }),
   rollout,
   gradRollout,
-  attnLrp,
+  attnLrp({ target: 'logit' }),
   tam,
 ];
 

@@ -4,6 +4,7 @@ import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/whi
 import { CellTable } from '../../lib/metrics/cells.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
+import { relativeError } from '../onnx/helpers.js';
 import { pattern } from '../vlm/pattern.js';
 import { contextOf, tinyLlava, total } from './helpers.js';
 
@@ -23,7 +24,7 @@ afterAll(() => {
 describe('the chain of graphs', () => {
   test('its logits give the log-probability that the evaluator computes', async () => {
     const chain = WhiteBoxChain.of(sample, 'test');
-    const { logit } = await chain.gradients();
+    const { explained: logit } = await chain.gradients();
     const vocabulary = 530;
     const logits = await chain.tokenLogits(Int32Array.from({ length: vocabulary }, (_, i) => i));
     const last = logits.subarray((chain.length - 1) * vocabulary, chain.length * vocabulary);
@@ -41,11 +42,10 @@ describe('the chain of graphs', () => {
     const run = await chain.gradients();
     const text = await chain.embed(chain.whiteBox.tokenIds.subarray(0, chain.length));
     const direction = run.pixels.map((_, i) => Math.sin(i * 12.9898));
-    const along = (step: number) =>
-      chain.logit(
-        run.pixels.map((x, i) => x + step * (direction[i] as number)),
-        text,
-      );
+    const along = async (step: number) => {
+      const pixels = run.pixels.map((x, i) => x + step * (direction[i] as number));
+      return (await chain.gradients({ pixels, tokenEmbeddings: text })).explained;
+    };
     const numeric = ((await along(1e-3)) - (await along(-1e-3))) / 2e-3;
     const analytic = run.pixelGradient.reduce((sum, g, i) => sum + g * (direction[i] as number), 0);
     // Logits of about 5 carry 5e-7 of rounding: 5e-4 after the division; the cubic term is of the same order.
@@ -54,7 +54,7 @@ describe('the chain of graphs', () => {
 });
 
 test('Input x Gradient sums to the products that it is made of', async () => {
-  const { image, text } = await inputXGradient.attribute(contextOf(sample));
+  const { image, text } = await inputXGradient({ target: 'logit' }).attribute(contextOf(sample));
   const gradients = await WhiteBoxChain.of(sample, 'test').gradients();
   expect(image.length).toBe(sample.imagePlayers.count);
   expect(text.length).toBe(sample.textPlayers.count);
@@ -63,6 +63,30 @@ test('Input x Gradient sums to the products that it is made of', async () => {
     0,
   );
   expect(total(image)).toBeCloseTo(products, 6);
+});
+
+test('the contrast target is the difference of two logits, and so are its gradients', async () => {
+  const chain = WhiteBoxChain.of(sample, 'test');
+  const contrast = await chain.gradients({ target: 'contrast' });
+  const plain = await chain.gradients();
+  const { rival } = contrast;
+  const tokenIds = sample.whiteBox!.tokenIds.slice();
+  tokenIds[chain.length] = rival as number;
+  const other = WhiteBoxChain.of(
+    { ...sample, whiteBox: { ...sample.whiteBox!, tokenIds } } as PreparedSample,
+    'test',
+  );
+  const rivalRun = await other.gradients();
+  expect(contrast.explained).toBeCloseTo(plain.explained - rivalRun.explained, 5);
+  const difference = plain.pixelGradient.map((g, i) => g - (rivalRun.pixelGradient[i] as number));
+  expect(relativeError(contrast.pixelGradient, difference)).toBeLessThan(1e-5);
+  // The rival is the largest of the others.
+  const vocabulary = 530;
+  const logits = await chain.tokenLogits(Int32Array.from({ length: vocabulary }, (_, i) => i));
+  const last = logits
+    .subarray((chain.length - 1) * vocabulary)
+    .map((v, i) => (i === chain.targetToken ? -1e9 : v));
+  expect(last.indexOf(Math.max(...last))).toBe(rival);
 });
 
 test('a sample without model files is refused', async () => {
@@ -75,7 +99,7 @@ test('a sample without model files is refused', async () => {
     answer: sample.answer,
     evaluate: sample.evaluate,
   };
-  await expect(inputXGradient.attribute(contextOf(closed))).rejects.toMatchObject({
+  await expect(inputXGradient({ target: 'logit' }).attribute(contextOf(closed))).rejects.toMatchObject({
     code: 'UNSUPPORTED_MODEL',
   });
 });

@@ -80,7 +80,7 @@ describe('exports that differ from the plain one', () => {
     const [wanted] = JSON.parse(await readFile(`${golden}vlm-llava.json`, 'utf8')) as Case[];
     const sample = await vlm.prepare(pattern(...wanted.size), wanted.question, { maxNewTokens: 1 });
     expect(sample.whiteBox!.visionFeeds.pixel_values.data).toBeInstanceOf(Float32Array);
-    const { image: cells, text: words } = await attnLrp.attribute({
+    const { image: cells, text: words } = await attnLrp({ target: 'logit' }).attribute({
       sample,
       seed: 0,
       evaluate: (asked) => sample.evaluate(asked),

@@ -1,14 +1,7 @@
 import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
-import {
-  DifferentiableModel,
-  type GradientResult,
-  type Mode,
-  SplitModel,
-  TappedModel,
-  transformerBlocks,
-} from '../../onnx/index.js';
+import { type Mode, SplitModel, selectLogits, TappedModel, transformerBlocks } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
 import { ancestors } from '../../onnx/queries.js';
 import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
@@ -79,8 +72,10 @@ export function releaseWhiteBoxSessions(): void {
 
 /** Gradients (or LRP's modified gradients) of the decision token's logit through the whole chain. */
 export interface ChainResult {
-  /** The decision token's logit. */
-  readonly logit: number;
+  /** The decision token's logit, less the rival's for target `contrast`. */
+  readonly explained: number;
+  /** The token that target `contrast` subtracted. */
+  readonly rival: number | undefined;
   /** Embeddings after the merge, [length, hidden], and their gradients. */
   readonly embeddings: Float32Array;
   readonly embeddingGradient: Float32Array;
@@ -88,11 +83,18 @@ export interface ChainResult {
   /** The pixel input and its gradient, row-major. */
   readonly pixels: Float32Array;
   readonly pixelGradient: Float32Array;
-  readonly decoder: GradientResult;
-  /** Values and gradients of the vision tower's exposed tensors by name. */
+  /** Values and gradients of the wanted tensors of the vision graph and of the decoder by name. */
   readonly visionValues: Readonly<Record<string, TensorValue>>;
   readonly visionGradients: Readonly<Record<string, TensorValue>>;
+  readonly decoderValues: Readonly<Record<string, TensorValue>>;
+  readonly decoderGradients: Readonly<Record<string, TensorValue>>;
 }
+
+/**
+ * What is explained: the decision token's logit, or its lead over the token that the model would have said instead, which
+ * is what decides. What raises all logits alike cancels.
+ */
+export type Target = 'logit' | 'contrast';
 
 export interface ChainOptions {
   readonly mode?: Mode;
@@ -100,6 +102,10 @@ export interface ChainOptions {
   /** Inner tensors of the vision graph and of the decoder whose values and gradients are wanted. */
   readonly visionTensors?: readonly string[];
   readonly decoderTensors?: readonly string[];
+  /** What is explained. Default: `logit`. */
+  readonly target?: Target;
+  /** The rival of target `contrast`. Default: the token with the largest logit besides the decision token's. */
+  readonly rival?: number | undefined;
   readonly pixels?: Float32Array;
   /** Embeddings of the text tokens, [length, hidden]; image positions are overwritten by the merge. */
   readonly tokenEmbeddings?: Float32Array;
@@ -202,30 +208,51 @@ export class WhiteBoxChain {
       const features = floats(pass.output);
       const embeddings = await this.merged(features, options.tokenEmbeddings, signal);
       const hidden = embeddings.length / this.length;
-      const target = { position: this.length - 1, token: this.targetToken };
-      const result = await decoder.run(this.decoderFeeds(embeddings), target, signalOption(signal));
-      const embeddingGradient = floats(result.gradients.inputs_embeds);
-      const cotangent = this.#featureCotangent(embeddingGradient, hidden, pass.output.shape);
-      const visionGradients = await pass.backward(cotangent, signalOption(signal));
-      return {
-        logit: floats(result.output)[0] as number,
-        embeddings,
-        embeddingGradient,
-        hidden,
-        pixels,
-        pixelGradient: floats(visionGradients[this.whiteBox.pixelInput]),
-        decoder: result,
-        visionValues: pass.values,
-        visionGradients,
-      };
+      const feeds = { ...this.decoderFeeds(embeddings), logit_positions: int64(this.length - 1) };
+      const read = await decoder.forward(feeds, signalOption(signal));
+      try {
+        const row = floats(read.output);
+        const rival = options.target === 'contrast' ? this.#rival(row, options.rival) : undefined;
+        const seed = new Float32Array(row.length);
+        seed[this.targetToken] = 1;
+        if (rival !== undefined) seed[rival] = -1;
+        const back = await read.backward(
+          ndarray(seed, [...read.output.shape]) as TensorValue,
+          signalOption(signal),
+        );
+        const embeddingGradient = floats(back.inputs_embeds);
+        const cotangent = this.#featureCotangent(embeddingGradient, hidden, pass.output.shape);
+        const visionGradients = await pass.backward(cotangent, signalOption(signal));
+        const logit = row[this.targetToken] as number;
+        return {
+          explained: rival === undefined ? logit : logit - (row[rival] as number),
+          rival,
+          embeddings,
+          embeddingGradient,
+          hidden,
+          pixels,
+          pixelGradient: floats(visionGradients[this.whiteBox.pixelInput]),
+          visionValues: pass.values,
+          visionGradients,
+          decoderValues: read.values,
+          decoderGradients: back,
+        };
+      } finally {
+        read.dispose();
+      }
     } finally {
       pass.dispose();
     }
   }
 
-  /** The decision token's logit without gradients, for given pixels and text embeddings. */
-  async logit(pixels: Float32Array, tokenEmbeddings: Float32Array, signal?: AbortSignal): Promise<number> {
-    return (await this.gradients({ pixels, tokenEmbeddings, signal })).logit;
+  /** The largest logit besides the decision token's, ties to the lower index. */
+  #rival(row: Float32Array, given: number | undefined): number {
+    if (given !== undefined) return given;
+    let best = this.targetToken === 0 ? 1 : 0;
+    for (const [token, logit] of row.entries()) {
+      if (token !== this.targetToken && logit > (row[best] as number)) best = token;
+    }
+    return best;
   }
 
   #featureCotangent(gradient: Float32Array, hidden: number, shape: readonly number[]): TensorValue {
@@ -263,11 +290,20 @@ export class WhiteBoxChain {
     return [{ ...own, [this.whiteBox.pixelInput]: ndarray(twice, [2, ...rest]) as TensorValue }, own];
   }
 
-  #decoder(mode: Mode, attentions: boolean, tensors: readonly string[]): Promise<DifferentiableModel> {
-    const options = { wrt: ['inputs_embeds', ...tensors], expose: tensors, mode, attentions };
+  #decoder(mode: Mode, attentions: boolean, tensors: readonly string[]): Promise<SplitModel> {
+    const options = {
+      output: 'logits',
+      wrt: ['inputs_embeds', ...tensors],
+      expose: tensors,
+      mode,
+      attentions,
+    };
     const { decoderModel } = this.whiteBox;
-    const key = `decoder ${mode} ${attentions} ${tensors.join()}`;
-    return this.#sessions.get(key, () => DifferentiableModel.load(decoderModel, options));
+    return this.#sessions.get(`decoder ${mode} ${attentions} ${tensors.join()}`, async () => {
+      const model = await prepareModel(decoderModel);
+      selectLogits(model, { rows: 'logit_positions' });
+      return SplitModel.load(model, options);
+    });
   }
 
   /**
@@ -283,9 +319,11 @@ export class WhiteBoxChain {
     };
   }
 
-  /** Attention probabilities of both parts, in block order: those of `visionValues` and of their gradients. */
-  async visionAttentionNames(): Promise<readonly string[]> {
-    return (await this.#vision('grad', true, [])).blocks.map((block) => block.attention);
+  /** Names of the attention probabilities of both parts, in block order: those that `gradients` gives with `attentions`. */
+  async attentionNames(): Promise<{ vision: readonly string[]; decoder: readonly string[] }> {
+    const [vision, decoder] = [await this.#vision('grad', true, []), await this.#decoder('grad', true, [])];
+    const names = (model: SplitModel) => model.blocks.map((block) => block.attention);
+    return { vision: names(vision), decoder: names(decoder) };
   }
 
   /** Forward only: the features, and the attention probabilities of both parts. */
@@ -334,4 +372,8 @@ export function floats(tensor: TensorValue | undefined): Float32Array {
 
 function signalOption(signal: AbortSignal | undefined): { signal?: AbortSignal } {
   return signal ? { signal } : {};
+}
+
+function int64(value: number): TensorValue {
+  return ndarray(BigInt64Array.of(BigInt(value)), [1]) as unknown as TensorValue;
 }
