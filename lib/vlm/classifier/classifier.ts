@@ -1,4 +1,4 @@
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { Session } from '../../inference/session.js';
 import { baselineImage } from '../images/baseline.js';
@@ -13,7 +13,7 @@ import {
   requireOutput,
   requireTensor,
 } from '../models/contract.js';
-import { fingerprint } from '../models/directory.js';
+import { fingerprintFiles } from '../models/directory.js';
 import { resolvePrepareOptions } from '../options.js';
 import { argmaxRow } from '../scoring.js';
 import { checkQuestion } from '../text/prompt.js';
@@ -78,7 +78,8 @@ export class Classifier implements Vlm {
     try {
       const graph = { session, path: manifest.model };
       checkGraph(graph, manifest);
-      const hash = await fingerprint(dirname(manifest.path), [manifest.model]);
+      const configuration = [manifest.path, ...(tokenizerPath === undefined ? [] : [tokenizerPath])];
+      const hash = await fingerprintFiles(configuration, [manifest.model]);
       return new Classifier(
         manifest,
         graph,

@@ -135,6 +135,14 @@ export async function fingerprint(directory: string, models: readonly string[]):
   const configuration = (await listFolder(directory))
     .filter((name) => name.endsWith('.json') || name.endsWith('.jinja'))
     .map((name) => join(directory, name));
+  return fingerprintFiles(configuration, models);
+}
+
+/** As fingerprint, with the configuration files named one by one. */
+export async function fingerprintFiles(
+  configuration: readonly string[],
+  models: readonly string[],
+): Promise<string> {
   const files = [...configuration];
   for (const model of models) {
     const siblings = await listFolder(dirname(model));
