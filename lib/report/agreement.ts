@@ -6,7 +6,7 @@ import {
   withinClusterSpearman,
 } from '../statistics/correlation.js';
 import { kendall, spearman } from '../statistics/ranks.js';
-import { intervalOfMeans, resampleMeans } from '../statistics/resample.js';
+import { intervalOfMeans, joinSmallStrata, resampleMeans } from '../statistics/resample.js';
 import type { PooledShapleyRow } from './pool.js';
 
 export const variants = ['raw', 'normalised', 'clipped'] as const;
@@ -72,7 +72,7 @@ export function agreement(
     rows,
     clusters,
     steps,
-    options: { ...options, strata: Int32Array.from(units, (unit) => strata[unit]) },
+    options: { ...options, strata: joinSmallStrata(Int32Array.from(units, (unit) => strata[unit])) },
   };
   return {
     rows: rows.length,
@@ -197,7 +197,7 @@ function explainerOrder({ rows, clusters, steps, options }: Context, samples: nu
     columns.map((column) => Float64Array.from(complete, (i) => column[i]));
   const source = resampleMeans([...keep(synergy), ...keep(shapley)], {
     ...options,
-    strata: Int32Array.from(complete, (i) => options.strata[i]),
+    strata: joinSmallStrata(Int32Array.from(complete, (i) => options.strata[i])),
   });
   const k = names.length;
   return {

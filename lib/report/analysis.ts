@@ -1,6 +1,11 @@
 import type { Interval } from '../statistics/bootstrap.js';
 import { kendall, ranks } from '../statistics/ranks.js';
-import { intervalOfMeans, type ResampledMeans, resampleMeans } from '../statistics/resample.js';
+import {
+  intervalOfMeans,
+  joinSmallStrata,
+  type ResampledMeans,
+  resampleMeans,
+} from '../statistics/resample.js';
 import { rocAucs, type Separation } from '../statistics/separation.js';
 import { type FriedmanResult, friedmanTest } from '../statistics/tests.js';
 import { type Agreement, agreement } from './agreement.js';
@@ -74,7 +79,7 @@ export interface AnalysisOptions {
 /** Computes every statistic of a scope. Deterministic for a seed. */
 export function analyse(pool: Pool, dataset: string | null, options: AnalysisOptions): ScopeAnalysis {
   const { resamples, seed, steps } = options;
-  const sampling = { resamples, seed, strata: pool.strata };
+  const sampling = { resamples, seed, strata: joinSmallStrata(pool.strata) };
   const names = pool.explainers;
   const columns = names.flatMap((name) => measures.map((measure) => pool.column(name, measure)));
   const source = resampleMeans(columns, sampling);
@@ -225,7 +230,7 @@ function byGrounding(
     if (units.length === 0) continue;
     const source = resampleMeans([Float64Array.from(units, (i) => raw[i])], {
       ...sampling,
-      strata: Int32Array.from(units, (i) => sampling.strata[i]),
+      strata: joinSmallStrata(Int32Array.from(units, (i) => pool.strata[i])),
     });
     result[kind] = { ...intervalOfColumn(source, 0), samples: units.length };
   }

@@ -30,7 +30,7 @@ import {
   synergyTable,
 } from './report-tables.js';
 import { decimal, interval } from './table.js';
-import { answerText, explainerNames, standingText, trustText } from './wording.js';
+import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
 
 /** Writes a report as one HTML page that needs nothing else: no network, scripts only to filter the gallery. */
 export async function renderHtml(report: Report): Promise<string> {
@@ -91,7 +91,10 @@ async function cardHtml(
       width: single ? 320 : 190,
     },
   );
-  const trust = `<p class="trust ${verdict.trust}">${mark(verdict.trust)} ${escapeHtml(trustText(verdict.trust))}</p>`;
+  const warning = accuracyNote(overall);
+  const trust = `<p class="trust ${verdict.trust}">${mark(verdict.trust)} ${escapeHtml(trustText(verdict.trust))}</p>${
+    warning === '' ? '' : `<p class="note">${escapeHtml(warning)}</p>`
+  }`;
   const head = `<p class="model">${escapeHtml(model)} <span class="note">accuracy ${percentText(overall.accuracy)}</span></p>
 <p class="answer">${escapeHtml(answerText(verdict, overall, style))}</p>
 <p>${escapeHtml(standingText(verdict, style))}</p>`;

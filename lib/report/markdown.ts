@@ -13,7 +13,7 @@ import {
   stepTable,
   synergyTable,
 } from './report-tables.js';
-import { answerText, explainerNames, standingText, trustText } from './wording.js';
+import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
 
 /** Writes a report's answers and tables as Markdown, for issues and pull requests. Charts and pictures are in the HTML. */
 export function renderMarkdown(report: Report): string {
@@ -40,7 +40,7 @@ function answerPart({ model, overall, verdict }: ModelReport, style: ExplainerSt
   );
   return [
     `**${escapeMarkdown(model)}**: ${escapeMarkdown(answerText(verdict, overall, style))} ${escapeMarkdown(standingText(verdict, style))}`,
-    `**The metric:** ${escapeMarkdown(trustText(verdict.trust))}`,
+    `**The metric:** ${escapeMarkdown(`${trustText(verdict.trust)} ${accuracyNote(overall)}`.trim())}`,
     checks.join('\n'),
   ].join('\n\n');
 }

@@ -10,7 +10,7 @@ import {
   secondsText,
 } from './report-tables.js';
 import { decimal, interval, textTable } from './table.js';
-import { answerText, explainerNames, standingText, trustText } from './wording.js';
+import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
 
 /**
  * A report as plain text for a terminal, about 120 columns wide: the table of the paper's kind (F_syn per explainer and
@@ -58,7 +58,7 @@ function modelText({ model, overall, verdict }: ModelReport, style: ExplainerSty
     `${model}: ${overall.samples} samples, accuracy ${percentText(overall.accuracy)}`,
     table,
     `${answerText(verdict, overall, style)} ${standingText(verdict, style)}`,
-    trustText(verdict.trust),
+    `${trustText(verdict.trust)} ${accuracyNote(overall)}`.trim(),
     ...checks,
   ].join('\n');
 }

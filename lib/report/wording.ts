@@ -2,6 +2,7 @@ import type { ScopeAnalysis } from './analysis.js';
 import type { ExplainerStyle } from './charts.js';
 import type { CheckOutcome } from './checks.js';
 import type { Report } from './report.js';
+import { percentText } from './report-tables.js';
 import { interval } from './table.js';
 import type { Verdict } from './verdict.js';
 
@@ -49,4 +50,13 @@ export function trustText(outcome: CheckOutcome): string {
 function listed(names: readonly string[], style: ExplainerStyle): string {
   const titles = names.map((name) => style.title(name));
   return titles.length < 2 ? titles.join('') : `${titles.slice(0, -1).join(', ')} and ${titles.at(-1)}`;
+}
+
+/** Below this share of expected answers the checks that rest on ground truth say little about the metric. */
+const lowAccuracy = 0.6;
+
+/** A warning where the model is mostly wrong; empty otherwise. */
+export function accuracyNote({ accuracy }: ScopeAnalysis): string {
+  if (Number.isNaN(accuracy) || accuracy >= lowAccuracy) return '';
+  return `Only ${percentText(accuracy)} of the answers are as expected. Ground truth speaks of right answers, so the checks with Oracle and with grounded questions say little here.`;
 }

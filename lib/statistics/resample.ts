@@ -45,6 +45,31 @@ export function resample(
   }
 }
 
+/**
+ * Joins small strata until none holds fewer than `fewest` units or one is left: drawing within a stratum of one unit would
+ * always give that unit back and make an interval of no width.
+ *
+ * @returns stratum of every unit
+ */
+export function joinSmallStrata(strata: ArrayLike<number>, fewest = 5): Int32Array {
+  const members = new Map<number, number[]>();
+  for (let unit = 0; unit < strata.length; unit++) {
+    const list = members.get(strata[unit]);
+    if (list) list.push(unit);
+    else members.set(strata[unit], [unit]);
+  }
+  const joined = [...members.values()];
+  for (;;) {
+    joined.sort((a, b) => a.length - b.length || a[0] - b[0]);
+    if (joined.length < 2 || joined[0].length >= fewest) break;
+    const [smallest, next] = joined.splice(0, 2);
+    joined.push([...smallest, ...next].sort((a, b) => a - b));
+  }
+  const result = new Int32Array(strata.length);
+  for (const [stratum, units] of joined.entries()) for (const unit of units) result[unit] = stratum;
+  return result;
+}
+
 /** Column means and their bootstrap distributions over one shared set of resamples. */
 export interface ResampledMeans {
   readonly units: number;

@@ -151,6 +151,15 @@ describe('analysis of awkward results', () => {
     expect(row(scope, 'random').samples).toBe(48);
   });
 
+  it('gives intervals some width where every dataset has one sample of a kind', () => {
+    const scope = analysisOf({ samples: 4, datasets: ['a', 'b', 'c'], shapleyEvery: 4 });
+    const prior = row(scope, 'occlusion').byGrounding['text-prior'];
+    expect(prior.samples).toBe(3);
+    expect(prior.high).toBeGreaterThan(prior.low);
+    const rho = scope.agreement!.variants[0].pearson;
+    expect(rho.high).toBeGreaterThan(rho.low);
+  });
+
   it('survives an explainer that failed everywhere', () => {
     const scope = analysisOf({ failEvery: 1 });
     const last = row(scope, 'attn-lrp');

@@ -74,6 +74,16 @@ describe('HTML report', () => {
     expect(first).toContain('F_syn puts Oracle above Anti-Oracle');
   });
 
+  it('warns where the model is mostly wrong', async () => {
+    const folder = await folderOf({ samples: 4 }, null);
+    const path = join(folder, 'results.jsonl');
+    expect(visibleText(await renderHtml(await reportOf(folder)))).not.toContain('as expected');
+    writeFileSync(path, readFileSync(path, 'utf8').replaceAll('"correct":true', '"correct":false'));
+    const wrong = await reportOf(folder);
+    expect(visibleText(await renderHtml(wrong))).toContain('Only 0 % of the answers are as expected');
+    expect(renderMarkdown(wrong)).toContain('Only 0 % of the answers are as expected');
+  });
+
   it('is the same bytes for the same rows, whatever was drawn before', async () => {
     const folder = await folderOf({ samples: 4 });
     const first = await renderHtml(await reportOf(folder));

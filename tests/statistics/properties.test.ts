@@ -4,7 +4,7 @@ import { bootstrapMean } from '../../lib/statistics/bootstrap.js';
 import { clusteredCorrelation, correlator, withinClusterSpearman } from '../../lib/statistics/correlation.js';
 import { Random } from '../../lib/statistics/random.js';
 import { kendall, spearman } from '../../lib/statistics/ranks.js';
-import { intervalOfMeans, resample, resampleMeans } from '../../lib/statistics/resample.js';
+import { intervalOfMeans, joinSmallStrata, resample, resampleMeans } from '../../lib/statistics/resample.js';
 import { rocAuc, rocAucs } from '../../lib/statistics/separation.js';
 import { friedmanTest, holm, signedRankTest } from '../../lib/statistics/tests.js';
 
@@ -138,6 +138,18 @@ describe('resampling', () => {
       for (const [unit, weight] of weights.entries()) totals[strata[unit]] += weight;
       expect(totals).toEqual([3, 2, 1]);
     });
+  });
+
+  it('joins strata too small to vary, and only those', () => {
+    const sizes = (strata: number[], fewest: number) => {
+      const joined = joinSmallStrata(strata, fewest);
+      return [...new Set(joined)].map((stratum) => joined.filter((other) => other === stratum).length).sort();
+    };
+    expect(sizes([0, 0, 0, 1, 1, 1], 3)).toEqual([3, 3]);
+    expect(sizes([0, 1, 2, 3, 3, 3], 3)).toEqual([3, 3]);
+    expect(sizes([0, 1, 1, 1, 1], 3)).toEqual([5]);
+    expect(sizes([4, 7], 5)).toEqual([2]);
+    expect(sizes([], 5)).toEqual([]);
   });
 
   it('gives means of present values, and intervals like the plain bootstrap', () => {
