@@ -64,7 +64,7 @@ export class CoalitionEvaluator {
     this.#fallbacks = path.fallbacks;
     this.#native = createNativeProgram(program, path.mode);
     this.#workers = options.workers ?? availableParallelism();
-    this.#memory = options.memory ?? totalmem() / 4;
+    this.#memory = options.memory ?? usableMemory() / 4;
     const players = program.imagePlayers + program.textPlayers;
     this.#cache = new CellCache(options.cacheMemory, players, program.targets.length);
   }
@@ -177,6 +177,12 @@ const EVALUATE_DEFAULTS = {
   signal: undefined as AbortSignal | undefined,
   onProgress: undefined as ((done: number, total: number) => void) | undefined,
 };
+
+/** Memory of the machine, or of the container that the process is confined to. */
+function usableMemory(): number {
+  const limit = process.constrainedMemory();
+  return limit ? Math.min(limit, totalmem()) : totalmem();
+}
 
 function partialFailure(failure: Error, done: Uint8Array): Error {
   const kept = done.reduce((sum, flag) => sum + flag, 0);

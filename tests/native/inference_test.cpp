@@ -282,8 +282,10 @@ void test_sessions(const std::string& folder) {
              "another version is refused");
   check_code([] { (void)Tensor::allocate(ElementType::float32, Shape{-1}); }, "INVALID_ARGUMENT",
              "negative extent");
+#ifndef __SANITIZE_ADDRESS__  // ends the process instead of throwing std::bad_alloc
   check_code([] { (void)Tensor::allocate(ElementType::float32, Shape{int64_t{1} << 45}); }, "OUT_OF_MEMORY",
              "a tensor of 128 TiB");
+#endif
 }
 
 void test_batching() {
