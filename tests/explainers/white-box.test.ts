@@ -89,6 +89,15 @@ test('the contrast target is the difference of two logits, and so are its gradie
   expect(last.indexOf(Math.max(...last))).toBe(rival);
 });
 
+test('a decision token outside the vocabulary is refused', async () => {
+  const tokenIds = sample.whiteBox!.tokenIds.slice();
+  tokenIds[sample.whiteBox!.decisionPosition] = 530;
+  const broken = { ...sample, whiteBox: { ...sample.whiteBox!, tokenIds } } as PreparedSample;
+  await expect(WhiteBoxChain.of(broken, 'test').gradients()).rejects.toThrow(
+    /decision token 530 is outside the 530 words/,
+  );
+});
+
 test('a sample without model files is refused', async () => {
   const closed: PreparedSample = {
     image: sample.image,

@@ -7,7 +7,7 @@ import { ancestors } from '../../onnx/queries.js';
 import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
 
 /** Extended graphs of at most this many models stay open; the least recently used is closed. */
-const OPEN_MODELS = 2;
+const OPEN_MODELS = 4;
 
 type Disposable = { dispose(): void };
 
@@ -212,6 +212,10 @@ export class WhiteBoxChain {
       const read = await decoder.forward(feeds, signalOption(signal));
       try {
         const row = floats(read.output);
+        if (this.targetToken >= row.length) {
+          const message = `The decision token ${this.targetToken} is outside the ${row.length} words of ${this.whiteBox.decoderModel}.`;
+          throw new FsynError('MODEL_CONTRACT', message);
+        }
         const rival = options.target === 'contrast' ? this.#rival(row, options.rival) : undefined;
         const seed = new Float32Array(row.length);
         seed[this.targetToken] = 1;
