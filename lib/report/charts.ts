@@ -130,7 +130,7 @@ export function contradictionChart(id: string, scope: ScopeAnalysis, style: Expl
     type: 'quantitative',
     title: 'rank (1 = best)',
     scale: { reverse: true, domain: [0.6, Math.max(names.length, 2) + 0.4], nice: false, zero: false },
-    axis: { values: names.map((_, i) => i + 1), format: 'd', grid: true },
+    axis: { values: names.map((_, i) => i + 1), format: 'd', grid: false },
   };
   const color = { field: 'title', type: 'nominal', scale: style.scale(names), legend: null };
   const label = (axis: string, align: string, dx: number) => ({
@@ -369,7 +369,7 @@ export function costChart(id: string, scope: ScopeAnalysis, style: ExplainerStyl
     title: 'seconds per explanation (log)',
     axis: { tickCount: 5, format: '~g', grid: false },
   };
-  const color = { field: 'title', type: 'nominal', scale: style.scale(names), legend: null };
+  const color = { field: 'title', type: 'nominal', scale: style.scale(names), title: null, legend: opaque };
   const spec = {
     width: 520,
     height: 260,
@@ -386,10 +386,6 @@ export function costChart(id: string, scope: ScopeAnalysis, style: ExplainerStyl
           y: { field: 'estimate', type: 'quantitative', title: 'F_syn raw', scale: { zero: false } },
           color,
         },
-      },
-      {
-        mark: { type: 'text', align: 'left', dx: 9, dy: -9 },
-        encoding: { x, y: { field: 'estimate', type: 'quantitative' }, text: { field: 'title' } },
       },
     ],
   };

@@ -6,11 +6,14 @@ export const pageStyle = `
 @media (prefers-color-scheme: dark) { :root { --paper: #14181f; --card: #1d232d; --ink: #e6e9ef; --faint: #98a2b3; --grid: #333c4a; --accent: #7ab8ff;
   --holds: #5dd28e; --open: #e8bd55; --fails: #ff8a80; --random: #9aa4b4; --oracle: #6fce8d; --anti-oracle: #ef8d84;
   --c0: #5fb0f5; --c1: #ff9a52; --c2: #41d3ae; --c3: #ec92cf; --c4: #e0c046; --c5: #7fd3f7; --c6: #b99cf2; --c7: #c9998c; --c8: #a5d455; --c9: #ff7fb2 } }
+@page { size: A4 landscape; margin: 12mm }
 @media print { :root { color-scheme: light; --paper: #fff; --card: #fff; --ink: #000; --faint: #555; --grid: #ccc; --accent: #003e80;
   --holds: #0a7a3d; --open: #8a6100; --fails: #b3261e; --random: #777; --oracle: #2f8f4e; --anti-oracle: #a8433b;
   --c0: #0068b5; --c1: #c94f00; --c2: #00866a; --c3: #b0468f; --c4: #8a6d00; --c5: #1f95c9; --c6: #7048b6; --c7: #8c564b; --c8: #4f7a10; --c9: #d02670 }
   nav, .filters { display: none !important } body { max-width: none !important; font-size: 10pt !important }
-  .card, figure, tr, .sample { break-inside: avoid } .card { border: 1px solid #ccc } }
+  .scroll { overflow: visible !important } table { font-size: 7.5pt !important } th, td { padding-right: .5em !important } h2, h3 { break-after: avoid }
+  .card.single { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr) !important }
+  figure, tr, .sample, li { break-inside: avoid } .card { border: 1px solid #ccc } }
 * { box-sizing: border-box }
 body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 76rem; padding: 1.2rem 1.2rem 4rem }
 h1 { font-size: 1.35rem; margin: 0 } h2 { font-size: 1.25rem; margin: 2.6rem 0 .4rem; border-top: 1px solid var(--grid); padding-top: 1.4rem } h3 { font-size: 1.02rem; margin: 1.7rem 0 .3rem }
