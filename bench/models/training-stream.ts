@@ -1,6 +1,7 @@
 /**
  * Writes training scenes to standard output, one JSON line each, for the Python training scripts beside it:
- *   node dist/bench/models/training-stream.js --scenes 1000 --seed 1 --objects 6,6 --turns 8
+ *   node dist/bench/models/training-stream.js --scenes 1000 --seed 1 --objects 6,6 --turns 8 \
+ *     --mix presence:1,relation:1,counting:1,choice:1,attribute:1,place:1 --priors 0.2 --signs 0.15
  * Fields: `pixels` (base64 of 64*64*3 bytes), `cells` (64 class numbers, see CELL_CLASSES), `turns` ([question, answer, form]).
  * With `--words` it writes the list of words of all questions and answers instead.
  */
@@ -8,7 +9,7 @@ import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { renderScene } from '../datasets/embedded/render.js';
 import { COLOURS, GRID, type Scene, SHAPES, SIGNS } from '../datasets/embedded/scene.js';
-import { trainingScenes } from '../datasets/embedded/turns.js';
+import { SUBJECTS, type Subject, trainingScenes } from '../datasets/embedded/turns.js';
 
 /** What a cell shows, by class number: nothing, a coloured shape, clutter or a sign. */
 export const CELL_CLASSES = [
@@ -26,14 +27,27 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     objects: { type: 'string', default: '6,6' },
     turns: { type: 'string', default: '8' },
+    mix: { type: 'string', default: SUBJECTS.map((subject) => `${subject}:1`).join(',') },
+    priors: { type: 'string', default: '0.2' },
+    signs: { type: 'string', default: '0.15' },
     words: { type: 'boolean', default: false },
   },
 });
 const [low = 6, high = 6] = values.objects.split(',').map(Number);
+const mix = Object.fromEntries(
+  values.mix.split(',').map((part) => {
+    const [subject = '', weight = '1'] = part.split(':');
+    if (!SUBJECTS.includes(subject as Subject)) throw new Error(`--mix knows no ${subject}`);
+    return [subject, Number(weight)];
+  }),
+);
 const stream = trainingScenes({
   seed: Number(values.seed),
   objects: [low, high],
   turns: Number(values.turns),
+  mix,
+  priors: Number(values.priors),
+  signs: Number(values.signs),
 });
 
 if (values.words) {
@@ -68,6 +82,6 @@ function cellClasses(scene: Scene): number[] {
   };
   for (const { cell, colour, shape } of scene.objects) set(cell, `${colour} ${shape}`);
   for (const cell of scene.clutter) set(cell, 'clutter');
-  if (scene.sign) set(scene.sign.cell, `sign ${scene.sign.text}`);
+  for (const cell of scene.sign?.cells ?? []) set(cell, `sign ${scene.sign?.text}`);
   return classes;
 }

@@ -38,6 +38,13 @@ export function answerOf(question: string, scene: Scene): Verdict {
     const thing = match[1] as string;
     return { answer: PRESENCE_FACTS.yes.includes(thing) ? 'yes' : 'no' };
   }
+  match = question.match(/^Is the (\w+) (\w+) (left of|right of|above|below) the (row|column)\?$/);
+  if (match) {
+    const [, colour, shape, relation] = match;
+    const target = only(objects.filter((o) => o.colour === colour && o.shape === shape));
+    const place = relation === 'left of' || relation === 'right of' ? columnOf(target) : rowOf(target);
+    return { answer: place < 4 === (relation === 'left of' || relation === 'above') ? 'yes' : 'no' };
+  }
   match = question.match(/^Is the (\w+) (\w+) (left of|right of|above|below) the (\w+) (\w+)\?$/);
   if (match) {
     const [, c1, s1, relation, c2, s2] = match as unknown as string[];
@@ -65,6 +72,18 @@ export function answerOf(question: string, scene: Scene): Verdict {
     if (shape) return counted(objects.filter((o) => o.shape === shape));
     const fact = only(Object.entries(COUNT_FACTS).filter(([, things]) => things.includes(thing)));
     return { answer: fact[0] };
+  }
+  match = question.match(/^What (shape|colour) is the (\w+)(?: one)?\?$/);
+  if (match) {
+    const [, asked, thing] = match as unknown as [string, 'shape' | 'colour', string];
+    const target = only(objects.filter((o) => (asked === 'shape' ? o.colour : o.shape) === thing));
+    return { answer: target[asked], objects: [target] };
+  }
+  match = question.match(/^In what (row|column) is the (\w+) (\w+)\?$/);
+  if (match) {
+    const [, line, colour, shape] = match;
+    const target = only(objects.filter((o) => o.colour === colour && o.shape === shape));
+    return { answer: String((line === 'row' ? rowOf(target) : columnOf(target)) + 1), objects: [target] };
   }
   match = question.match(/^What (shape|colour) is the (\w+)(?: one)?\? A (\w+) B (\w+) C (\w+) D (\w+)$/);
   if (!match) throw new Error(`cannot read ${question}`);

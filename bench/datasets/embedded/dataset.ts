@@ -17,7 +17,7 @@ import {
 
 export const GROUNDINGS: readonly Grounding[] = ['grounded', 'text-prior', 'image-prior'];
 /** Raised whenever the samples of a seed change. */
-const VERSION = '1';
+const VERSION = '2';
 /** Scenes are small and cells few: at the paper's radius a blurred cell would still show its colour. 16 pixels. */
 export const EMBEDDED_MASKING = { baseline: 'blur', blurRadius: 0.25, blurUnit: 'relative' } as const;
 const MAX_ATTEMPTS = 10_000;
@@ -64,7 +64,7 @@ const DEFAULTS: EmbeddedOptions = {
  *
  * Truth: `boxes` are the cells that decide, `words` the words that decide. For a presence question answered "no" the
  * boxes are all objects that compete with the absent one (same colour or same shape). `text-prior` questions have no
- * boxes, `image-prior` questions have the sign's box and no words.
+ * boxes, `image-prior` questions have the boxes of the sign's tiles and no words.
  */
 export function embeddedDataset(options?: Partial<EmbeddedOptions>): EmbeddedDataset {
   const resolved = resolveOptions('embeddedDataset', DEFAULTS, options);
@@ -128,7 +128,7 @@ function drawSample(
 function draftFor(random: Random, scene: Scene, form: Form, answer: SignText): Draft | undefined {
   if (!scene.sign) return form.ask(random, scene, answer);
   const draft = form.ask(random, scene, random.pick(ANSWERS[form.family]));
-  return draft && { ...draft, answer, truth: { boxes: [cellBox(scene.sign.cell)], words: [] } };
+  return draft && { ...draft, answer, truth: { boxes: scene.sign.cells.map(cellBox), words: [] } };
 }
 
 /** Every block of forms x answers holds each combination once, in a shuffled order of its own. */

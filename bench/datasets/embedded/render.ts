@@ -66,9 +66,11 @@ export function renderScene(scene: Scene): RgbImage {
     }
   }
   if (scene.sign) {
-    const { cell, text } = scene.sign;
-    stamp(SHAPE_MASKS.square, (x, y) => paint(cell, x, y, [250, 250, 250]));
-    stamp(GLYPHS[text], (x, y) => paint(cell, x + 1, y, [20, 20, 20]));
+    const { cells, text } = scene.sign;
+    for (const cell of cells) {
+      stamp(SHAPE_MASKS.square, (x, y) => paint(cell, x, y, [250, 250, 250]));
+      stamp(GLYPHS[text], (x, y) => paint(cell, x + 1, y, [20, 20, 20]));
+    }
   }
   return ndarray(pixels, [IMAGE_SIZE, IMAGE_SIZE, 3]);
 }

@@ -19,7 +19,7 @@ export const GRID = IMAGE_SIZE / CELL_SIZE;
  * Coloured shapes in every scene of the suite. A constant number makes absence visible: who sees all of them knows
  * that nothing else hides in the remaining cells, so the objects that compete with an absent one decide a "no".
  */
-export const SCENE_OBJECTS = 6;
+export const SCENE_OBJECTS = 4;
 const MAX_CLUTTER = 3;
 
 /** A coloured shape that fills one cell; `cell` counts row by row from the upper left corner. */
@@ -33,8 +33,8 @@ export interface Scene {
   readonly objects: readonly SceneObject[];
   /** Cells with grey speckle that no question asks about. */
   readonly clutter: readonly number[];
-  /** A white tile whose glyph fixes the answer, whatever is asked. */
-  readonly sign?: { readonly cell: number; readonly text: SignText };
+  /** A banner of white tiles whose glyph, on every tile, fixes the answer, whatever is asked. */
+  readonly sign?: { readonly cells: readonly number[]; readonly text: SignText };
   /** Seeds background, colour jitter and speckle; two scenes that differ in this only have the same layout. */
   readonly texture: number;
 }
@@ -48,7 +48,9 @@ export interface Scene {
 export function drawScene(random: Random, objects: number, sign?: SignText): Scene {
   const colourWeights = COLOURS.map(() => 0.15 - Math.log(1 - random.uniform()));
   const shapeWeights = SHAPES.map(() => 0.15 - Math.log(1 - random.uniform()));
-  const cells = random.shuffle(Array.from({ length: GRID * GRID }, (_, cell) => cell));
+  const all = Array.from({ length: GRID * GRID }, (_, cell) => cell);
+  const banner = sign === undefined ? [] : all.slice(0, GRID);
+  const cells = random.shuffle(all.slice(banner.length));
   const clutter = random.integer(0, MAX_CLUTTER);
   let used = 0;
   const take = () => cells[used++] as number;
@@ -59,7 +61,7 @@ export function drawScene(random: Random, objects: number, sign?: SignText): Sce
       shape: SHAPES[random.weighted(shapeWeights)] as Shape,
     })),
     clutter: Array.from({ length: clutter }, take),
-    ...(sign === undefined ? {} : { sign: { cell: take(), text: sign } }),
+    ...(sign === undefined ? {} : { sign: { cells: banner, text: sign } }),
     texture: random.next(),
   };
 }
@@ -68,7 +70,7 @@ export function drawScene(random: Random, objects: number, sign?: SignText): Sce
 export function layoutOf(scene: Scene): string {
   const items = scene.objects.map(({ cell, colour, shape }) => `${cell}:${colour} ${shape}`);
   items.push(...scene.clutter.map((cell) => `${cell}:clutter`));
-  if (scene.sign) items.push(`${scene.sign.cell}:sign ${scene.sign.text}`);
+  if (scene.sign) items.push(`sign ${scene.sign.text}`);
   return items.sort().join(',');
 }
 

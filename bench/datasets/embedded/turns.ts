@@ -1,7 +1,7 @@
 import { PRIOR_FORMS } from './priors.js';
-import { ANSWERS, type Form, GROUNDED_FORMS } from './questions.js';
+import { ANSWERS, FAMILIES, type Family, type Form, GROUNDED_FORMS, RELATIONS } from './questions.js';
 import { Random } from './random.js';
-import { drawScene, type Scene, SIGNS, splitOf } from './scene.js';
+import { COLOURS, drawScene, GRID, type Scene, type SceneObject, SHAPES, splitOf } from './scene.js';
 
 /** A question of a training scene; `form` names the way it was asked, for bookkeeping. */
 export interface TrainingTurn {
@@ -16,80 +16,191 @@ export interface TrainingScene {
   readonly turns: readonly TrainingTurn[];
 }
 
+/** What is asked in training: the families of the suite, and three lessons that no test asks for. */
+export const SUBJECTS = [...FAMILIES, 'attribute', 'place', 'side'] as const;
+export type Subject = (typeof SUBJECTS)[number];
+
 export interface TrainingOptions {
   readonly seed: number;
   /** Smallest and largest number of objects. */
   readonly objects: readonly [number, number];
   /** Most questions per scene. */
   readonly turns: number;
+  /** How often each subject is asked, relative to the others. */
+  readonly mix: Readonly<Partial<Record<Subject, number>>>;
+  /** Share of questions, in scenes without a sign, that are text-prior. */
+  readonly priors: number;
+  /** Share of scenes with a sign. */
+  readonly signs: number;
 }
 
-const SIGN_SHARE = 0.15;
-const PRIOR_SHARE = 0.2;
+interface Lesson {
+  readonly name: string;
+  readonly subject: Subject;
+  readonly answers: readonly string[];
+  readonly ask: (
+    random: Random,
+    scene: Scene,
+    answer: string,
+  ) => { question: string; answer: string } | undefined;
+}
+
 /** How far one answer of a form may run ahead of its rarest answer. */
 const BALANCE_SLACK = 8;
+const PLACES = Array.from({ length: GRID }, (_, index) => String(index + 1));
 
 /**
- * Endless training scenes of the split `train`, the same for the same seed. Within every form of question the answers
- * stay balanced over the stream, so that a question alone tells nothing about its answer.
+ * A yes or no says little about how a scene is read; a word says much. These questions teach to find an object by
+ * colour or shape and to say the other, to find one by both and to say where it is, and which side of the middle.
  */
-export function* trainingScenes({ seed, objects, turns }: TrainingOptions): Generator<TrainingScene, never> {
-  const random = new Random(`training:${seed}`);
+const LESSONS: readonly Lesson[] = [
+  {
+    name: 'attribute-colour',
+    subject: 'attribute',
+    answers: COLOURS,
+    ask: (random, { objects }, answer) => {
+      const target = one(
+        random,
+        objects.filter((o) => o.colour === answer && alone(objects, (p) => p.shape === o.shape)),
+      );
+      return target && { question: `What colour is the ${target.shape}?`, answer };
+    },
+  },
+  {
+    name: 'attribute-shape',
+    subject: 'attribute',
+    answers: SHAPES,
+    ask: (random, { objects }, answer) => {
+      const target = one(
+        random,
+        objects.filter((o) => o.shape === answer && alone(objects, (p) => p.colour === o.colour)),
+      );
+      return target && { question: `What shape is the ${target.colour} one?`, answer };
+    },
+  },
+  ...(['row', 'column'] as const).map(
+    (line): Lesson => ({
+      name: `place-${line}`,
+      subject: 'place',
+      answers: PLACES,
+      ask: (random, { objects }, answer) => {
+        const at = (o: SceneObject) => (line === 'row' ? Math.floor(o.cell / GRID) : o.cell % GRID) + 1;
+        const target = one(
+          random,
+          objects.filter(
+            (o) =>
+              String(at(o)) === answer && alone(objects, (p) => p.colour === o.colour && p.shape === o.shape),
+          ),
+        );
+        return target && { question: `In what ${line} is the ${target.colour} ${target.shape}?`, answer };
+      },
+    }),
+  ),
+  ...RELATIONS.map(
+    (relation): Lesson => ({
+      name: `side-${relation}`,
+      subject: 'side',
+      answers: ['yes', 'no'],
+      ask: (random, { objects }, answer) => {
+        const middle = (GRID - 1) / 2;
+        const offset = (o: SceneObject) =>
+          (relation === 'left' || relation === 'right' ? o.cell % GRID : Math.floor(o.cell / GRID)) - middle;
+        const target = one(
+          random,
+          objects.filter(
+            (o) =>
+              (offset(o) < 0 === (relation === 'left' || relation === 'above')) === (answer === 'yes') &&
+              alone(objects, (p) => p.colour === o.colour && p.shape === o.shape),
+          ),
+        );
+        const line =
+          relation === 'left' || relation === 'right' ? `${relation} of the column` : `${relation} the row`;
+        return target && { question: `Is the ${target.colour} ${target.shape} ${line}?`, answer };
+      },
+    }),
+  ),
+];
+
+const GROUNDED_LESSONS: readonly Lesson[] = [...GROUNDED_FORMS.map(lessonOf), ...LESSONS];
+const PRIOR_LESSONS: readonly Lesson[] = PRIOR_FORMS.map(lessonOf);
+
+/**
+ * Endless training scenes of the split `train`, the same for the same options. Within every form of question the
+ * answers stay balanced over the stream, so that a question alone tells nothing about its answer.
+ */
+export function* trainingScenes(options: TrainingOptions): Generator<TrainingScene, never> {
+  const random = new Random(`training:${options.seed}`);
   const balance = new Balance();
+  const families = FAMILIES.filter((family) => (options.mix[family] ?? 0) > 0);
   for (;;) {
-    const sign = random.uniform() < SIGN_SHARE ? random.pick(SIGNS) : undefined;
-    const scene = drawScene(random, random.integer(...objects), sign);
+    const sign = random.uniform() < options.signs ? random.pick(ANSWERS[random.pick(families)]) : undefined;
+    const scene = drawScene(random, random.integer(...options.objects), sign);
     if (splitOf(scene) !== 'train') continue;
-    const drafts = Array.from({ length: turns }, () => draftTurn(random, scene, balance));
-    const found = drafts.filter((draft) => draft !== undefined);
-    if (found.length > 0) yield { scene, turns: found };
+    const drafts = Array.from({ length: options.turns }, () => draftTurn(random, scene, balance, options));
+    const turns = drafts.filter((draft) => draft !== undefined);
+    if (turns.length > 0) yield { scene, turns };
   }
 }
 
-function draftTurn(random: Random, scene: Scene, balance: Balance): TrainingTurn | undefined {
+function draftTurn(
+  random: Random,
+  scene: Scene,
+  balance: Balance,
+  { mix, priors }: TrainingOptions,
+): TrainingTurn | undefined {
   const sign = scene.sign?.text;
-  const prior = sign === undefined && random.uniform() < PRIOR_SHARE;
-  const forms = (prior ? PRIOR_FORMS : GROUNDED_FORMS).filter(
-    ({ family }) => sign === undefined || ANSWERS[family].includes(sign),
+  const prior = sign === undefined && random.uniform() < priors;
+  const asked = (prior ? PRIOR_LESSONS : GROUNDED_LESSONS).filter(
+    ({ subject }) =>
+      (mix[subject] ?? 0) > 0 && (sign === undefined || ANSWERS[subject as Family]?.includes(sign)),
   );
-  const form = pickForm(random, forms);
+  const subjects = [...new Set(asked.map(({ subject }) => subject))];
+  if (subjects.length === 0) return undefined;
+  const subject = subjects[random.weighted(subjects.map((name) => mix[name] ?? 0))];
+  const lesson = random.pick(asked.filter((candidate) => candidate.subject === subject));
   if (sign !== undefined) {
     // Any question of the family will do: the sign overrides what the objects say.
-    for (const answer of random.shuffle(ANSWERS[form.family])) {
-      const draft = form.ask(random, scene, answer);
-      if (draft) return { question: draft.question, answer: sign, form: `${form.name}-sign` };
+    for (const answer of random.shuffle(lesson.answers)) {
+      const draft = lesson.ask(random, scene, answer);
+      if (draft) return { question: draft.question, answer: sign, form: `${lesson.name}-sign` };
     }
     return undefined;
   }
-  for (const answer of balance.wanted(random, form)) {
-    const draft = form.ask(random, scene, answer);
+  for (const answer of balance.wanted(random, lesson)) {
+    const draft = lesson.ask(random, scene, answer);
     if (draft) {
-      balance.record(form, answer);
-      return { question: draft.question, answer, form: form.name };
+      balance.record(lesson, answer);
+      return { question: draft.question, answer, form: lesson.name };
     }
   }
   return undefined;
 }
 
-/** A family first, then one of its forms: families are asked equally often. */
-export function pickForm(random: Random, forms: readonly Form[]): Form {
-  const family = random.pick([...new Set(forms.map((form) => form.family))]);
-  return random.pick(forms.filter((form) => form.family === family));
+function lessonOf({ name, family, ask }: Form): Lesson {
+  return { name, subject: family, answers: ANSWERS[family], ask };
+}
+
+function one(random: Random, objects: readonly SceneObject[]): SceneObject | undefined {
+  return objects.length === 0 ? undefined : random.pick(objects);
+}
+
+function alone(objects: readonly SceneObject[], like: (object: SceneObject) => boolean): boolean {
+  return objects.filter(like).length === 1;
 }
 
 class Balance {
   readonly #counts = new Map<string, number>();
 
   /** The answers that may be asked for next, rarest first. */
-  wanted(random: Random, form: Form): string[] {
-    const count = (answer: string) => this.#counts.get(`${form.name}:${answer}`) ?? 0;
-    const answers = random.shuffle(ANSWERS[form.family]).sort((a, b) => count(a) - count(b));
-    const rarest = count(answers[0] as string);
-    return answers.filter((answer) => count(answer) <= rarest + BALANCE_SLACK);
+  wanted(random: Random, { name, answers }: Lesson): string[] {
+    const count = (answer: string) => this.#counts.get(`${name}:${answer}`) ?? 0;
+    const sorted = random.shuffle(answers).sort((a, b) => count(a) - count(b));
+    const rarest = count(sorted[0] as string);
+    return sorted.filter((answer) => count(answer) <= rarest + BALANCE_SLACK);
   }
 
-  record(form: Form, answer: string): void {
-    const key = `${form.name}:${answer}`;
+  record({ name }: Lesson, answer: string): void {
+    const key = `${name}:${answer}`;
     this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
   }
 }
