@@ -25,7 +25,9 @@ interface GoldenSample {
 }
 
 const folder = fileURLToPath(new URL('../golden/', import.meta.url));
-const golden = JSON.parse(readFileSync(`${folder}llava-tiny-cells.json`, 'utf8')) as { samples: GoldenSample[] };
+const golden = JSON.parse(readFileSync(`${folder}llava-tiny-cells.json`, 'utf8')) as {
+  samples: GoldenSample[];
+};
 const directory = fileURLToPath(new URL('../../bench/models/llava-tiny/model', import.meta.url));
 const bits = (text: string) => Array.from(text, Number);
 
@@ -52,7 +54,9 @@ describe('llava-tiny', () => {
       expect(Array.from(tokenIds.subarray(0, promptLength))).toEqual(wanted.promptIds);
       expect(Array.from(sample.textPlayers.positions)).toEqual(wanted.questionPositions);
       expect(sample.imagePlayers).toMatchObject({ count: 64, rows: 8, columns: 8 });
-      expect(sample.textPlayers.labels.map((label) => label.trim())).toEqual(wanted.question.match(/\w+|\?/g));
+      expect(sample.textPlayers.labels.map((label) => label.trim())).toEqual(
+        wanted.question.match(/\w+|\?/g),
+      );
     });
 
     it.each(['remove', 'attend'] as const)('scores cells as PyTorch does (%s)', async (textMasking) => {
