@@ -9,7 +9,7 @@ import { packageInfo } from '../package.js';
 import { renderSummary } from '../report/console.js';
 import { summarise } from '../report/summary.js';
 import { type Command, exitCodes, UsageError } from './command.js';
-import { embeddedFamilies, loadDatasets } from './datasets.js';
+import { loadDatasets, masteredFamilies } from './datasets.js';
 import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
 import { loadModels } from './models.js';
 import { duration, ProgressLine } from './progress.js';
@@ -32,7 +32,7 @@ export const bench: Command = {
       kind: 'list',
       value: 'NAME',
       help: 'embedded dataset or JSONL file; repeatable',
-      fallback: [...embeddedFamilies.keys()],
+      fallback: [...masteredFamilies],
     },
     explainers: {
       kind: 'list',

@@ -18,6 +18,9 @@ export interface DatasetSettings {
   readonly seed: number;
 }
 
+/** What the embedded model was brought to answer; the other families are for models that can (see its model card). */
+export const masteredFamilies: readonly string[] = ['presence'];
+
 /** Opens datasets by name (embedded) or path (JSON Lines). */
 export async function loadDatasets(names: readonly string[], settings: DatasetSettings): Promise<Dataset[]> {
   return Promise.all(
