@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { FsynError } from '../../lib/errors.js';
 import type { Explainer } from '../../lib/explainers/types.js';
@@ -240,6 +241,13 @@ function writeRunFile(run: BenchmarkOptions, settings: BenchmarkSettings): void 
     settings,
     shapleySamples: run.shapleySamples,
     versions: run.versions,
+    machine: {
+      processor: cpus()[0]?.model.trim() ?? 'unknown',
+      cores: availableParallelism(),
+      memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+      platform: `${process.platform}-${process.arch}`,
+      node: process.version,
+    },
   };
   writeFileSync(join(run.out, 'run.json'), `${JSON.stringify(description, null, 2)}\n`);
 }

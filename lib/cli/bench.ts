@@ -3,16 +3,19 @@ import { dirname, join } from 'node:path';
 import { readRecords } from '../../bench/runner/result-store.js';
 import { runBenchmark } from '../../bench/runner/run.js';
 import { defaultSettings } from '../../bench/runner/settings.js';
+import { FsynError } from '../errors.js';
 import { explainers, selectExplainers } from '../explainers/registry.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { renderSummary } from '../report/console.js';
+import type { BenchmarkRecord } from '../report/record.js';
 import { summarise } from '../report/summary.js';
-import { type Command, exitCodes, UsageError } from './command.js';
+import { type Command, type CommandIo, exitCodes, UsageError } from './command.js';
 import { loadDatasets, masteredFamilies } from './datasets.js';
 import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
 import { loadModels } from './models.js';
 import { duration, ProgressLine } from './progress.js';
+import { writePage } from './report.js';
 
 export const bench: Command = {
   name: 'bench',
@@ -46,7 +49,7 @@ export const bench: Command = {
       value: 'N',
       minimum: 0,
       help: 'samples per dataset with the exact Shapley interaction index (costs about 30 F_syn each)',
-      fallback: 4,
+      fallback: 5,
     },
     'sii-groups': {
       kind: 'integer',
@@ -162,8 +165,9 @@ export const bench: Command = {
         resumed: outcome.resumed,
       };
       writeSummary(out, report);
-      if (values.flag('json')) io.out(`${JSON.stringify({ out, ...report })}\n`);
-      else io.out(`\n${renderSummary(summary, outcome.explainSeconds)}\n\n${closing(out, outcome)}\n`);
+      const page = summary.length > 0 ? await pageOf(out, wanted, io) : null;
+      if (values.flag('json')) io.out(`${JSON.stringify({ out, page, ...report })}\n`);
+      else io.out(`\n${renderSummary(summary, outcome.explainSeconds)}\n\n${closing(out, page, outcome)}\n`);
       return outcome.failed > 0 ? exitCodes.failures : exitCodes.ok;
     } catch (error) {
       progress.end();
@@ -177,6 +181,21 @@ export const bench: Command = {
     }
   },
 };
+
+/** The page is a by-product: rows that it cannot be drawn from (all failed, say) do not fail the run. */
+async function pageOf(
+  out: string,
+  rows: () => Iterable<BenchmarkRecord>,
+  io: CommandIo,
+): Promise<string | null> {
+  try {
+    return await writePage(out, rows(), io.signal);
+  } catch (error) {
+    if (!(error instanceof FsynError)) throw error;
+    io.log(`No page was written: ${error.message}\n`);
+    return null;
+  }
+}
 
 function parseShard(text: string): { index: number; count: number } {
   const [, index, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
@@ -199,10 +218,12 @@ function writeSummary(out: string, report: object): void {
 
 function closing(
   out: string,
+  page: string | null,
   outcome: { seconds: number; cells: number; failed: number; resumed: number },
 ): string {
   const parts = [`${outcome.cells} cells in ${duration(outcome.seconds)}`];
   if (outcome.resumed > 0) parts.push(`${outcome.resumed} rows found from before`);
   parts.push(`${outcome.failed} rows failed`, `results in ${out}`);
+  if (page !== null) parts.push(`page with charts and samples: ${page}`);
   return parts.join('; ');
 }

@@ -5,6 +5,7 @@ import { FsynError } from '../errors.js';
 import { renderCsv } from '../report/csv.js';
 import { renderHtml } from '../report/html.js';
 import { renderMarkdown } from '../report/markdown.js';
+import type { BenchmarkRecord } from '../report/record.js';
 import { buildReport, type Report } from '../report/report.js';
 import { renderConsole } from '../report/report-console.js';
 import { type Command, exitCodes, UsageError } from './command.js';
@@ -64,6 +65,18 @@ export const report: Command = {
     return exitCodes.ok;
   },
 };
+
+/** Writes a run's page beside its rows and returns its path; `rows` are those of the run, where a folder holds more. */
+export async function writePage(
+  folder: string,
+  rows: Iterable<BenchmarkRecord>,
+  signal: AbortSignal,
+): Promise<string> {
+  const built = await buildReport(folder, rows, join(folder, resultsFile), { signal });
+  const path = join(folder, 'report.html');
+  writeText(path, await renderHtml(built));
+  return path;
+}
 
 /** --out names the file; with several formats each takes its own extension. */
 function outputPath(folder: string, out: string | undefined, format: string, several: boolean): string {
