@@ -155,7 +155,7 @@ describe('broken models', () => {
 
 describe('fsyn explain', () => {
   it('writes an overlay per explainer and a page that shows them all', async () => {
-    const image = join(root, 'tests/fixtures/scene.png');
+    const image = join(root, 'tests/golden/llava-tiny/test-2026-presence-grounded-0.png');
     const done = await fsyn(
       'explain',
       '--image',
