@@ -30,7 +30,7 @@ export async function speedupPicture(report: {
     { title: 'GFLOP', value: (arm: SpeedupBar) => arm.flops / 1e9 },
     { title: 'seconds', value: (arm: SpeedupBar) => arm.seconds },
   ].filter(({ value }) => report.arms.every((arm) => Number.isFinite(value(arm))));
-  const panel = ({ title, value }: (typeof measures)[number]) => {
+  const panel = ({ title, value }: (typeof measures)[number], index: number) => {
     const values = report.arms.map((arm) => ({
       arm: arm.name,
       value: value(arm),
@@ -42,7 +42,8 @@ export async function speedupPicture(report: {
       type: 'nominal',
       sort: null,
       title: null,
-      axis: { ticks: false, domain: false, labelLimit: 200 },
+      // Panels share their rows; names once are enough.
+      axis: index === 0 ? { ticks: false, domain: false, labelLimit: 200 } : null,
     };
     // A logarithmic axis has no zero: points on rules from the smallest value's decade say the same without lying bars.
     const x = {
@@ -72,7 +73,7 @@ export async function speedupPicture(report: {
       ],
     };
   };
-  const spec = { hconcat: measures.map(panel), spacing: 18 };
+  const spec = { hconcat: measures.map((measure, index) => panel(measure, index)), spacing: 18 };
   const label = `Cost of F_syn and of the Shapley interaction index on ${report.model}, ${report.dataset}, as published and planned`;
   const svg = await chartSvg(spec as unknown as TopLevelSpec, 'speedup', label);
   return svg.replace(/^(<svg[^>]*>)/, `$1${standalone}`);
