@@ -194,7 +194,7 @@ Napi::Value size_weighted_sum(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Table table = to_table(info[0]);
     const auto weights = to_doubles(info[1]);
-    if (weights.size() != static_cast<std::size_t>(table.players() + 1)) {
+    if (weights.size() != static_cast<std::size_t>(table.players()) + 1) {
       throw Error("INVALID_ARGUMENT", "Expected players + 1 weights.");
     }
     const double sum = table.visit([&](const auto* values) {

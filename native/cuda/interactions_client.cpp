@@ -152,7 +152,7 @@ interactions::PairIndex Interactions::pair_index(const Table& table, double offs
 std::vector<double> Interactions::dividend_index(const Table& dividends, Table& scratch,
                                                  std::span<const double> weights,
                                                  std::span<const unsigned> masks) const {
-  if (weights.size() != static_cast<std::size_t>(dividends.players() + 1)) {
+  if (weights.size() != static_cast<std::size_t>(dividends.players()) + 1) {
     throw std::invalid_argument("Expected players + 1 weights.");
   }
   require(api_->weigh(dividends.get(), scratch.get(), weights.data()));

@@ -73,14 +73,14 @@ struct Avx512F64 {
   static FSYN_INLINE __m512d totals8(const Avx512F64* v) {
     __m512d pair[4];
     FSYN_UNROLL
-    for (int i = 0; i < 4; ++i) {
+    for (std::size_t i = 0; i < 4; ++i) {
       pair[i] = _mm512_add_pd(_mm512_unpacklo_pd(v[2 * i].value, v[2 * i + 1].value),
                               _mm512_unpackhi_pd(v[2 * i].value, v[2 * i + 1].value));
     }
     // pair[i] holds partial sums of vectors 2i, 2i+1 in even and odd lanes, once per 128-bit quarter.
     __m512d quad[2];
     FSYN_UNROLL
-    for (int i = 0; i < 2; ++i) {
+    for (std::size_t i = 0; i < 2; ++i) {
       quad[i] = _mm512_add_pd(_mm512_shuffle_f64x2(pair[2 * i], pair[2 * i + 1], 0x88),
                               _mm512_shuffle_f64x2(pair[2 * i], pair[2 * i + 1], 0xDD));
     }

@@ -69,7 +69,7 @@ class KernelOutput {
         groups_(std::size_t{1} << high_),
         // A fixed number of chunks, so that the order of the additions never depends on the threads.
         chunks_(std::clamp<std::size_t>(groups_ / 256, 1, 16)),
-        by_size_(static_cast<std::size_t>(high_ + 3) * kPairBlock),
+        by_size_((static_cast<std::size_t>(high_) + 3) * kPairBlock),
         mid_low_(kPairMidBits * kPairBlock),
         cross_(static_cast<std::size_t>(high_) * kPairLowBits),
         memory_(chunks_ * chunk_size() + groups_ * (singles ? 5 : 4)),
@@ -142,7 +142,7 @@ class KernelOutput {
     std::array<double, kPairBlock> single{};
     std::array<double, PairWeights::kLanes> alpha{};
     std::array<double, PairWeights::kLanes> alpha_single{};
-    for (std::size_t h = 0; h < static_cast<std::size_t>(high_ + 3); ++h) {
+    for (std::size_t h = 0; h < static_cast<std::size_t>(high_) + 3; ++h) {
       // By rows of eight, whose weights lie side by side.
       for (std::size_t row = 0; row < kPairBlock / PairWeights::kLanes; ++row) {
         const std::size_t size = h + static_cast<std::size_t>(std::popcount(row));
@@ -163,7 +163,7 @@ class KernelOutput {
     }
     std::array<double, kPairLowBits> with{};
     std::array<double, kPairLowBits> single_with{};
-    std::array<double, kPairLowBits * kPairLowBits> with_both{};
+    std::array<double, std::size_t{kPairLowBits} * kPairLowBits> with_both{};
     add_singles(beta, kPairLowBits, with.data());
     add_singles(single, kPairLowBits, single_with.data());
     add_pairs(gamma, kPairLowBits, with_both.data(), kPairLowBits);

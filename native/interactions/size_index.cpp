@@ -27,7 +27,7 @@ void check_orders(int players, int min_size, int max_size, int least, std::size_
                                 std::to_string(max_size) + ".");
   }
   const auto expected =
-      static_cast<std::size_t>(max_size - min_size + 1) * static_cast<std::size_t>(players + 1);
+      static_cast<std::size_t>(max_size - min_size + 1) * (static_cast<std::size_t>(players) + 1);
   if (weights != expected) {
     throw std::invalid_argument("Expected " + std::to_string(expected) + " weights but received " +
                                 std::to_string(weights) + ".");
@@ -86,7 +86,7 @@ games::AlignedBuffer<double> centred_copy(const T* table, int players, int threa
 }
 
 std::span<const double> row_of(std::span<const double> weights, int order, int players) {
-  const auto width = static_cast<std::size_t>(players + 1);
+  const auto width = static_cast<std::size_t>(players) + 1;
   return weights.subspan(static_cast<std::size_t>(order) * width, width);
 }
 
