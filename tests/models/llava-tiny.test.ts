@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EMBEDDED_MASKING, embeddedDataset } from '../../bench/datasets/embedded/dataset.js';
 import { CellTable } from '../../lib/metrics/cells.js';
+import { decodeImage } from '../../lib/vlm/images/decode.js';
 import { loadVlm } from '../../lib/vlm/load.js';
-import type { RgbImage, Vlm } from '../../lib/vlm/types.js';
-import { rgb } from './rgb.js';
+import type { Vlm } from '../../lib/vlm/types.js';
 
 interface GoldenSample {
   id: string;
@@ -31,14 +30,6 @@ const golden = JSON.parse(readFileSync(`${folder}llava-tiny-cells.json`, 'utf8')
 const directory = fileURLToPath(new URL('../../bench/models/llava-tiny/model', import.meta.url));
 const bits = (text: string) => Array.from(text, Number);
 
-async function png(path: string): Promise<RgbImage> {
-  const { data, info } = await sharp(folder + path)
-    .removeAlpha()
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  return rgb(data, info.height, info.width);
-}
-
 describe('llava-tiny', () => {
   let vlm: Vlm;
   beforeAll(async () => {
@@ -48,7 +39,11 @@ describe('llava-tiny', () => {
 
   describe.each(golden.samples)('$question', (wanted) => {
     it('has the token ids that Python gives, every word of the question one token', async () => {
-      const sample = await vlm.prepare(await png(wanted.image), wanted.question, EMBEDDED_MASKING);
+      const sample = await vlm.prepare(
+        await decodeImage(folder + wanted.image),
+        wanted.question,
+        EMBEDDED_MASKING,
+      );
       expect(sample.prompt).toBe(wanted.prompt);
       const { tokenIds, promptLength } = sample.whiteBox!;
       expect(Array.from(tokenIds.subarray(0, promptLength))).toEqual(wanted.promptIds);
@@ -60,7 +55,7 @@ describe('llava-tiny', () => {
     });
 
     it.each(['remove', 'attend'] as const)('scores cells as PyTorch does (%s)', async (textMasking) => {
-      const sample = await vlm.prepare(await png(wanted.image), wanted.question, {
+      const sample = await vlm.prepare(await decodeImage(folder + wanted.image), wanted.question, {
         ...EMBEDDED_MASKING,
         textMasking,
         answer: wanted.answer,
