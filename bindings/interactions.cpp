@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <bit>
+#include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cuda/device_indices.hpp"
+#include "cuda/plugin_library.hpp"
 #include "errors.hpp"
 #include "games/memory.hpp"
 #include "interactions/least_squares.hpp"
@@ -71,6 +76,18 @@ int integer(const Napi::Object& request, const char* key) {
   return request.Get(key).As<Napi::Number>().Int32Value();
 }
 
+/// The device that a request asks for, or null for the processor. Loaded once per plugin file; a failure is
+/// not remembered, so that a plugin built meanwhile is found.
+const cuda::Interactions* device_of(const Napi::Object& request) {
+  const auto name = request.Get("device").As<Napi::String>().Utf8Value();
+  if (name == "cpu") return nullptr;
+  static std::mutex mutex;
+  static std::map<std::filesystem::path, cuda::Interactions> devices;
+  const std::scoped_lock lock(mutex);
+  const auto path = cuda::plugin_path();
+  return &devices.try_emplace(path, path).first->second;
+}
+
 /// Work on native memory only: it can run here or on a job's thread.
 using Task = std::function<JobResult(const Execution&)>;
 
@@ -99,30 +116,38 @@ Napi::Value run(const Napi::CallbackInfo& info, const char* name,
   });
 }
 
-/// transformTable({ table, kind, p, ... }): in place.
+/// transformTable({ table, kind, p, device, ... }): in place.
 Napi::Value transform_table(const Napi::CallbackInfo& info) {
   return run(info, "fsyn.transformTable", [](const Napi::Object& request) -> Task {
     const Table table = to_table(request.Get("table"));
     const auto kind = static_cast<interactions::Transform>(integer(request, "kind"));
     const double p = request.Get("p").As<Napi::Number>().DoubleValue();
-    return [table, kind, p](const Execution& execution) -> JobResult {
-      table.visit(
-          [&](auto* values) { interactions::transform(values, table.players(), kind, p, execution); });
+    return [table, kind, p, device = device_of(request)](const Execution& execution) -> JobResult {
+      table.visit([&](auto* values) {
+        if (device != nullptr) {
+          cuda::transform(*device, values, table.players(), kind, p, execution.control);
+        } else {
+          interactions::transform(values, table.players(), kind, p, execution);
+        }
+      });
       return [](Napi::Env env) { return env.Undefined(); };
     };
   });
 }
 
-/// pairIndex({ table, pairWeights, singleWeights, ... }) -> { pairs, singles }
+/// pairIndex({ table, pairWeights, singleWeights, device, ... }) -> { pairs, singles }
 Napi::Value pair_index(const Napi::CallbackInfo& info) {
   return run(info, "fsyn.pairIndex", [](const Napi::Object& request) -> Task {
     const Table table = to_table(request.Get("table"));
     return [table, pair = to_doubles(request.Get("pairWeights")),
-            single = to_doubles(request.Get("singleWeights"))](const Execution& execution) -> JobResult {
+            single = to_doubles(request.Get("singleWeights")),
+            device = device_of(request)](const Execution& execution) -> JobResult {
       games::prefer_huge_pages(table.data, table.count * (table.wide ? sizeof(double) : sizeof(float)));
       auto index = std::make_shared<interactions::PairIndex>(table.visit([&](const auto* values) {
-        return interactions::pair_index(values, table.players(), std::span(pair), std::span(single),
-                                        execution);
+        return device != nullptr ? cuda::pair_index(*device, values, table.players(), std::span(pair),
+                                                    std::span(single), execution.control)
+                                 : interactions::pair_index(values, table.players(), std::span(pair),
+                                                            std::span(single), execution);
       }));
       return [index](Napi::Env env) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);
@@ -134,17 +159,18 @@ Napi::Value pair_index(const Napi::CallbackInfo& info) {
   });
 }
 
-/// Both size indices take { table, minSize, maxSize, weights, ... } and return their values.
+/// Both size indices take { table, minSize, maxSize, weights, device, ... } and return their values.
 template <class Compute>
 Napi::Value size_index(const Napi::CallbackInfo& info, const char* name, const Compute& compute) {
   return run(info, name, [&compute](const Napi::Object& request) -> Task {
     const Table table = to_table(request.Get("table"));
     const int least = integer(request, "minSize");
     const int most = integer(request, "maxSize");
-    return [table, least, most, weights = to_doubles(request.Get("weights")),
-            compute](const Execution& execution) -> JobResult {
+    return [table, least, most, weights = to_doubles(request.Get("weights")), compute,
+            device = device_of(request)](const Execution& execution) -> JobResult {
       auto values = std::make_shared<std::vector<double>>(table.visit([&](const auto* data) {
-        return compute(data, table.players(), least, most, std::span<const double>(weights), execution);
+        return compute(device, data, table.players(), least, most, std::span<const double>(weights),
+                       execution);
       }));
       return [values](Napi::Env env) { return from_doubles(env, *values); };
     };
@@ -152,19 +178,25 @@ Napi::Value size_index(const Napi::CallbackInfo& info, const char* name, const C
 }
 
 Napi::Value dividend_index(const Napi::CallbackInfo& info) {
-  return size_index(info, "fsyn.dividendIndex",
-                    [](const auto* table, int players, int least, int most, std::span<const double> weights,
-                       const Execution& execution) {
-                      return interactions::dividend_index(table, players, least, most, weights, execution);
-                    });
+  return size_index(
+      info, "fsyn.dividendIndex",
+      [](const cuda::Interactions* device, const auto* table, int players, int least, int most,
+         std::span<const double> weights, const Execution& execution) {
+        return device != nullptr
+                   ? cuda::dividend_index(*device, table, players, least, most, weights, execution.control)
+                   : interactions::dividend_index(table, players, least, most, weights, execution);
+      });
 }
 
 Napi::Value block_value_index(const Napi::CallbackInfo& info) {
-  return size_index(info, "fsyn.blockValueIndex",
-                    [](const auto* table, int players, int least, int most, std::span<const double> weights,
-                       const Execution& execution) {
-                      return interactions::block_value_index(table, players, least, most, weights, execution);
-                    });
+  return size_index(
+      info, "fsyn.blockValueIndex",
+      [](const cuda::Interactions* device, const auto* table, int players, int least, int most,
+         std::span<const double> weights, const Execution& execution) {
+        return device != nullptr
+                   ? cuda::block_value_index(*device, table, players, least, most, weights, execution.control)
+                   : interactions::block_value_index(table, players, least, most, weights, execution);
+      });
 }
 
 /// leastSquares({ matrix, right, columns, constraint, constraintValue, random, ... }) -> { solution,
@@ -189,18 +221,31 @@ Napi::Value least_squares(const Napi::CallbackInfo& info) {
   });
 }
 
-/// sizeWeightedSum(table, weights) -> number
+/// sizeWeightedSum({ table, weights, ... }) -> number
 Napi::Value size_weighted_sum(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const Table table = to_table(info[0]);
-    const auto weights = to_doubles(info[1]);
+  return run(info, "fsyn.sizeWeightedSum", [](const Napi::Object& request) -> Task {
+    const Table table = to_table(request.Get("table"));
+    const auto weights = to_doubles(request.Get("weights"));
     if (weights.size() != static_cast<std::size_t>(table.players()) + 1) {
       throw Error("INVALID_ARGUMENT", "Expected players + 1 weights.");
     }
-    const double sum = table.visit([&](const auto* values) {
-      return interactions::size_weighted_sum(values, table.players(), std::span(weights));
-    });
-    return Napi::Number::New(info.Env(), sum);
+    return [table, weights](const Execution&) -> JobResult {
+      const double sum = table.visit([&](const auto* values) {
+        return interactions::size_weighted_sum(values, table.players(), std::span(weights));
+      });
+      return [sum](Napi::Env env) { return Napi::Number::New(env, sum); };
+    };
+  });
+}
+
+/// cudaDevice() -> { name, memory }: bytes that are free; throws PROVIDER_UNAVAILABLE with what is missing
+Napi::Value cuda_device(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const cuda::Interactions device(cuda::plugin_path());
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("name", device.device_name());
+    result.Set("memory", static_cast<double>(device.available_memory()));
+    return result;
   });
 }
 
@@ -258,6 +303,7 @@ void export_interactions(Napi::Env env, Napi::Object exports) {
   add("kernelSets", kernel_sets);
   add("activeKernelSet", active_kernel_set);
   add("requireMemory", require_memory);
+  add("cudaDevice", cuda_device);
 }
 
 }  // namespace fsyn::bindings

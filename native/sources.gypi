@@ -1,7 +1,9 @@
 {
   "variables": {
     "core_sources": [
+      "native/cuda/device_indices.cpp",
       "native/cuda/interactions_client.cpp",
+      "native/cuda/plugin_library.cpp",
       "native/games/cpu_features.cpp",
       "native/games/memory.cpp",
       "native/inference/coalition_executor.cpp",
@@ -10,6 +12,7 @@
       "native/inference/runtime.cpp",
       "native/inference/session.cpp",
       "native/inference/tensor.cpp",
+      "native/interactions/coalitions.cpp",
       "native/interactions/kernel_set.cpp",
       "native/interactions/kernels_avx2.cpp",
       "native/interactions/kernels_avx512.cpp",
@@ -30,10 +33,13 @@
       "bindings/job.cpp"
     ],
     "cuda_sources": [
-      "native/cuda/interactions.cu",
       "native/cuda/log_probabilities.cu",
       "native/cuda/mask_pixels.cu",
-      "native/cuda/plugin.cu"
+      "native/cuda/orders.cu",
+      "native/cuda/pairs.cu",
+      "native/cuda/plugin.cu",
+      "native/cuda/table.cu",
+      "native/cuda/transforms.cu"
     ],
     "native_test_sources": [
       "tests/native/cuda_interactions_test.cpp",

@@ -1,4 +1,5 @@
 import { type InferenceFacts, inferenceFacts } from '../inference/runtime.js';
+import { cudaFacts } from '../interactions/device.js';
 import { kernelFacts } from '../interactions/native.js';
 import { packageInfo } from '../package.js';
 import type { Dtype } from '../vlm/models/directory.js';
@@ -13,6 +14,8 @@ interface Diagnosis {
   readonly platform: string;
   readonly inference: InferenceFacts | null;
   readonly kernel: string;
+  /** The CUDA plugin's device for interaction indices; null without one. */
+  readonly cuda: { readonly device: string | null; readonly problem: string | null };
   readonly models: readonly { name: string; ok: boolean; detail: string }[];
   readonly problems: readonly string[];
 }
@@ -60,6 +63,7 @@ export const doctor: Command = {
       platform: `${process.platform}-${process.arch}`,
       inference,
       kernel: inference ? kernelName(problems) : 'none',
+      cuda: inference ? cudaFacts() : { device: null, problem: 'the native addon is missing' },
       models,
       problems,
     };
@@ -78,13 +82,14 @@ function kernelName(problems: string[]): string {
   }
 }
 
-function render({ fsyn, node, platform, inference, kernel, models, problems }: Diagnosis): string {
+function render({ fsyn, node, platform, inference, kernel, cuda, models, problems }: Diagnosis): string {
   const lines = [`fsyn ${fsyn}, Node ${node}, ${platform}`];
   if (inference) {
     const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
     lines.push(
       `processor   ${inference.processor}, ${inference.threads} threads, ${kernel} kernels`,
       `memory      ${gigabytes(inference.memoryFree)} free of ${gigabytes(inference.memoryTotal)}`,
+      `cuda        ${cuda.device ?? `not available: ${cuda.problem}`}`,
       `runtime     ONNX Runtime ${inference.runtimeVersion}`,
       ...inference.providers.map(
         ({ name, available, problem }) =>

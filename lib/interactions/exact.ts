@@ -1,6 +1,7 @@
 import { FsynError, invalidArgument } from '../errors.js';
 import { addon } from '../inference/addon.js';
 import { resolveOptions } from '../options.js';
+import { chooseDevice, type Device } from './device.js';
 import { InteractionSet } from './interaction-set.js';
 import { runAsync, runSync, type Steps, step } from './native.js';
 import type { CrossPairs } from './players.js';
@@ -60,6 +61,12 @@ export interface InteractionOptions {
   readonly threads: number;
   /** 'avx512', 'avx2' or 'portable'; '' chooses. */
   readonly kernels: string;
+  /**
+   * Where: 'cuda' needs the CUDA plugin and a device, and is an error without them. 'auto' takes CUDA where it is there and
+   * pays (orders above 2, large tables), else the processor; the result's `device` says which it was. The empty set's mean
+   * value is summed on the processor in any case.
+   */
+  readonly device: Device | 'auto';
 }
 
 const DEFAULTS: InteractionOptions = {
@@ -71,13 +78,15 @@ const DEFAULTS: InteractionOptions = {
   emptySet: 'definition',
   threads: 0,
   kernels: '',
+  device: 'cpu',
 };
 
 /**
  * Exact interaction values of a game, on the calling thread. Orders up to 2 of the cardinal indices take one read of the
  * table (n = 20: a third of a millisecond); everything else goes through the dividends, order + 1 in-place transforms.
  *
- * @throws FsynError INVALID_ARGUMENT before any work, OUT_OF_MEMORY when the copies would make the machine swap
+ * @throws FsynError INVALID_ARGUMENT before any work, OUT_OF_MEMORY when the copies would make the machine swap or do not fit
+ *   on the device, PROVIDER_UNAVAILABLE for 'cuda' without plugin or device
  * @example
  * interactionsSync(game, { index: 'SII', pairs: { image: [0, 1], text: [2, 3] } }).top(3);
  */
@@ -117,14 +126,20 @@ function* exactSteps(game: ValueTable, options: InteractionOptions): Steps<Inter
   const set = new InteractionSet(n, sides ? Math.max(options.minOrder, 2) : options.minOrder, order, sides);
   const full = sides ? new InteractionSet(n, 0, order) : set;
   const index = options.index === 'SV' ? 'SII' : options.index === 'BV' ? 'BII' : options.index;
+  const route = routeOf(index, order);
+  const device = chooseDevice(options.device, options.kernels, {
+    players: n,
+    tables: 2,
+    oneRead: route === 'pairs',
+  });
 
-  const nonEmpty = yield* ordersFromOne(game, index, order, options);
+  const nonEmpty = yield* ordersFromOne(game, index, order, route, { ...options, device });
   const values = new Float64Array(set.length);
   if (sides) {
     // `nonEmpty` starts at order 1, one after the empty set of `full`.
     for (let i = 0; i < set.length; i++) values[i] = nonEmpty[full.position(set.at(i)) - 1];
   } else if (set.minOrder === 0) {
-    values[0] = emptySetValue(game, options.index, order, nonEmpty, options);
+    values[0] = yield* emptySetValue(game, options.index, order, nonEmpty, options);
     values.set(nonEmpty, 1);
   } else {
     values.set(nonEmpty.subarray(nonEmpty.length - set.length));
@@ -135,27 +150,37 @@ function* exactSteps(game: ValueTable, options: InteractionOptions): Steps<Inter
     set,
     values,
     baseline: game.values[0],
+    device,
   });
 }
 
 type ComputedIndex = DividendIndex | BlockIndex;
+
+/** How an index is computed: by blocks, by all pairs in one read, or through the dividends. */
+function routeOf(index: ComputedIndex, order: number): 'blocks' | 'pairs' | 'dividends' {
+  if ((BLOCK_INDICES as readonly string[]).includes(index)) return 'blocks';
+  return order <= 2 && index !== 'Moebius' && index !== 'Co-Moebius' ? 'pairs' : 'dividends';
+}
+
+/** Options with the device that was chosen. */
+type Settled = InteractionOptions & { readonly device: Device };
 
 /** Values of all interactions of orders 1..k. */
 function* ordersFromOne(
   game: ValueTable,
   index: ComputedIndex,
   k: number,
-  options: InteractionOptions,
+  route: ReturnType<typeof routeOf>,
+  options: Settled,
 ): Steps<Float64Array> {
   const n = game.players.count;
-  const execution = { table: game.values, threads: options.threads, kernels: options.kernels };
-  if ((BLOCK_INDICES as readonly string[]).includes(index)) {
+  const { threads, kernels, device } = options;
+  const execution = { table: game.values, threads, kernels, device };
+  if (route === 'blocks') {
     const weights = blockWeights(index as BlockIndex, n, k);
     return yield* step(() => addon().blockValueIndex, { ...execution, minSize: 1, maxSize: k, weights });
   }
-  if (k <= 2 && index !== 'Moebius' && index !== 'Co-Moebius') {
-    return yield* fromPairs(game, index as PairwiseIndex, k, options);
-  }
+  if (route === 'pairs') return yield* fromPairs(game, index as PairwiseIndex, k, options);
   const weights = dividendWeights(index as DividendIndex, n, 1, k, options.p);
   return yield* step(() => addon().dividendIndex, { ...execution, minSize: 1, maxSize: k, weights });
 }
@@ -179,7 +204,7 @@ function* fromPairs(
   game: ValueTable,
   index: PairwiseIndex,
   k: number,
-  { p, threads, kernels }: InteractionOptions,
+  { p, threads, kernels, device }: Settled,
 ): Steps<Float64Array> {
   const n = game.players.count;
   const { singles, pairs } = PAIRWISE[index];
@@ -189,6 +214,7 @@ function* fromPairs(
     singleWeights: derivativeWeights(singles, n, 1, p),
     threads,
     kernels,
+    device,
   });
   const values = new Float64Array(n + (k === 2 ? (n * (n - 1)) / 2 : 0));
   for (let i = 0; i < n; i++) values[i] = computed.singles[i];
@@ -211,28 +237,33 @@ function* fromPairs(
 }
 
 /** What `InteractionOptions.emptySet` describes. `nonEmpty` are the values of orders 1..k. */
-function emptySetValue(
+function* emptySetValue(
   game: ValueTable,
   index: IndexName,
   k: number,
   nonEmpty: Float64Array,
-  { emptySet, p }: InteractionOptions,
-): number {
+  { emptySet, p, threads, kernels }: InteractionOptions,
+): Steps<number> {
   const n = game.players.count;
   const weighted = (name: 'SII' | 'BII' | 'WBII') =>
-    addon().sizeWeightedSum(game.values, derivativeWeights(name, n, 0, p));
+    step(() => addon().sizeWeightedSum, {
+      table: game.values,
+      weights: derivativeWeights(name, n, 0, p),
+      threads,
+      kernels,
+    });
   switch (index) {
     case 'SII':
-      return emptySet === 'shapiq' && k === 1 ? game.values[0] : weighted('SII');
+      return emptySet === 'shapiq' && k === 1 ? game.values[0] : yield* weighted('SII');
     case 'BII':
     case 'BV':
-      return weighted('BII');
+      return yield* weighted('BII');
     case 'WBII':
-      return weighted('WBII');
+      return yield* weighted('WBII');
     case 'Co-Moebius':
       return emptySet === 'shapiq' ? game.values[0] : game.values[game.values.length - 1];
     case 'FBII':
-      return banzhafIntercept(weighted('BII'), n, k, nonEmpty);
+      return banzhafIntercept(yield* weighted('BII'), n, k, nonEmpty);
     default:
       return game.values[0];
   }

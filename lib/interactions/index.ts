@@ -5,6 +5,7 @@
  */
 export { FsynError } from '../errors.js';
 export { CoalitionBatch, type ValueFunction } from './coalitions.js';
+export { type CudaFacts, cudaFacts, type Device } from './device.js';
 export {
   type EstimatedIndex,
   type EstimateOptions,

@@ -1,5 +1,6 @@
 import { addon } from '../inference/addon.js';
 import { type NativeJob, runJob } from '../inference/job.js';
+import type { Device } from './device.js';
 
 /** Values of a game in JavaScript memory that native code reads or writes in place. */
 export type TableValues = Float64Array | Float32Array;
@@ -10,22 +11,33 @@ export interface NativeExecution {
   readonly threads: number;
 }
 
-export interface TransformRequest extends NativeExecution {
+/** Native work that a device can do, too. */
+export interface DeviceExecution extends NativeExecution {
+  readonly device: Device;
+}
+
+export interface TransformRequest extends DeviceExecution {
   readonly table: TableValues;
   readonly kind: number;
   readonly p: number;
 }
 
-export interface PairIndexRequest extends NativeExecution {
+export interface PairIndexRequest extends DeviceExecution {
   readonly table: TableValues;
   readonly pairWeights: Float64Array;
   readonly singleWeights: Float64Array;
 }
 
-export interface SizeIndexRequest extends NativeExecution {
+export interface SizeIndexRequest extends DeviceExecution {
   readonly table: TableValues;
   readonly minSize: number;
   readonly maxSize: number;
+  readonly weights: Float64Array;
+}
+
+export interface WeightedSumRequest extends NativeExecution {
+  readonly table: TableValues;
+  /** [players + 1] by size. */
   readonly weights: Float64Array;
 }
 
@@ -67,11 +79,12 @@ declare module '../inference/addon.js' {
     dividendIndex: NativeOperation<SizeIndexRequest, Float64Array>;
     blockValueIndex: NativeOperation<SizeIndexRequest, Float64Array>;
     leastSquares: NativeOperation<LeastSquaresRequest, LinearFit>;
-    sizeWeightedSum(table: TableValues, weights: Float64Array): number;
+    sizeWeightedSum: NativeOperation<WeightedSumRequest, number>;
     firstNotFinite(values: TableValues): number;
     kernelSets(): readonly string[];
     activeKernelSet(): string;
     requireMemory(bytes: number, purpose: string): void;
+    cudaDevice(): { readonly name: string; readonly memory: number };
   }
 }
 

@@ -1,5 +1,6 @@
 import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
+import type { Device } from './device.js';
 import { InteractionSet } from './interaction-set.js';
 import { type Player, Players } from './players.js';
 
@@ -40,6 +41,7 @@ interface Contents {
   readonly standardErrors?: Float64Array | null;
   readonly baseline: number;
   readonly provenance?: Provenance | null;
+  readonly device?: Device | null;
 }
 
 /** The JSON form, readable by the Python library shapiq and back. */
@@ -72,6 +74,8 @@ export class Interactions {
   readonly baseline: number;
   /** Null for exact values. */
   readonly provenance: Provenance | null;
+  /** What computed the values; null when that is not known (values read from a file). */
+  readonly device: Device | null;
 
   constructor(contents: Contents) {
     this.index = contents.index;
@@ -81,6 +85,7 @@ export class Interactions {
     this.standardErrors = contents.standardErrors ?? null;
     this.baseline = contents.baseline;
     this.provenance = contents.provenance ?? null;
+    this.device = contents.device ?? null;
   }
 
   /** True when the values are estimates. */
@@ -209,6 +214,7 @@ export class Interactions {
         baseline_value: this.baseline,
         player_names: this.players.names,
         provenance: this.provenance,
+        device: this.device,
         standard_errors: this.standardErrors ? Array.from(this.standardErrors) : null,
       },
       data,

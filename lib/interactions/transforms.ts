@@ -1,6 +1,7 @@
 import { invalidArgument } from '../errors.js';
 import { addon } from '../inference/addon.js';
 import { resolveOptions } from '../options.js';
+import { chooseDevice, type Device } from './device.js';
 import { runAsync, runSync, type Steps, step, type TableValues } from './native.js';
 import { maxTablePlayers } from './value-table.js';
 
@@ -38,14 +39,20 @@ export interface TransformOptions {
   readonly threads: number;
   /** 'avx512', 'avx2' or 'portable'; '' chooses. */
   readonly kernels: string;
+  /**
+   * Where: 'cuda' needs the CUDA plugin and a device, and is an error without them. An array cannot say which device made
+   * it, so there is no 'auto' here; `cudaFacts` tells what there is.
+   */
+  readonly device: Device;
 }
 
-const DEFAULTS: TransformOptions = { p: 0.5, inPlace: false, threads: 0, kernels: '' };
+const DEFAULTS: TransformOptions = { p: 0.5, inPlace: false, threads: 0, kernels: '', device: 'cpu' };
 
 /**
  * Transforms 2^n values on the calling thread; milliseconds up to n = 20.
  *
- * @throws FsynError INVALID_ARGUMENT for another length, OUT_OF_MEMORY when a copy does not fit
+ * @throws FsynError INVALID_ARGUMENT for another length, OUT_OF_MEMORY when a copy does not fit, PROVIDER_UNAVAILABLE for
+ *   'cuda' without plugin or device
  */
 export function transformSync<Values extends TableValues>(
   values: Values,
@@ -90,7 +97,7 @@ export function checkThreads(threads: number): void {
 function* transformSteps<Values extends TableValues>(
   values: Values,
   kind: TransformKind,
-  { p, inPlace, threads, kernels }: TransformOptions,
+  { p, inPlace, threads, kernels, device }: TransformOptions,
 ): Steps<Values> {
   const known: readonly string[] = [...KINDS, 'inverseWalshHadamard'];
   if (!known.includes(kind)) throw invalidArgument('kind', `one of ${known.join(', ')}`, kind);
@@ -103,10 +110,13 @@ function* transformSteps<Values extends TableValues>(
   }
   if (typeof p !== 'number' || !(p >= 0 && p <= 1)) throw invalidArgument('p', 'a number in 0..1', p);
   checkThreads(threads);
+  if (device !== 'cpu' && device !== 'cuda') throw invalidArgument('device', "'cpu' or 'cuda'", device);
+  chooseDevice(device, kernels, { players: n, tables: 1, oneRead: false });
   if (!inPlace) addon().requireMemory(values.byteLength, 'A copy of the table');
   const table = (inPlace ? values : values.slice()) as Values;
   const native = kind === 'inverseWalshHadamard' ? 'walshHadamard' : kind;
-  yield* step(() => addon().transformTable, { table, kind: KINDS.indexOf(native), p, threads, kernels });
+  const request = { table, kind: KINDS.indexOf(native), p, threads, kernels, device };
+  yield* step(() => addon().transformTable, request);
   if (kind === 'inverseWalshHadamard') for (let i = 0; i < table.length; i++) table[i] /= table.length;
   return table;
 }

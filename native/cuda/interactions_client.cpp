@@ -1,114 +1,126 @@
 #include "cuda/interactions_client.hpp"
 
+#include <algorithm>
 #include <stdexcept>
-#include <vector>
+#include <type_traits>
 
+#include "cuda/plugin_library.hpp"
 #include "errors.hpp"
-#include "interactions/pair_sums.hpp"
-
-#if defined(_WIN32)
-#define NOMINMAX
-#include <windows.h>
-#else
-#include <dlfcn.h>
-#endif
 
 namespace fsyn::cuda {
 namespace {
 
-std::shared_ptr<void> open_library(const std::string& path) {
-#if defined(_WIN32)
-  void* library = LoadLibraryA(path.c_str());
-  if (library == nullptr)
-    throw Error("PROVIDER_UNAVAILABLE", "The CUDA plugin " + path + " cannot be loaded.");
-  return {library, [](void* open) { FreeLibrary(static_cast<HMODULE>(open)); }};
-#else
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* reason = dlerror();
-    throw Error("PROVIDER_UNAVAILABLE",
-                "The CUDA plugin cannot be loaded: " + std::string(reason != nullptr ? reason : path));
-  }
-  // Never closed: the CUDA runtime inside keeps threads that must find their code at exit.
-  return {library, [](void*) {}};
-#endif
-}
+constexpr std::size_t kLowBits = FSYN_CUDA_LOW_BITS;
 
-FsynCudaInteractions find_entry(void* library) {
-#if defined(_WIN32)
-  return reinterpret_cast<FsynCudaInteractions>(
-      GetProcAddress(static_cast<HMODULE>(library), "fsyn_cuda_interactions"));
-#else
-  return reinterpret_cast<FsynCudaInteractions>(dlsym(library, "fsyn_cuda_interactions"));
-#endif
-}
+/// Entries that are converted, copied and checked for a stop request at a time: 8 MiB.
+constexpr std::size_t kPiece = std::size_t{1} << 20;
 
 }  // namespace
 
-Interactions::Interactions(const std::string& path) : library_(open_library(path)) {
-  const auto entry = find_entry(library_.get());
-  api_ = entry != nullptr ? entry(kInteractionsAbi) : nullptr;
-  if (api_ == nullptr) {
-    throw Error("PROVIDER_UNAVAILABLE",
-                "The CUDA plugin " + path + " is of another version; build it again.");
-  }
-  if (api_->device_count() < 1) {
-    throw Error("PROVIDER_UNAVAILABLE",
-                "The CUDA plugin finds no device: " + std::string(api_->last_error()));
-  }
-}
+Interactions::Interactions(const std::filesystem::path& plugin) : plugin_(&load_plugin(plugin)) {}
 
 void Interactions::require(int status) const {
-  if (status == kOk) return;
-  if (status == kInvalid) throw std::invalid_argument(api_->last_error());
-  throw Error(status == kOutOfMemory ? "OUT_OF_MEMORY" : "INFERENCE",
-              std::string("CUDA: ") + api_->last_error());
+  if (status == FSYN_CUDA_OK) return;
+  if (status == FSYN_CUDA_INVALID) throw std::invalid_argument(plugin_->last_error());
+  throw Error(status == FSYN_CUDA_OUT_OF_MEMORY ? "OUT_OF_MEMORY" : "INFERENCE",
+              std::string("CUDA: ") + plugin_->last_error());
 }
 
 std::string Interactions::device_name() const {
   char name[256] = {};
-  require(api_->device_name(0, name, sizeof(name)));
+  require(plugin_->device_name(0, name, sizeof(name)));
   return name;
 }
 
+std::size_t Interactions::available_memory() const {
+  std::size_t available = 0;
+  std::size_t total = 0;
+  require(plugin_->device_memory(&available, &total));
+  return available;
+}
+
+void Interactions::require_memory(int players, int tables) const {
+  const std::size_t needed = static_cast<std::size_t>(tables) * (sizeof(double) << players);
+  const std::size_t available = available_memory();
+  if (needed <= available) return;
+  throw Error("OUT_OF_MEMORY", std::to_string(tables) + " tables of " + std::to_string(players) +
+                                   " players need " + std::to_string(needed >> 20) +
+                                   " MiB of device memory but only " + std::to_string(available >> 20) +
+                                   " MiB are free on the " + device_name() + ".");
+}
+
 Interactions::Table::Table(const Interactions& owner, int players)
-    : owner_(&owner), players_(players), table_(nullptr, owner.api_->table_destroy) {
-  DeviceTable* table = nullptr;
-  owner.require(owner.api_->table_create(players, &table));
+    : owner_(&owner), players_(players), table_(nullptr, owner.plugin_->table_destroy) {
+  fsyn_cuda_table* table = nullptr;
+  owner.require(owner.plugin_->table_create(players, &table));
   table_.reset(table);
 }
 
-void Interactions::Table::upload(std::span<const double> values) {
-  if (values.size() != (std::size_t{1} << players_))
-    throw std::invalid_argument("Expected 2^players values.");
-  owner_->require(owner_->api_->table_upload(table_.get(), values.data()));
+template <class T>
+void Interactions::Table::upload(std::span<const T> values, double offset, const games::Control& control) {
+  if (values.size() != size()) throw std::invalid_argument("Expected 2^players values.");
+  std::vector<double> converted;
+  for (std::size_t first = 0; first < size(); first += kPiece) {
+    control.check();
+    const auto piece = values.subspan(first, std::min(kPiece, size() - first));
+    const double* from = nullptr;
+    if constexpr (std::is_same_v<T, double>) {
+      if (offset == 0) from = piece.data();
+    }
+    if (from == nullptr) {
+      converted.resize(piece.size());
+      std::transform(piece.begin(), piece.end(), converted.begin(),
+                     [offset](T value) { return static_cast<double>(value) - offset; });
+      from = converted.data();
+    }
+    owner_->require(owner_->plugin_->table_upload(get(), first, piece.size(), from));
+  }
 }
 
-void Interactions::Table::download(std::span<double> values) const {
-  if (values.size() != (std::size_t{1} << players_))
-    throw std::invalid_argument("Expected room for 2^players values.");
-  owner_->require(owner_->api_->table_download(table_.get(), values.data()));
+void Interactions::Table::upload_entry(std::size_t at, double value) {
+  owner_->require(owner_->plugin_->table_upload(get(), at, 1, &value));
 }
+
+template <class T>
+void Interactions::Table::download(std::span<T> values, const games::Control& control) const {
+  if (values.size() != size()) throw std::invalid_argument("Expected room for 2^players values.");
+  std::vector<double> converted;
+  for (std::size_t first = 0; first < size(); first += kPiece) {
+    control.check();
+    const auto piece = values.subspan(first, std::min(kPiece, size() - first));
+    if constexpr (std::is_same_v<T, double>) {
+      owner_->require(owner_->plugin_->table_download(get(), first, piece.size(), piece.data()));
+    } else {
+      converted.resize(piece.size());
+      owner_->require(owner_->plugin_->table_download(get(), first, piece.size(), converted.data()));
+      std::transform(converted.begin(), converted.end(), piece.begin(),
+                     [](double value) { return static_cast<T>(value); });
+    }
+  }
+}
+
+template void Interactions::Table::upload<double>(std::span<const double>, double, const games::Control&);
+template void Interactions::Table::upload<float>(std::span<const float>, double, const games::Control&);
+template void Interactions::Table::download<double>(std::span<double>, const games::Control&) const;
+template void Interactions::Table::download<float>(std::span<float>, const games::Control&) const;
 
 void Interactions::Table::copy_from(const Table& other) {
-  owner_->require(owner_->api_->table_copy(other.get(), table_.get()));
+  owner_->require(owner_->plugin_->table_copy(other.get(), get()));
 }
 
 void Interactions::transform(Table& table, interactions::Transform kind, double p) const {
-  require(api_->transform(table.get(), static_cast<int>(kind), p));
+  require(plugin_->table_transform(table.get(), static_cast<int>(kind), p));
 }
 
-void Interactions::synchronize() const {
-  require(api_->synchronize());
+void Interactions::synchronise() const {
+  require(plugin_->synchronise());
 }
 
-interactions::PairIndex Interactions::pair_index(const Table& table, double offset,
-                                                 std::span<const double> pair_weights,
-                                                 std::span<const double> single_weights) const {
+interactions::PairSums Interactions::pair_sums(const Table& table, double offset,
+                                               const interactions::SizeWeights& weights) const {
   const int players = table.players();
-  const int high_bits = players - kLowBits;
-  if (high_bits < 1) throw std::invalid_argument("Expected 13 players or more on a device.");
-  const auto weights = interactions::size_weights(players, pair_weights, single_weights);
+  if (players <= FSYN_CUDA_LOW_BITS) throw std::invalid_argument("Expected 13 players or more on a device.");
+  const auto high_bits = static_cast<std::size_t>(players) - kLowBits;
   std::vector<double> rows;
   for (const auto* row :
        {&weights.alpha, &weights.beta, &weights.gamma, &weights.alpha_single, &weights.single}) {
@@ -119,46 +131,48 @@ interactions::PairIndex Interactions::pair_index(const Table& table, double offs
   std::vector<double> beta(kLow);
   std::vector<double> gamma(kLow);
   std::vector<double> single(kLow);
-  std::vector<double> cross(static_cast<std::size_t>(high_bits) * kLowBits);
+  std::vector<double> cross(high_bits * kLowBits);
   std::vector<double> beta_high(high);
   std::vector<double> gamma_high(high);
   std::vector<double> single_high(high);
-  PairSumsView view{0,
-                    0,
-                    beta.data(),
-                    gamma.data(),
-                    single.data(),
-                    cross.data(),
-                    beta_high.data(),
-                    gamma_high.data(),
-                    single_high.data()};
-  require(api_->pair_sums(table.get(), offset, rows.data(), &view));
+  fsyn_cuda_pair_sums view{0,
+                           0,
+                           beta.data(),
+                           gamma.data(),
+                           single.data(),
+                           cross.data(),
+                           beta_high.data(),
+                           gamma_high.data(),
+                           single_high.data()};
+  require(plugin_->table_pair_sums(table.get(), offset, rows.data(), &view));
 
   interactions::PairSums sums(players);
+  const auto low = static_cast<int>(kLowBits);
+  const auto rest = static_cast<int>(high_bits);
   sums.all = view.all;
   sums.single_all = view.single_all;
-  interactions::add_singles(beta, kLowBits, sums.with.data());
-  interactions::add_singles(beta_high, high_bits, &sums.with[kLowBits]);
-  interactions::add_singles(single, kLowBits, sums.single_with.data());
-  interactions::add_singles(single_high, high_bits, &sums.single_with[kLowBits]);
-  interactions::add_pairs(gamma, kLowBits, sums.with_both.data(), sums.n);
-  interactions::add_pairs(gamma_high, high_bits, &sums.with_both[kLowBits * sums.n + kLowBits], sums.n);
-  for (std::size_t h = 0; h < static_cast<std::size_t>(high_bits); ++h) {
+  interactions::add_singles(beta, low, sums.with.data());
+  interactions::add_singles(beta_high, rest, &sums.with[kLowBits]);
+  interactions::add_singles(single, low, sums.single_with.data());
+  interactions::add_singles(single_high, rest, &sums.single_with[kLowBits]);
+  interactions::add_pairs(gamma, low, sums.with_both.data(), sums.n);
+  interactions::add_pairs(gamma_high, rest, &sums.with_both[kLowBits * sums.n + kLowBits], sums.n);
+  for (std::size_t h = 0; h < high_bits; ++h) {
     for (std::size_t l = 0; l < kLowBits; ++l) sums.add_both(l, kLowBits + h, cross[h * kLowBits + l]);
   }
-  return interactions::assemble(sums, !single_weights.empty());
+  return sums;
 }
 
-std::vector<double> Interactions::dividend_index(const Table& dividends, Table& scratch,
-                                                 std::span<const double> weights,
-                                                 std::span<const unsigned> masks) const {
-  if (weights.size() != static_cast<std::size_t>(dividends.players()) + 1) {
+void Interactions::weigh(const Table& from, Table& to, std::span<const double> weights) const {
+  if (weights.size() != static_cast<std::size_t>(from.players()) + 1) {
     throw std::invalid_argument("Expected players + 1 weights.");
   }
-  require(api_->weigh(dividends.get(), scratch.get(), weights.data()));
-  transform(scratch, interactions::Transform::kSupersetSum);
+  require(plugin_->table_weigh(from.get(), to.get(), weights.data()));
+}
+
+std::vector<double> Interactions::gather(const Table& table, std::span<const std::uint32_t> masks) const {
   std::vector<double> values(masks.size());
-  require(api_->gather(scratch.get(), masks.data(), masks.size(), values.data()));
+  require(plugin_->table_gather(table.get(), masks.data(), masks.size(), values.data()));
   return values;
 }
 

@@ -4,11 +4,10 @@
 #include <bit>
 #include <cstring>
 #include <memory>
-#include <stdexcept>
-#include <string>
 
 #include "games/memory.hpp"
 #include "games/parallel.hpp"
+#include "interactions/coalitions.hpp"
 #include "interactions/pair_sums.hpp"
 
 namespace fsyn::interactions {
@@ -213,29 +212,12 @@ class KernelOutput {
   PairGroups per_group_;
 };
 
-void check_sizes(int players, std::span<const double> pair_weights, std::span<const double> single_weights) {
-  if (players < 1 || players > kMaxPlayers) {
-    throw std::invalid_argument("Expected players in 1.." + std::to_string(kMaxPlayers) + " but received " +
-                                std::to_string(players) + ".");
-  }
-  const auto n = static_cast<std::size_t>(players);
-  if (pair_weights.size() != n - 1) {
-    throw std::invalid_argument("Expected players - 1 = " + std::to_string(n - 1) +
-                                " pair weights but received " + std::to_string(pair_weights.size()) + ".");
-  }
-  if (!single_weights.empty() && single_weights.size() != n) {
-    throw std::invalid_argument("Expected 0 or players = " + std::to_string(n) +
-                                " single weights but received " + std::to_string(single_weights.size()) +
-                                ".");
-  }
-}
-
 }  // namespace
 
 template <class T>
 PairIndex pair_index(const T* table, int players, std::span<const double> pair_weights,
                      std::span<const double> single_weights, const Execution& execution) {
-  check_sizes(players, pair_weights, single_weights);
+  check_pair_sizes(players, pair_weights, single_weights);
   const SizeWeights weights = size_weights(players, pair_weights, single_weights);
   const bool singles = !single_weights.empty();
   if (players <= kFixedBits) return assemble(small_sums(table, players, weights), singles);

@@ -1,61 +1,18 @@
 #include "interactions/size_index.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
-#include <stdexcept>
-#include <string>
 
 #include "games/memory.hpp"
 #include "games/parallel.hpp"
+#include "interactions/coalitions.hpp"
 
 namespace fsyn::interactions {
 namespace {
 
 constexpr int kRowBits = 8;
 constexpr std::size_t kRow = std::size_t{1} << kRowBits;
-
-void check_orders(int players, int min_size, int max_size, int least, std::size_t weights) {
-  if (players < 1 || players > kMaxPlayers) {
-    throw std::invalid_argument("Expected players in 1.." + std::to_string(kMaxPlayers) + " but received " +
-                                std::to_string(players) + ".");
-  }
-  if (min_size < least || max_size < min_size || max_size > players) {
-    throw std::invalid_argument("Expected orders within " + std::to_string(least) + ".." +
-                                std::to_string(players) + " but received " + std::to_string(min_size) + ".." +
-                                std::to_string(max_size) + ".");
-  }
-  const auto expected =
-      static_cast<std::size_t>(max_size - min_size + 1) * (static_cast<std::size_t>(players) + 1);
-  if (weights != expected) {
-    throw std::invalid_argument("Expected " + std::to_string(expected) + " weights but received " +
-                                std::to_string(weights) + ".");
-  }
-}
-
-/// Calls visit(mask) for every coalition of `size` players, lexicographically by ascending players.
-template <class Visit>
-void for_each_coalition(int players, int size, const Visit& visit) {
-  std::array<int, kMaxPlayers> chosen{};
-  std::size_t mask = 0;
-  for (int i = 0; i < size; ++i) {
-    chosen[static_cast<std::size_t>(i)] = i;
-    mask |= std::size_t{1} << i;
-  }
-  while (true) {
-    visit(mask);
-    int at = size - 1;
-    while (at >= 0 && chosen[static_cast<std::size_t>(at)] == players - size + at) --at;
-    if (at < 0) return;
-    int next = chosen[static_cast<std::size_t>(at)] + 1;
-    for (int i = at; i < size; ++i) mask &= ~(std::size_t{1} << chosen[static_cast<std::size_t>(i)]);
-    for (int i = at; i < size; ++i, ++next) {
-      chosen[static_cast<std::size_t>(i)] = next;
-      mask |= std::size_t{1} << next;
-    }
-  }
-}
 
 /// to[S] = weights[|S|] from[S].
 void weigh(const double* from, double* to, int players, std::span<const double> weights, int threads) {
@@ -97,16 +54,6 @@ Execution without_progress(const Execution& execution) {
 }
 
 }  // namespace
-
-std::size_t coalition_count(int players, int min_size, int max_size) {
-  std::size_t total = 0;
-  std::size_t choose = 1;
-  for (int s = 0; s <= max_size; ++s) {
-    if (s >= min_size) total += choose;
-    choose = choose * static_cast<std::size_t>(players - s) / static_cast<std::size_t>(s + 1);
-  }
-  return total;
-}
 
 template <class T>
 std::vector<double> dividend_index(const T* table, int players, int min_size, int max_size,

@@ -3,13 +3,10 @@
 #include <span>
 #include <vector>
 
+#include "interactions/coalitions.hpp"
 #include "interactions/transform.hpp"
 
 namespace fsyn::interactions {
-
-/// Number of coalitions of min_size..max_size out of `players`; they are ordered by size, then
-/// lexicographically by their ascending players.
-[[nodiscard]] std::size_t coalition_count(int players, int min_size, int max_size);
 
 /// I(S) = sum over T>=S of weights[s][|T|] m(T), m the dividends of the table, for every S with min_size <= s
 /// <= max_size (Grabisch and Roubens 1999, "distribution weights"). Every index whose weights depend on sizes

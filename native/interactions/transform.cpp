@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <stdexcept>
-#include <string>
 
 #include "games/memory.hpp"
 #include "games/parallel.hpp"
+#include "interactions/coalitions.hpp"
 
 namespace fsyn::interactions {
 namespace {
@@ -35,10 +34,7 @@ constexpr std::size_t kPassColumns = std::size_t{1} << 12;
 
 template <class T>
 void transform(T* x, int players, Transform kind, double p, const Execution& execution) {
-  if (players < 0 || players > kMaxPlayers) {
-    throw std::invalid_argument("Expected players in 0.." + std::to_string(kMaxPlayers) + " but received " +
-                                std::to_string(players) + ".");
-  }
+  check_players(players, 0);
   const KernelSet& kernels = execution.kernels != nullptr ? *execution.kernels : kernel_set();
   const TransformKernels<T>& kernel = kernels.transform<T>(kind);
   const int threads = games::choose_threads(execution.threads, players);

@@ -11,10 +11,12 @@
 #include <cstring>
 #include <functional>
 #include <random>
+#include <stop_token>
 #include <string>
 #include <vector>
 
-#include "cuda/interactions_client.hpp"
+#include "cuda/device_indices.hpp"
+#include "errors.hpp"
 #include "interactions/pair_index.hpp"
 #include "interactions/size_index.hpp"
 #include "interactions/transform.hpp"
@@ -62,70 +64,102 @@ double relative_error(const std::vector<double>& actual, const std::vector<doubl
 }
 
 void test_transforms(const cuda::Interactions& device) {
-  for (const int players : {1, 3, 4, 7, 11, 12, 13, 15, 16, 19, 20, 21, 22}) {
+  for (const int players : {0, 1, 3, 4, 7, 11, 12, 13, 15, 16, 19, 20, 21}) {
     const auto table = random_table(players);
-    cuda::Interactions::Table on_device(device, players);
+    const std::vector<float> narrow(table.begin(), table.end());
     for (int kind = 0; kind < interactions::kTransformCount; ++kind) {
+      const auto name = "transform " + std::to_string(kind) + " of " + std::to_string(players) + " players";
       auto expected = table;
       interactions::transform(expected.data(), players, static_cast<Transform>(kind), 0.3);
-      on_device.upload(table);
-      device.transform(on_device, static_cast<Transform>(kind), 0.3);
-      std::vector<double> actual(table.size());
-      on_device.download(actual);
-      const double error = relative_error(actual, expected);
-      check(error < 1e-12, "transform " + std::to_string(kind) + " of " + std::to_string(players) +
-                               " players: " + std::to_string(error));
+      auto actual = table;
+      cuda::transform(device, actual.data(), players, static_cast<Transform>(kind), 0.3);
+      check(relative_error(actual, expected) < 1e-12, name);
+      if (players > 12) continue;
+      auto rounded = narrow;
+      cuda::transform(device, rounded.data(), players, static_cast<Transform>(kind), 0.3);
+      // One rounding of the input and one of the output; both grow like the largest value.
+      check(relative_error({rounded.begin(), rounded.end()}, expected) < 1e-5, name + ", float");
     }
   }
 }
 
 void test_pairs(const cuda::Interactions& device) {
-  for (const int players : {13, 14, 17, 20, 22}) {
+  for (const int players : {1, 2, 5, 12, 13, 14, 17, 20, 21}) {
     const auto table = random_table(players);
-    cuda::Interactions::Table on_device(device, players);
-    on_device.upload(table);
-    const auto pair_weights = shapley_weights(players, 2);
+    const auto pair_weights = players > 1 ? shapley_weights(players, 2) : std::vector<double>();
     const auto single_weights = shapley_weights(players, 1);
     const auto expected = interactions::pair_index(table.data(), players, pair_weights, single_weights);
-    const auto actual = device.pair_index(on_device, table[0], pair_weights, single_weights);
-    check(relative_error(actual.pairs, expected.pairs) < 1e-12, "pairs of " + std::to_string(players));
+    const auto actual = cuda::pair_index(device, table.data(), players, pair_weights, single_weights);
+    check(players == 1 || relative_error(actual.pairs, expected.pairs) < 1e-12,
+          "pairs of " + std::to_string(players));
     check(relative_error(actual.singles, expected.singles) < 1e-12, "singles of " + std::to_string(players));
-    const auto again = device.pair_index(on_device, table[0], pair_weights, single_weights);
+    const auto again = cuda::pair_index(device, table.data(), players, pair_weights, single_weights);
     check(actual.pairs == again.pairs && actual.singles == again.singles, "pairs have the same bytes twice");
   }
 }
 
 void test_orders(const cuda::Interactions& device) {
-  constexpr int kPlayers = 16;
-  const auto table = random_table(kPlayers);
-  std::vector<double> weights;
-  for (int t = 0; t <= kPlayers; ++t) weights.push_back(t >= 3 ? 1.0 / (t - 2) : 0.0);
-  const auto expected = interactions::dividend_index(table.data(), kPlayers, 3, 3, weights);
-  std::vector<unsigned> masks;
-  for (unsigned a = 0; a < kPlayers; ++a) {
-    for (unsigned b = a + 1; b < kPlayers; ++b) {
-      for (unsigned c = b + 1; c < kPlayers; ++c) masks.push_back(1U << a | 1U << b | 1U << c);
+  for (const int players : {3, 9, 16}) {
+    const auto table = random_table(players);
+    std::vector<double> weights;
+    std::vector<double> block_weights;
+    for (int s = 1; s <= 3; ++s) {
+      // Order 2 keeps the dividends themselves, as the lower orders of Shapley-Taylor do.
+      for (int t = 0; t <= players; ++t) {
+        weights.push_back(t == s ? 1.0 : t > s && s != 2 ? 1.0 / (t - s + 1) : 0.0);
+        block_weights.push_back(t <= players - s ? std::ldexp(1.0, s - players) : 0.0);
+      }
     }
+    const auto expected = interactions::dividend_index(table.data(), players, 1, 3, weights);
+    const auto actual = cuda::dividend_index(device, table.data(), players, 1, 3, weights);
+    // Dividends of random values grow like 2^(n/2), so their route loses digits on both sides.
+    check(actual.size() == expected.size() && relative_error(actual, expected) < 1e-9,
+          "orders 1..3 of " + std::to_string(players) + " players");
+    const auto blocks = interactions::block_value_index(table.data(), players, 1, 3, block_weights);
+    const auto device_blocks = cuda::block_value_index(device, table.data(), players, 1, 3, block_weights);
+    check(device_blocks.size() == blocks.size() && relative_error(device_blocks, blocks) < 1e-11,
+          "block values of " + std::to_string(players) + " players");
   }
-  auto centred = table;
-  for (auto& value : centred) value -= table[0];
-  cuda::Interactions::Table dividends(device, kPlayers);
-  cuda::Interactions::Table scratch(device, kPlayers);
-  dividends.upload(centred);
-  device.transform(dividends, Transform::kMoebius);
-  const auto actual = device.dividend_index(dividends, scratch, weights, masks);
-  // Dividends of random values grow like 2^(n/2), so their route loses digits on both sides.
-  check(relative_error(actual, expected) < 1e-9, "order 3 of 16 players");
+}
+
+template <class Call>
+std::string failure_of(const Call& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void test_failures(const cuda::Interactions& device) {
+  std::vector<double> table(8, 1.0);
+  check(!failure_of([&] { cuda::transform(device, table.data(), 31, Transform::kMoebius, 0); }).empty(),
+        "31 players");
+  check(!failure_of([&] { (void)cuda::pair_index(device, table.data(), 3, table, {}); }).empty(),
+        "weights of another size");
+  check(!failure_of([&] { device.require_memory(30, 1 << 20); }).empty(), "a million large tables");
+  std::stop_source source;
+  source.request_stop();
+  games::Control control;
+  control.stop = source.get_token();
+  bool cancelled = false;
+  try {
+    cuda::transform(device, table.data(), 3, Transform::kMoebius, 0, control);
+  } catch (const Cancelled&) {
+    cancelled = true;
+  }
+  check(cancelled, "a stop request is seen");
 }
 
 double median_ms(const cuda::Interactions& device, const std::function<void()>& run) {
   std::vector<double> times;
   run();
   for (int repetition = 0; repetition < 15; ++repetition) {
-    device.synchronize();
+    device.synchronise();
     const auto begin = std::chrono::steady_clock::now();
     for (int call = 0; call < 10; ++call) run();
-    device.synchronize();
+    device.synchronise();
     times.push_back(
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / 10);
   }
@@ -149,15 +183,14 @@ void bench(const cuda::Interactions& device) {
       report("device copy", bytes, copy);
     }
     // Zeros: repeated transforms must not overflow.
-    (void)device.dividend_index(table, table, std::vector<double>(static_cast<std::size_t>(players) + 1, 0.0),
-                                {});
+    device.weigh(table, table, std::vector<double>(static_cast<std::size_t>(players) + 1, 0.0));
     report("Moebius", bytes, median_ms(device, [&] { device.transform(table, Transform::kMoebius); }));
     report("Walsh-Hadamard", bytes,
            median_ms(device, [&] { device.transform(table, Transform::kWalshHadamard); }));
-    const auto pair_weights = shapley_weights(players, 2);
-    const auto single_weights = shapley_weights(players, 1);
+    const auto weights =
+        interactions::size_weights(players, shapley_weights(players, 2), shapley_weights(players, 1));
     report("all pairs + singles, to the host", bytes / 2,
-           median_ms(device, [&] { (void)device.pair_index(table, 0.0, pair_weights, single_weights); }));
+           median_ms(device, [&] { (void)device.pair_sums(table, 0.0, weights); }));
   }
 }
 
@@ -172,6 +205,7 @@ int main(int count, char** arguments) {
     test_transforms(device);
     test_pairs(device);
     test_orders(device);
+    test_failures(device);
     std::printf("CUDA interactions: %d failures\n", failures);
     if (timed && failures == 0) bench(device);
     return failures == 0 ? 0 : 1;

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "cuda/plugin.h"
-#include "inference/dynamic_library.hpp"
+#include "cuda/plugin_library.hpp"
+#include "errors.hpp"
 #include "masking/pixel_mask.hpp"
 #include "scoring/log_probability.hpp"
 
@@ -27,7 +27,7 @@ void check(bool ok, const std::string& what) {
 }
 
 void check_code(int code, const char* what) {
-  check(code == 0, std::string(what) + ": " + plugin->error_text(code));
+  check(code == 0, std::string(what) + ": " + plugin->last_error());
 }
 
 /// Device memory with a copy of host values.
@@ -46,7 +46,7 @@ class DeviceArray {
   [[nodiscard]] std::vector<T> host() const {
     std::vector<T> values(count_);
     check_code(plugin->to_host(values.data(), memory_, count_ * sizeof(T), nullptr), "copy to the host");
-    check_code(plugin->synchronise(nullptr), "synchronise");
+    check_code(plugin->synchronise_stream(nullptr), "synchronise");
     return values;
   }
 
@@ -117,23 +117,20 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: cuda_plugin_test <plugin library>\n");
     return 2;
   }
-  const auto library = fsyn::inference::DynamicLibrary::open(argv[1]);
-  using Get = const fsyn_cuda_plugin* (*)(uint32_t);
-  const auto get = reinterpret_cast<Get>(library.symbol("fsyn_cuda_get_plugin"));
-  check(get != nullptr && get(FSYN_CUDA_ABI + 1) == nullptr, "the plugin refuses another table");
-  plugin = get != nullptr ? get(FSYN_CUDA_ABI) : nullptr;
-  check(plugin != nullptr && plugin->abi == FSYN_CUDA_ABI, "the plugin gives its table");
-  if (plugin != nullptr && plugin->device_count() <= 0) {
-    std::printf("%d checks, %d failures; kernels skipped: %s\n", checks, failures,
-                plugin->error_text(plugin->device_count()));
-    return failures == 0 ? 0 : 1;
+  try {
+    plugin = &fsyn::cuda::load_plugin_table(argv[1]);
+  } catch (const fsyn::Error& error) {
+    std::fprintf(stderr, "FAILED: %s\n", error.what());
+    return 1;
   }
-  if (plugin != nullptr) {
-    for (const size_t elements : {1, 3, 4, 1000, 336 * 336 * 3}) {
-      for (const size_t states : {1, 7, 20}) test_masking(elements, states);
-    }
-    for (const size_t vocabulary : {1, 2, 31, 512, 513, 32000, 151936}) test_scoring(vocabulary);
+  if (plugin->device_count() <= 0) {
+    std::printf("%d checks, %d failures; kernels skipped: %s\n", checks, failures, plugin->last_error());
+    return 0;
   }
+  for (const size_t elements : {1, 3, 4, 1000, 336 * 336 * 3}) {
+    for (const size_t states : {1, 7, 20}) test_masking(elements, states);
+  }
+  for (const size_t vocabulary : {1, 2, 31, 512, 513, 32000, 151936}) test_scoring(vocabulary);
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
 }

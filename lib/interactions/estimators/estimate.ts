@@ -129,6 +129,7 @@ export async function estimate(
     values: found.values,
     standardErrors: found.standardErrors,
     baseline: found.baseline,
+    device: 'cpu',
     provenance: {
       estimator: resolved.estimator,
       seed: resolved.seed,

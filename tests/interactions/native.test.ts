@@ -1,0 +1,44 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { packageInfo } from '../../lib/package.js';
+import { built } from './support.js';
+
+// Built by CMake only; a node-gyp build has no test executables.
+const run = (name: string, args: readonly string[]) =>
+  spawnSync(built(name) ?? name, args, { encoding: 'utf8', timeout: 300_000 });
+
+test.skipIf(built('interactions_test') === null)(
+  'the C++ tests of the kernels pass',
+  { timeout: 300_000 },
+  () => {
+    const result = run('interactions_test', []);
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/\d+ checks, 0 failures/);
+  },
+);
+
+const fake = built('libfake_cuda.so');
+
+test.skipIf(fake === null || built('cuda_interactions_test') === null)(
+  'what the plugin’s client makes of a plugin equals the processor’s results',
+  () => {
+    const result = run('cuda_interactions_test', [fake!]);
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/Imitation device[\s\S]*0 failures/);
+  },
+);
+
+const plugin = join(packageInfo().root, 'build', 'Release', 'libfsyn_cuda.so');
+
+test.skipIf(!existsSync(plugin) || built('cuda_interactions_test') === null)(
+  'the CUDA kernels of interactions agree with their CPU twins',
+  { timeout: 300_000 },
+  ({ skip }) => {
+    const result = run('cuda_interactions_test', [plugin]);
+    if (result.status === 77) skip(`not run: no GPU. ${result.stdout.trim()}`);
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/0 failures/);
+  },
+);
