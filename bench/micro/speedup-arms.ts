@@ -34,6 +34,12 @@ export interface Arm {
 /** Batch sizes of the published code. */
 const publishedBatch = { synergy: 1, shapley: 16 };
 
+/** What bounds an arm: the evaluator's memory in bytes (undefined for its default) and a signal to stop. */
+export interface ArmLimits {
+  readonly memory?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 type Pass = readonly [imageState: Uint8Array, textState: Uint8Array];
 
 /** The parts of a prepared sample that the native evaluator works on. */
@@ -56,7 +62,7 @@ export async function timeArms(
   program: EvaluatorProgram,
   attribution: Attribution,
   shapley: ShapleyOptions,
-  signal: AbortSignal | undefined,
+  limits: ArmLimits = {},
 ): Promise<Arm[]> {
   const tableOf = (request: (table: CellTable) => unknown) => {
     const table = new CellTable(program.imagePlayers, program.textPlayers);
@@ -69,11 +75,11 @@ export async function timeArms(
   const shapleyList = shapleyPasses(program, attribution, shapley);
   const synergyList = synergyPasses(program, attribution);
   return [
-    await published('SII as published', program, shapleyList, publishedBatch.shapley, signal),
-    await published('F_syn as published', program, synergyList, publishedBatch.synergy, signal),
-    await planned('SII planned', program, shapleyTable, signal),
-    await planned('F_syn planned', program, synergyTable, signal),
-    await planned('quantile SII planned', program, quantileTable, signal),
+    await published('SII as published', program, shapleyList, publishedBatch.shapley, limits),
+    await published('F_syn as published', program, synergyList, publishedBatch.synergy, limits),
+    await planned('SII planned', program, shapleyTable, limits),
+    await planned('F_syn planned', program, synergyTable, limits),
+    await planned('quantile SII planned', program, quantileTable, limits),
   ];
 }
 
@@ -116,10 +122,15 @@ async function published(
   program: EvaluatorProgram,
   list: readonly Pass[],
   batch: number,
-  signal: AbortSignal | undefined,
+  { memory, signal }: ArmLimits,
 ): Promise<Arm> {
   // No memory for scores: a pass is run again, as published, where its cell was seen before.
-  const evaluator = await CoalitionEvaluator.create(program, { workers: 1, sharing: 'none', cacheMemory: 1 });
+  const evaluator = await CoalitionEvaluator.create(program, {
+    workers: 1,
+    memory,
+    sharing: 'none',
+    cacheMemory: 1,
+  });
   let flops = 0;
   const start = performance.now();
   for (let from = 0; from < list.length; from += batch) {
@@ -142,9 +153,9 @@ async function planned(
   name: Arm['name'],
   program: EvaluatorProgram,
   table: CellTable,
-  signal: AbortSignal | undefined,
+  { memory, signal }: ArmLimits,
 ): Promise<Arm> {
-  const evaluator = await CoalitionEvaluator.create(program, { workers: 1 });
+  const evaluator = await CoalitionEvaluator.create(program, { workers: 1, memory });
   const { flops } = evaluator.plan(table);
   const start = performance.now();
   await evaluator.evaluate(table, { signal });

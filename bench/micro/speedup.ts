@@ -41,6 +41,8 @@ export interface SpeedupOptions {
   /** Background groups of the Shapley interaction index. */
   readonly groups: number;
   readonly seed: number;
+  /** Bytes that the forward passes of every arm may use; undefined for the default. */
+  readonly memory: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (done: number, total: number) => void;
 }
@@ -52,6 +54,7 @@ const defaults: SpeedupOptions = {
   timed: 2,
   groups: 6,
   seed: 0,
+  memory: undefined,
   signal: undefined,
   onProgress: () => {},
 };
@@ -63,7 +66,7 @@ const defaults: SpeedupOptions = {
  */
 export async function measureSpeedup(options: Partial<SpeedupOptions>): Promise<SpeedupReport> {
   const run = resolveOptions('measureSpeedup', defaults, options);
-  const { model, dataset, explainers, groups, seed, signal } = run;
+  const { model, dataset, explainers, groups, seed, memory, signal } = run;
   if (!model || !dataset || explainers.length === 0) {
     throw new FsynError('INVALID_ARGUMENT', 'Expected a model, a dataset and at least one explainer.');
   }
@@ -84,7 +87,7 @@ export async function measureSpeedup(options: Partial<SpeedupOptions>): Promise<
       const shapley = { groups, partitions: 1, seed: deriveSeed(seed, 'shapley', sample.id) };
       const chosen =
         number === timings.length % explainers.length && index % stride === 0 && timings.length < run.timed;
-      if (chosen) timings.push(await timeArms(programOf(prepared), attribution, shapley, signal));
+      if (chosen) timings.push(await timeArms(programOf(prepared), attribution, shapley, { memory, signal }));
       rows.push(await correlationRow(prepared, attribution, shapley, signal));
       run.onProgress(rows.length, dataset.size * explainers.length);
     }

@@ -53,17 +53,18 @@ interface Attributed {
 
 /**
  * Measures one sample: all explainers first, then all their cells at once (shared cells are run once), then the scores.
- * What fails becomes a failed row; only an abort is thrown.
+ * What fails becomes a failed row; only an abort and a memory budget that is too small are thrown.
  */
 export async function runSample(task: SampleTask, signal: AbortSignal | undefined): Promise<SampleOutcome> {
   const explainSeconds: Record<string, number> = {};
   let prepared: PreparedSample;
   let truth: PlayerTruth | undefined;
   try {
-    prepared = await prepare(task, signal);
+    prepared = await prepareSample(task, signal);
     truth = task.sample.truth && mapTruth(task.sample.truth, prepared);
   } catch (error) {
     signal?.throwIfAborted();
+    throwBudget(error);
     const records = task.wanted.map(({ head }) => failure(head, error));
     return { records, picture: null, cells: 0, imageStates: 0, explainSeconds, evaluateSeconds: 0 };
   }
@@ -99,6 +100,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     }
   } catch (error) {
     signal?.throwIfAborted();
+    throwBudget(error);
     for (const { head } of attributed) records.set(head.key, failure(head, error));
   }
   return {
@@ -115,7 +117,16 @@ function identityOf({ model, dataset, sample }: SampleTask) {
   return { model: model.name, dataset: dataset.name, sample: sample.id };
 }
 
-async function prepare({ model, dataset, sample, settings }: SampleTask, signal: AbortSignal | undefined) {
+/** A memory budget that is too small is a mistake of the run, not of the sample: the user is to change it and resume. */
+function throwBudget(error: unknown): void {
+  if (error instanceof FsynError && error.code === 'BUDGET') throw error;
+}
+
+/** Prepares a sample as the run's settings and the dataset ask for it. */
+export async function prepareSample(
+  { model, dataset, sample, settings }: Pick<SampleTask, 'model' | 'dataset' | 'sample' | 'settings'>,
+  signal: AbortSignal | undefined,
+): Promise<PreparedSample> {
   const image = await sample.image();
   return model.prepare(image, sample.question, {
     baseline: settings.baseline ?? dataset.masking?.baseline,
@@ -131,7 +142,11 @@ async function prepare({ model, dataset, sample, settings }: SampleTask, signal:
   });
 }
 
-function metricOptions({ settings, sample, dataset }: SampleTask, shapley: boolean) {
+/** The metrics' options on one sample, with or without the Shapley interaction index. */
+export function metricOptions(
+  { settings, sample, dataset }: Pick<SampleTask, 'settings' | 'sample' | 'dataset'>,
+  shapley: boolean,
+) {
   const { steps, scoring, compat, floor } = settings;
   const partitions: ShapleyOptions = {
     groups: settings.shapleyGroups,

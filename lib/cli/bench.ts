@@ -1,8 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { planBenchmark } from '../../bench/runner/dry-run.js';
 import { readRecords } from '../../bench/runner/result-store.js';
 import { runBenchmark } from '../../bench/runner/run.js';
-import { defaultSettings } from '../../bench/runner/settings.js';
+import { type BenchmarkSettings, defaultSettings } from '../../bench/runner/settings.js';
 import { FsynError } from '../errors.js';
 import { explainers, selectExplainers } from '../explainers/registry.js';
 import { runtime } from '../inference/runtime.js';
@@ -10,8 +11,9 @@ import { packageInfo } from '../package.js';
 import { renderSummary } from '../report/console.js';
 import type { BenchmarkRecord } from '../report/record.js';
 import { summarise } from '../report/summary.js';
-import { type Command, type CommandIo, exitCodes, UsageError } from './command.js';
+import { type Command, type CommandIo, exitCodes, type OptionValues, UsageError } from './command.js';
 import { loadDatasets, masteredFamilies } from './datasets.js';
+import { renderDryRun } from './dry-run.js';
 import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
 import { loadModels } from './models.js';
 import { duration, ProgressLine } from './progress.js';
@@ -88,7 +90,18 @@ export const bench: Command = {
       help: 'measure only part I (from 1) of N; put the parts together with fsyn merge',
       fallback: '1/1',
     },
-    json: { kind: 'flag', help: 'print the summary as JSON' },
+    json: { kind: 'flag', help: 'print the summary, or the plan of a dry run, as JSON' },
+    'dry-run': {
+      kind: 'flag',
+      help: 'print what would be evaluated and stop: cells, image states, batches, operations, memory, fallbacks',
+    },
+    'plan-samples': {
+      kind: 'integer',
+      value: 'N',
+      minimum: 1,
+      help: 'with --dry-run: samples per dataset that are prepared and planned',
+      fallback: 1,
+    },
     scoring: {
       kind: 'string',
       value: 'KIND',
@@ -113,12 +126,27 @@ export const bench: Command = {
   },
   async run(values, io) {
     const selected = selectExplainers(values.list('explainers'));
+    const shard = parseShard(values.string('shard')!);
     const seed = values.number('seed')!;
     const datasets = await loadDatasets(values.list('dataset'), { size: values.number('limit')!, seed });
     const out = values.string('out') ?? defaultFolder();
     const models = await loadModels(values.list('model'), loadSettings(values, io.signal));
     const progress = new ProgressLine(io.log, io.interactive);
     try {
+      if (values.flag('dry-run')) {
+        const plans = await planBenchmark({
+          models,
+          datasets,
+          explainers: selected,
+          settings: settingsOf(values),
+          shapleySamples: values.number('sii-samples')!,
+          shard,
+          planSamples: values.number('plan-samples')!,
+          signal: io.signal,
+        });
+        io.out(values.flag('json') ? `${JSON.stringify({ plans })}\n` : renderDryRun(plans));
+        return exitCodes.ok;
+      }
       const outcome = await runBenchmark({
         models,
         datasets,
@@ -126,24 +154,11 @@ export const bench: Command = {
         out,
         resume: values.flag('resume'),
         retryFailed: values.flag('retry-failed'),
-        shard: parseShard(values.string('shard')!),
+        shard,
         shapleySamples: values.number('sii-samples')!,
         gallerySamples: values.number('gallery')!,
         versions: { fsyn: packageInfo().version, onnxruntime: runtime().version },
-        settings: {
-          ...defaultSettings,
-          seed,
-          scoring: values.string('scoring') as typeof defaultSettings.scoring,
-          compat: values.string('compat') as typeof defaultSettings.compat,
-          baseline: values.string('baseline') as typeof defaultSettings.baseline,
-          blurRadius: values.number('blur-radius'),
-          blurUnit: values.string('blur-unit') as typeof defaultSettings.blurUnit,
-          textMasking: values.string('text-masking') as typeof defaultSettings.textMasking,
-          includeInstruction: values.flag('include-instruction'),
-          includeTemplate: values.flag('include-template'),
-          shapleyGroups: values.number('sii-groups')!,
-          shapleyPartitions: values.number('sii-partitions')!,
-        },
+        settings: settingsOf(values),
         signal: io.signal,
         onProgress: ({ done, total, failed, model, dataset, resumedSamples }) =>
           progress.update(
@@ -171,7 +186,7 @@ export const bench: Command = {
       return outcome.failed > 0 ? exitCodes.failures : exitCodes.ok;
     } catch (error) {
       progress.end();
-      if (io.signal.aborted)
+      if (io.signal.aborted && !values.flag('dry-run'))
         io.log(
           `Finished rows are kept: go on with \`fsyn bench --resume --out ${out}\` and the same options.\n`,
         );
@@ -181,6 +196,23 @@ export const bench: Command = {
     }
   },
 };
+
+function settingsOf(values: OptionValues): BenchmarkSettings {
+  return {
+    ...defaultSettings,
+    seed: values.number('seed')!,
+    scoring: values.string('scoring') as BenchmarkSettings['scoring'],
+    compat: values.string('compat') as BenchmarkSettings['compat'],
+    baseline: values.string('baseline') as BenchmarkSettings['baseline'],
+    blurRadius: values.number('blur-radius'),
+    blurUnit: values.string('blur-unit') as BenchmarkSettings['blurUnit'],
+    textMasking: values.string('text-masking') as BenchmarkSettings['textMasking'],
+    includeInstruction: values.flag('include-instruction'),
+    includeTemplate: values.flag('include-template'),
+    shapleyGroups: values.number('sii-groups')!,
+    shapleyPartitions: values.number('sii-partitions')!,
+  };
+}
 
 /** The page is a by-product: rows that it cannot be drawn from (all failed, say) do not fail the run. */
 async function pageOf(

@@ -1,8 +1,9 @@
 import { parseArgs } from 'node:util';
+import { parseBytes } from '../bytes.js';
 import { FsynError } from '../errors.js';
 
-/** How a command's option is read; `list` takes comma-separated or repeated values. */
-export type OptionKind = 'string' | 'integer' | 'number' | 'flag' | 'list';
+/** How a command's option is read; `list` takes comma-separated or repeated values, `bytes` a size like 2GB. */
+export type OptionKind = 'string' | 'integer' | 'number' | 'bytes' | 'flag' | 'list';
 
 export interface OptionSpec {
   readonly kind: OptionKind;
@@ -135,6 +136,7 @@ function convert(name: string, spec: OptionSpec, given: unknown): Value {
     }
     return text;
   }
+  if (spec.kind === 'bytes') return convertBytes(name, text);
   const number = Number(text);
   const whole = spec.kind === 'integer';
   if (
@@ -149,6 +151,16 @@ function convert(name: string, spec: OptionSpec, given: unknown): Value {
     );
   }
   return number;
+}
+
+function convertBytes(name: string, text: string): number {
+  const bytes = parseBytes(text);
+  if (bytes === undefined) {
+    throw new UsageError(
+      `Expected a size like 512MB, 2GB or 2GiB for --${name} but received ${JSON.stringify(text)}.`,
+    );
+  }
+  return bytes;
 }
 
 /** The help page of a command. */

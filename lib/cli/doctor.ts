@@ -46,6 +46,7 @@ export const doctor: Command = {
           const [model] = await loadModels([name], {
             dtype: values.string('dtype') as Dtype | undefined,
             threads: 1,
+            memory: undefined,
             providers: ['cpu'],
             signal: io.signal,
           });

@@ -33,6 +33,11 @@ export const maskingOptions = {
 /** Options that decide where a model runs. */
 export const runtimeOptions = {
   threads: { kind: 'integer', value: 'N', minimum: 1, help: 'threads for inference (default: all cores)' },
+  memory: {
+    kind: 'bytes',
+    value: 'SIZE',
+    help: 'what forward passes may use beside the weights, for example 2GB (default: a quarter of the memory)',
+  },
   provider: {
     kind: 'list',
     value: 'NAME',
@@ -52,6 +57,7 @@ export function loadSettings(values: OptionValues, signal: AbortSignal): LoadSet
   return {
     dtype: values.string('dtype') as Dtype | undefined,
     threads: values.number('threads'),
+    memory: values.number('memory'),
     providers: values.list('provider'),
     signal,
   };

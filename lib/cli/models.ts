@@ -34,6 +34,7 @@ export function resolveModel(nameOrPath: string): string {
 export interface LoadSettings {
   readonly dtype: Dtype | undefined;
   readonly threads: number | undefined;
+  readonly memory: number | undefined;
   readonly providers: readonly string[];
   readonly signal: AbortSignal;
 }
@@ -48,6 +49,7 @@ export async function loadModels(names: readonly string[], settings: LoadSetting
           ...(embeddedModels().has(name) ? { name } : {}),
           dtype: settings.dtype,
           threads: settings.threads ?? availableParallelism(),
+          memory: settings.memory,
           providers: settings.providers,
           signal: settings.signal,
         }),

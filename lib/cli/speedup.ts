@@ -76,6 +76,7 @@ export const speedup: Command = {
         explainers: selected,
         timed: values.number('timed')!,
         seed: values.number('seed')!,
+        memory: values.number('memory'),
         signal: io.signal,
         onProgress: (done, total) => progress.update(done, total, 'attributions'),
       });

@@ -1,4 +1,5 @@
 import { FsynError } from '../errors.js';
+import { CellTable } from '../metrics/cells.js';
 import type { Explainer, PlayerTruth } from './types.js';
 
 /** 1 for the players that decide the answer, 0 for the others: the upper control. */
@@ -7,6 +8,7 @@ export const oracle: Explainer = {
   title: 'Oracle',
   reference: 'control: the dataset’s ground truth',
   needsTruth: true,
+  cells: (imagePlayers, textPlayers) => new CellTable(imagePlayers, textPlayers),
   async attribute({ truth }) {
     const { image, text } = requireTruth(truth);
     return { image: Float64Array.from(image), text: Float64Array.from(text) };
@@ -19,6 +21,7 @@ export const antiOracle: Explainer = {
   title: 'Anti-Oracle',
   reference: 'control: the complement of the ground truth',
   needsTruth: true,
+  cells: (imagePlayers, textPlayers) => new CellTable(imagePlayers, textPlayers),
   async attribute({ truth }) {
     const { image, text } = requireTruth(truth);
     return { image: Float64Array.from(image, (x) => 1 - x), text: Float64Array.from(text, (x) => 1 - x) };

@@ -1,3 +1,4 @@
+import { CellTable } from '../metrics/cells.js';
 import { Random } from '../statistics/random.js';
 import type { Explainer } from './types.js';
 
@@ -7,6 +8,7 @@ export const random: Explainer = {
   title: 'Random',
   reference: 'control: uniform scores, fresh for every sample',
   needsTruth: false,
+  cells: (imagePlayers, textPlayers) => new CellTable(imagePlayers, textPlayers),
   async attribute({ sample, seed }) {
     const stream = new Random(seed);
     const draw = (players: number) => Float64Array.from({ length: players }, () => stream.uniform());

@@ -36,5 +36,7 @@ export interface Explainer {
   /** The paper that defines it, or what it is for when it is a control. */
   readonly reference: string;
   readonly needsTruth: boolean;
+  /** The cells that it asks for, where they depend on the numbers of players only; for plans made before any work. */
+  cells?(imagePlayers: number, textPlayers: number): CellTable;
   attribute(context: ExplainContext): Promise<Attribution>;
 }

@@ -6,14 +6,31 @@ import type { CellScores, EvaluateOptions } from '../vlm/types.js';
 import { addon, type ExecutionReport, type NativeHandle } from './addon.js';
 import { CellCache, cellKeys } from './cell-cache.js';
 import { runJob } from './job.js';
-import { type EvaluationPlan, type Fallback, type ModelSizes, makeSchedule, type Schedule } from './plan.js';
+import {
+  checkBudget,
+  type EvaluationPlan,
+  type Fallback,
+  type ModelSizes,
+  makeSchedule,
+  type PassSizes,
+  type Schedule,
+  selectsRows,
+} from './plan.js';
 import { choosePath, leavesOut } from './probe.js';
-import { createNativeProgram, type EvaluatorProgram, type ProgramMode } from './program.js';
+import {
+  createNativeProgram,
+  type EvaluatorProgram,
+  type ProgramMode,
+  sharedPrefixLength,
+} from './program.js';
 
 export interface EvaluatorOptions {
   /** Worker threads. They share the sessions and never change a result. Default: one per core. */
   readonly workers?: number;
-  /** Bytes that evaluation may use beside the model's weights. Default: a quarter of the machine's memory. */
+  /**
+   * Bytes that forward passes may use beside the model's weights; fewer make smaller batches and fewer workers. Default: a
+   * quarter of the machine's memory.
+   */
   readonly memory?: number;
   /** Bytes for remembered scores; fewer than one cell needs remembers nothing. Default: 64 MiB. */
   readonly cacheMemory?: number;
@@ -64,7 +81,7 @@ export class CoalitionEvaluator {
     this.#fallbacks = path.fallbacks;
     this.#native = createNativeProgram(program, path.mode);
     this.#workers = options.workers ?? availableParallelism();
-    this.#memory = options.memory ?? usableMemory() / 4;
+    this.#memory = options.memory ?? defaultBudget();
     const players = program.imagePlayers + program.textPlayers;
     this.#cache = new CellCache(options.cacheMemory, players, program.targets.length);
   }
@@ -72,7 +89,8 @@ export class CoalitionEvaluator {
   /**
    * Checks the program and finds out, once per decoder, what the decoder allows to share.
    *
-   * @throws FsynError INVALID_ARGUMENT, MODEL_CONTRACT for a program whose parts do not fit together
+   * @throws FsynError INVALID_ARGUMENT, MODEL_CONTRACT for a program whose parts do not fit together; BUDGET where `memory`
+   *   is too small for the sample
    */
   static async create(program: EvaluatorProgram, options?: EvaluatorOptions): Promise<CoalitionEvaluator> {
     const resolved = resolveOptions('CoalitionEvaluator', DEFAULTS, options);
@@ -84,6 +102,7 @@ export class CoalitionEvaluator {
       if (bytes !== undefined && !(bytes > 0)) throw invalidArgument(name, 'a number of bytes > 0', bytes);
     }
     if (sharing !== 'auto' && sharing !== 'none') throw invalidArgument('sharing', 'auto or none', sharing);
+    checkBudget(passSizes(program, sharing), memory ?? defaultBudget());
     const path =
       sharing === 'none'
         ? { mode: { prefixLength: 0, compact: leavesOut(program) }, fallbacks: [] }
@@ -91,7 +110,7 @@ export class CoalitionEvaluator {
     return new CoalitionEvaluator(program, path, resolved);
   }
 
-  /** What `evaluate` would do with these cells now. */
+  /** What `evaluate` would do with these cells now. @throws FsynError BUDGET */
   plan(cells: CellTable): EvaluationPlan {
     this.#check(cells);
     return this.#schedule(cells, cellKeys(cells), false).plan;
@@ -107,7 +126,7 @@ export class CoalitionEvaluator {
    * Scores every cell of the table. Cells that were done before an error are remembered, so that a second call goes on
    * from there.
    *
-   * @throws FsynError INFERENCE, OUT_OF_MEMORY, MODEL_CONTRACT; rejects with the signal's reason when aborted
+   * @throws FsynError INFERENCE, OUT_OF_MEMORY, MODEL_CONTRACT, BUDGET; rejects with the signal's reason when aborted
    */
   async evaluate(cells: CellTable, options?: EvaluateOptions): Promise<EvaluatedCells> {
     const { signal, onProgress } = resolveOptions('evaluate', EVALUATE_DEFAULTS, options);
@@ -178,10 +197,22 @@ const EVALUATE_DEFAULTS = {
   onProgress: undefined as ((done: number, total: number) => void) | undefined,
 };
 
-/** Memory of the machine, or of the container that the process is confined to. */
-function usableMemory(): number {
+/** A quarter of the memory of the machine, or of the container that the process is confined to. */
+export function defaultBudget(): number {
   const limit = process.constrainedMemory();
-  return limit ? Math.min(limit, totalmem()) : totalmem();
+  return Math.floor((limit ? Math.min(limit, totalmem()) : totalmem()) / 4);
+}
+
+function passSizes(program: EvaluatorProgram, sharing: 'auto' | 'none'): PassSizes {
+  return {
+    tokens: program.tokenIds.length,
+    prefixLength: sharing === 'none' || program.wiring.caches.length === 0 ? 0 : sharedPrefixLength(program),
+    targets: program.targets.length,
+    selectsRows: selectsRows(program.wiring),
+    features: program.imagePositions.length,
+    pixels: program.pixels.length,
+    sizes: modelSizes(program),
+  };
 }
 
 function partialFailure(failure: Error, done: Uint8Array): Error {
@@ -191,7 +222,12 @@ function partialFailure(failure: Error, done: Uint8Array): Error {
   return new FsynError(code, `${failure.message} (${note})`, { cause: failure });
 }
 
-function modelSizes({ decoder, wiring, targets }: EvaluatorProgram): ModelSizes {
+/** Sizes of a decoder from its declared inputs and outputs. */
+export function modelSizes({
+  decoder,
+  wiring,
+  targets,
+}: Pick<EvaluatorProgram, 'decoder' | 'wiring' | 'targets'>): ModelSizes {
   const input = (name: string) => decoder.inputs.find((tensor) => tensor.name === name);
   const bytesOf = (type: string | undefined) => (type === 'float16' ? 2 : 4);
   let cacheBytesPerToken = 0;

@@ -1,6 +1,8 @@
+import { formatBytes } from '../bytes.js';
+import { FsynError } from '../errors.js';
 import type { CellTable } from '../metrics/cells.js';
 import type { NativeSchedule } from './addon.js';
-import type { EvaluatorProgram, ProgramMode } from './program.js';
+import type { DecoderWiring, EvaluatorProgram, ProgramMode } from './program.js';
 
 /** Why cells are not run in the cheapest way. */
 export interface Fallback {
@@ -22,6 +24,8 @@ export interface EvaluationPlan {
   readonly prefixTokens: number;
   readonly suffixTokens: number;
   readonly groups: number;
+  /** Worker threads that fit into the budget side by side. */
+  readonly workers: number;
   readonly batches: { readonly vision: number; readonly prefix: number; readonly suffix: number };
   /** Estimated floating-point operations; undefined where the model's costs are not known. */
   readonly flops:
@@ -36,8 +40,16 @@ export interface EvaluationPlan {
         readonly naive: number;
       }
     | undefined;
-  /** Estimated bytes of one worker at its largest, of all workers, and the budget they were planned for. */
-  readonly bytes: { readonly worker: number; readonly peak: number; readonly budget: number };
+  /**
+   * Estimated bytes beside the model's weights: of one worker at its largest, of all workers (0 when nothing is to be run),
+   * the budget that they were planned for and the smallest one that would do.
+   */
+  readonly bytes: {
+    readonly worker: number;
+    readonly peak: number;
+    readonly budget: number;
+    readonly least: number;
+  };
   readonly fallbacks: readonly Fallback[];
 }
 
@@ -97,7 +109,7 @@ export function makeSchedule(
   // States with many texts first: the last groups are then the short ones, and no worker waits long for another.
   const states = [...byImage.keys()].sort((a, b) => byImage.get(b)!.length - byImage.get(a)!.length || a - b);
   const batches = chooseBatches(program, settings, states.length);
-  const groupSize = Math.max(1, Math.min(batches.prefix, Math.ceil(states.length / GROUPS_WANTED)));
+  const groupSize = batches.group;
   const groupOffsets: number[] = [0];
   const rowOffsets: number[] = [0];
   const rowSlots: number[] = [];
@@ -117,6 +129,8 @@ export function makeSchedule(
     groupOffsets.push(begin + group.length);
     rowOffsets.push(rowCells.length);
   }
+  const needed = wanted.length > 0;
+  const workers = Math.max(1, Math.min(settings.workers, Math.floor(settings.memory / batches.bytes)));
   const native: NativeSchedule = {
     imagePlayers: cells.imagePlayers,
     textPlayers: cells.textPlayers,
@@ -127,10 +141,10 @@ export function makeSchedule(
     rowOffsets: Int32Array.from(rowOffsets),
     rowSlots: Int32Array.from(rowSlots),
     rowTexts: Int32Array.from(rowTexts),
-    visionBatch: Math.min(batches.vision, groupSize),
+    visionBatch: batches.vision,
     prefixBatch: Math.min(batches.prefix, groupSize),
     suffixBatch: batches.suffix,
-    workers: settings.workers,
+    workers,
   };
   const tokens = program.tokenIds.length;
   const { prefixLength } = settings.mode;
@@ -144,12 +158,14 @@ export function makeSchedule(
     prefixTokens: prefixLength,
     suffixTokens: tokens - prefixLength,
     groups: groupOffsets.length - 1,
+    workers,
     batches: { vision: native.visionBatch, prefix: native.prefixBatch, suffix: native.suffixBatch },
     flops: estimateFlops(program, prefixLength, states.length, wanted.length),
     bytes: {
       worker: batches.bytes,
-      peak: batches.bytes * Math.min(settings.workers, Math.max(1, groupOffsets.length - 1)),
+      peak: needed ? batches.bytes * Math.min(workers, groupOffsets.length - 1) : 0,
       budget: settings.memory,
+      least: batches.least,
     },
     fallbacks: settings.fallbacks,
   };
@@ -166,34 +182,116 @@ function sequenceBytes(sizes: ModelSizes, past: number, tokens: number, rows: nu
   return caches + activations + attention + rows * vocabulary * floatBytes;
 }
 
+/** What decides how much memory the passes of one sample take. */
+export interface PassSizes {
+  /** Tokens of the prompt and the scored answer, and how many of them are shared. */
+  readonly tokens: number;
+  readonly prefixLength: number;
+  /** Rows of logits that are wanted, and whether the decoder computes no others. */
+  readonly targets: number;
+  readonly selectsRows: boolean;
+  readonly features: number;
+  /** Elements of the pixel input. */
+  readonly pixels: number;
+  readonly sizes: ModelSizes;
+}
+
+/** Bytes of one item of each kind. */
+interface ItemBytes {
+  readonly vision: number;
+  readonly prefix: number;
+  readonly suffix: number;
+  /** A full pass, which the trial of a decoder runs whatever is shared later. */
+  readonly full: number;
+  /** What stays of an image state until its cells are scored: its features, and with them the prefix's cache. */
+  readonly features: number;
+  readonly held: number;
+}
+
+function itemBytes({
+  tokens,
+  prefixLength,
+  targets,
+  selectsRows,
+  features,
+  pixels,
+  sizes,
+}: PassSizes): ItemBytes {
+  const suffixTokens = tokens - prefixLength;
+  const rows = (length: number, wanted: number) => (selectsRows ? wanted : length);
+  const featureBytes = features * sizes.hidden * sizes.floatBytes;
+  return {
+    // Pixels, their patch embedding, and a tower about as wide as the language model.
+    vision: 8 * pixels + sequenceBytes(sizes, 0, Math.max(1, features), 0),
+    prefix: prefixLength > 0 ? sequenceBytes(sizes, 0, prefixLength, rows(prefixLength, 1)) : 0,
+    suffix: sequenceBytes(sizes, prefixLength, suffixTokens, rows(suffixTokens, targets)),
+    full: sequenceBytes(sizes, 0, tokens, rows(tokens, targets)),
+    features: featureBytes,
+    held: sizes.cacheBytesPerToken * prefixLength + featureBytes,
+  };
+}
+
+/** The smallest budget that a sample can be scored in: everything one by one, and the trial of two sequences together. */
+function leastBytes({ vision, prefix, suffix, full, features, held }: ItemBytes): number {
+  return Math.max(vision + features, full + features, prefix + held, (prefix > 0 ? 2 : 1) * suffix + held);
+}
+
+/**
+ * Throws unless a sample of these sizes can be scored in `memory` bytes.
+ *
+ * @throws FsynError BUDGET, naming the smallest budget that would do
+ */
+export function checkBudget(needs: PassSizes, memory: number): void {
+  const least = leastBytes(itemBytes(needs));
+  if (memory >= least) return;
+  throw new FsynError(
+    'BUDGET',
+    `A memory budget of ${formatBytes(memory)} is too small: one image state and sequences of ${needs.tokens} tokens need ` +
+      `${formatBytes(least)} (${least} bytes) beside the model's weights.`,
+  );
+}
+
 function chooseBatches(
   program: EvaluatorProgram,
   { mode, memory, shares, sizes, fallbacks }: PlanSettings,
   states: number,
-): { vision: number; prefix: number; suffix: number; bytes: number } {
+): { vision: number; prefix: number; suffix: number; group: number; bytes: number; least: number } {
   const share = memory / shares;
-  const tokens = program.tokenIds.length;
-  const suffixTokens = tokens - mode.prefixLength;
-  const allRows = !selectsRows(program);
-  const prefixBytes = sequenceBytes(sizes, 0, mode.prefixLength, allRows ? mode.prefixLength : 1);
-  const suffixBytes = sequenceBytes(
+  const needs = {
+    tokens: program.tokenIds.length,
+    prefixLength: mode.prefixLength,
+    targets: program.targets.length,
+    selectsRows: selectsRows(program.wiring),
+    features: program.imagePositions.length,
+    pixels: program.pixels.length,
     sizes,
-    mode.prefixLength,
-    suffixTokens,
-    allRows ? suffixTokens : program.targets.length,
-  );
-  const features = Math.max(1, program.imagePositions.length);
-  // Pixels, their patch embedding, and a tower about as wide as the language model.
-  const visionBytes = 8 * program.pixels.length + sequenceBytes(sizes, 0, features, 0);
+  };
+  if (states > 0) checkBudget(needs, memory);
+  const item = itemBytes(needs);
   const single = fallbacks.some((fallback) => fallback.code === 'one-row-per-run');
-  const fit = (perItem: number, perRun: number, most: number) =>
-    Math.max(1, Math.min(Math.floor(share / 2 / perItem), Math.ceil(TARGET_TOKENS / perRun), most));
-  const prefix = mode.prefixLength > 0 ? fit(prefixBytes, mode.prefixLength, states) : states;
-  const suffix = mode.compact || single ? 1 : fit(suffixBytes, suffixTokens, Number.MAX_SAFE_INTEGER);
-  const vision = visionBatchable(program) ? fit(visionBytes, features, states) : 1;
-  const held = mode.prefixLength > 0 ? prefix * sizes.cacheBytesPerToken * mode.prefixLength : 0;
-  const bytes = Math.max(vision * visionBytes, prefix * prefixBytes, suffix * suffixBytes + held);
-  return { vision, prefix: Math.max(1, prefix), suffix, bytes };
+  const fit = (room: number, perItem: number, tokens: number, most: number) =>
+    Math.max(1, Math.min(Math.floor(room / perItem), Math.ceil(TARGET_TOKENS / tokens), most));
+  const half = share / 2;
+  const prefix =
+    mode.prefixLength > 0
+      ? fit(half, item.prefix + item.held, mode.prefixLength, states)
+      : Math.max(1, states);
+  const group = Math.max(
+    1,
+    Math.min(prefix, Math.floor(half / item.held), Math.ceil(states / GROUPS_WANTED)),
+  );
+  const held = group * item.held;
+  const suffix =
+    mode.compact || single
+      ? 1
+      : fit(Math.min(half, share - held), item.suffix, needs.tokens - mode.prefixLength, Infinity);
+  const vision = visionBatchable(program) ? fit(half, item.vision, Math.max(1, needs.features), group) : 1;
+  const bytes = Math.max(
+    vision * item.vision + group * item.features,
+    Math.min(prefix, group) * item.prefix + held,
+    suffix * item.suffix + held,
+  );
+  return { vision, prefix, suffix, group, bytes, least: leastBytes(item) };
 }
 
 /** Whether image states can be stacked along the first axis of every vision input. */
@@ -202,7 +300,7 @@ function visionBatchable({ vision }: EvaluatorProgram): boolean {
 }
 
 /** Whether the decoder computes logits for wanted rows only. */
-function selectsRows({ wiring }: EvaluatorProgram): boolean {
+export function selectsRows(wiring: DecoderWiring): boolean {
   return wiring.keep !== undefined || wiring.rows !== undefined;
 }
 
@@ -216,7 +314,7 @@ function estimateFlops(
   if (costs === undefined) return undefined;
   const pass = (past: number, tokens: number, rows: number) =>
     tokens * costs.tokenFlops + rows * costs.headFlops + attendedPairs(past, tokens) * costs.attentionFlops;
-  const rowsOf = (tokens: number, wanted: number) => (selectsRows(program) ? wanted : tokens);
+  const rowsOf = (tokens: number, wanted: number) => (selectsRows(program.wiring) ? wanted : tokens);
   const suffixTokens = tokenIds.length - prefixLength;
   const vision = states * costs.visionFlops;
   const prefix = prefixLength > 0 ? states * pass(0, prefixLength, rowsOf(prefixLength, 1)) : 0;

@@ -1,6 +1,7 @@
 import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 import { CoalitionEvaluator, type EvaluatedCells } from '../inference/evaluator.js';
+import type { EvaluationPlan } from '../inference/plan.js';
 import type { EvaluatorProgram } from '../inference/program.js';
 import type { TensorArray } from '../inference/tensor.js';
 import type { CellTable } from '../metrics/cells.js';
@@ -74,6 +75,10 @@ export class DecoderSample implements PreparedSample {
     return (await this.evaluator()).evaluate(cells, options);
   }
 
+  async plan(cells: CellTable): Promise<EvaluationPlan> {
+    return (await this.evaluator()).plan(cells);
+  }
+
   /** This sample as the native evaluator takes it. */
   program(): EvaluatorProgram {
     return evaluatorProgram(this.#parts, this.#inputs);
@@ -82,7 +87,8 @@ export class DecoderSample implements PreparedSample {
   /** The native evaluator of this sample, made on first use. */
   evaluator(): Promise<CoalitionEvaluator> {
     if (this.#evaluator === undefined) {
-      this.#evaluator = CoalitionEvaluator.create(this.program(), { workers: this.#parts.workers });
+      const { workers, memory } = this.#parts;
+      this.#evaluator = CoalitionEvaluator.create(this.program(), { workers, memory });
       // A failed start (out of memory, say) may succeed the next time.
       this.#evaluator.catch(() => {
         this.#evaluator = undefined;

@@ -1,4 +1,6 @@
 import { describe, FsynError } from '../errors.js';
+import { modelSizes } from '../inference/evaluator.js';
+import { checkBudget, selectsRows } from '../inference/plan.js';
 import type { Architecture, ImageEncoding } from './architecture.js';
 import { findDecision } from './decision.js';
 import { DecoderSample, type PreparedInputs, sequenceEmbeds } from './decoder-sample.js';
@@ -28,6 +30,8 @@ export interface VlmParts {
   readonly template: ChatTemplate;
   /** Worker threads of the evaluator. */
   readonly workers: number;
+  /** Bytes that scoring may use beside the model's weights. */
+  readonly memory: number;
   readonly costs: { readonly vision: MatrixCosts; readonly decoder: MatrixCosts };
 }
 
@@ -75,6 +79,7 @@ export class DecoderVlm implements Vlm {
       options,
     );
     this.#checkContext(prompt.ids.length + 1, 'the prompt and one answer token');
+    this.#checkMemory(prompt, encoding);
     const baseline = architecture.encode(baselineImage(image, options));
     const removal = options.textMasking === 'remove' ? await this.#findRemoval() : 'mask';
     const features = await vision.run(encoding, encoding.pixels, options.signal);
@@ -112,6 +117,22 @@ export class DecoderVlm implements Vlm {
         `The context of ${this.name} holds ${limit} tokens, but ${what} take ${length} (image tokens included).`,
       );
     }
+  }
+
+  /** Refuses before any work what could not be scored later; a longer answer is checked when the cells are planned. */
+  #checkMemory(prompt: TokenisedPrompt, encoding: ImageEncoding): void {
+    const { decoder, memory } = this.#parts;
+    const { session, wiring } = { session: decoder.graph.session, wiring: decoder.wiring };
+    const needs = {
+      tokens: prompt.ids.length,
+      prefixLength: wiring.caches.length === 0 ? 0 : Math.min(...prompt.players.positions),
+      targets: 1,
+      selectsRows: selectsRows(wiring),
+      features: prompt.imagePositions.length,
+      pixels: encoding.pixels.length,
+      sizes: modelSizes({ decoder: session, wiring, targets: new Int32Array(1) }),
+    };
+    checkBudget(needs, memory);
   }
 
   /** The probe runs once per model; a failed one is tried again, because it may have failed for want of memory. */

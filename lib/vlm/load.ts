@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { FsynError, invalidArgument } from '../errors.js';
+import { defaultBudget } from '../inference/evaluator.js';
 import { Session } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
 import type { Architecture } from './architecture.js';
@@ -37,6 +38,11 @@ export interface LoadVlmOptions {
   readonly providers?: readonly string[];
   /** Threads for inference; the number never changes a result. Default: 1. */
   readonly threads?: number;
+  /**
+   * Bytes that scoring may use beside the model's weights. Default: a quarter of the machine's memory. A sample that does not
+   * fit is refused by `prepare` with the code BUDGET.
+   */
+  readonly memory?: number;
   /** Qwen-VL: largest area of the resized image in pixels, instead of the configuration's (the paper: 313 600). */
   readonly maxPixels?: number;
   /** InternVL: most tiles beside the thumbnail, instead of the configuration's (the paper: 2). */
@@ -49,6 +55,7 @@ const defaults = {
   dtype: 'auto' as DtypeChoice,
   providers: ['cpu'] as readonly string[],
   threads: 1,
+  memory: undefined as number | undefined,
   maxPixels: undefined as number | undefined,
   maxTiles: undefined as number | undefined,
   signal: undefined as AbortSignal | undefined,
@@ -72,6 +79,9 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
       throw invalidArgument(key, 'an integer >= 1', value);
     }
+  }
+  if (options.memory !== undefined && !(Number.isFinite(options.memory) && options.memory > 0)) {
+    throw invalidArgument('memory', 'a number of bytes > 0', options.memory);
   }
   if (isManifestPath(directory)) return Classifier.load(directory, options);
   const manifest = join(directory, manifestName);
@@ -124,6 +134,7 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
       tokenizer,
       template,
       workers: large ? 1 : options.threads,
+      memory: options.memory ?? defaultBudget(),
       costs: {
         vision: matrixCosts(visionFile.graph),
         decoder: decoderCosts,

@@ -1,4 +1,5 @@
 import type { NdArray } from 'ndarray';
+import type { EvaluationPlan } from '../inference/plan.js';
 import type { CellTable } from '../metrics/cells.js';
 
 /** An RGB image: ndarray of shape [height, width, 3], values 0..255, row-major and contiguous. */
@@ -107,6 +108,11 @@ export interface PreparedSample {
   readonly answer: Answer;
   /** Absent where the model's files cannot be opened up (several images per row, merged single graphs). */
   readonly whiteBox?: WhiteBox;
+  /**
+   * What scoring these cells would take, without scoring them; a new decoder is tried on a few passes first. Absent where
+   * every cell is one run of the model.
+   */
+  plan?(cells: CellTable): Promise<EvaluationPlan>;
   /** Scores every cell of the table; rejects with the signal's reason when aborted. */
   evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
 }

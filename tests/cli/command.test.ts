@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { formatBytes } from '../../lib/bytes.js';
 import { type Command, commandHelp, exitCodes, parseOptions, UsageError } from '../../lib/cli/command.js';
 import { duration, ProgressLine } from '../../lib/cli/progress.js';
 import { decimal, interval, textTable } from '../../lib/report/table.js';
@@ -11,6 +12,7 @@ const command: Command = {
     limit: { kind: 'integer', minimum: 1, help: 'how many', fallback: 7 },
     names: { kind: 'list', help: 'names', fallback: ['all'] },
     mode: { kind: 'string', choices: ['a', 'b'], help: 'mode' },
+    memory: { kind: 'bytes', value: 'SIZE', help: 'how much' },
     quiet: { kind: 'flag', help: 'say less' },
   },
   run: async () => exitCodes.ok,
@@ -32,10 +34,21 @@ describe('command options', () => {
     [['--limit', 'many'], /integer >= 1 for --limit/],
     [['--mode', 'c'], /one of a, b for --mode/],
     [['--limt', '3'], /--limt/],
+    [['--memory', '2XB'], /a size like 512MB, 2GB or 2GiB for --memory but received "2XB"/],
+    [['--memory', '0'], /--memory/],
     [['stray'], /stray/],
   ])('refuse %j by name', (args, message) => {
     expect(() => parseOptions(command, args)).toThrow(UsageError);
     expect(() => parseOptions(command, args)).toThrow(message);
+  });
+
+  it.each([
+    ['2GB', 2e9],
+    ['512 MiB', 512 * 2 ** 20],
+    ['1.5g', 1.5e9],
+    ['4096', 4096],
+  ])('read %j as a size', (text, bytes) => {
+    expect(parseOptions(command, ['--memory', text]).number('memory')).toBe(bytes);
   });
 
   it('are all on the help page', () => {
@@ -43,6 +56,16 @@ describe('command options', () => {
     for (const name of Object.keys(command.options)) expect(page).toContain(`--${name}`);
     expect(page).toContain('(default 7)');
   });
+});
+
+it.each([
+  [999, '999 B'],
+  [2_430_000, '2.43 MB'],
+  [70_100_000, '70.1 MB'],
+  [999_600_000, '1.00 GB'],
+  [123e9, '123 GB'],
+])('formatBytes(%d) is %s', (bytes, text) => {
+  expect(formatBytes(bytes)).toBe(text);
 });
 
 describe('progress', () => {

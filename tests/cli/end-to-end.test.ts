@@ -61,6 +61,28 @@ describe('fsyn bench on the embedded model', () => {
     expect(group.explainers[0].shapleySamples).toBe(1);
   });
 
+  it('plans a run without evaluating or writing anything', async () => {
+    const options = ['--dataset', 'presence', '--limit', '10', '--sii-samples', '0', '--out', 'planned'];
+    const page = await fsyn('bench', '--dry-run', ...options, '--memory', '64MB');
+    expect(page.code).toBe(0);
+    expect(page.stdout).toMatch(/budget +64\.0 MB/);
+    expect(page.stdout).toContain('No fallbacks.');
+    const { plans } = JSON.parse((await fsyn('bench', '--dry-run', '--json', ...options)).stdout);
+    expect(plans).toMatchObject([{ model: 'llava-tiny', dataset: 'presence', samples: 10, planned: 1 }]);
+    const [{ plan }] = plans[0].perSample;
+    expect(plan.bytes.peak).toBeLessThanOrEqual(plan.bytes.budget);
+    expect(existsSync(join(folder, 'planned'))).toBe(false);
+  });
+
+  it.each([['bench', '--dry-run'], ['bench', '--out', 'never'], ['speedup']])(
+    'refuses a memory budget that is too small before any work: %s %s',
+    async (...command) => {
+      const done = await fsyn(...command, '--memory', '100kB');
+      expect([done.code, done.stdout]).toEqual([1, '']);
+      expect(done.stderr).toMatch(/memory budget of 100 kB is too small: .*need .* \[BUDGET\]/);
+    },
+  );
+
   it('writes the same bytes with one and with two threads', async () => {
     for (const threads of ['1', '2']) {
       const done = await fsyn(

@@ -5,7 +5,7 @@ import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import { runJob } from '../../lib/inference/job.js';
 import { createNativeProgram, sharedPrefixLength } from '../../lib/inference/program.js';
 import type { Vlm } from '../../lib/vlm/types.js';
-import { cellsOf, distance, loadTiny, prepare, table } from './support.js';
+import { cellsOf, distance, leastMemory, loadTiny, prepare, table } from './support.js';
 
 // Log-probabilities of order 10 in float32 arithmetic whose sums run in another order: ten roundings of 1e-6.
 const tolerance = 1e-5;
@@ -106,7 +106,9 @@ test('a smaller memory budget makes smaller batches and the same values', async 
   const sample = await prepare(vlm);
   const cells = fc.sample(cellsOf(sample, 60), { seed: 6, numRuns: 1 })[0]!;
   const large = await CoalitionEvaluator.create(sample.program());
-  const small = await CoalitionEvaluator.create(sample.program(), { memory: 1 });
+  const small = await CoalitionEvaluator.create(sample.program(), {
+    memory: await leastMemory(sample.program()),
+  });
   const a = await large.evaluate(cells);
   const b = await small.evaluate(cells);
   expect(b.plan.batches).toEqual({ vision: 1, prefix: 1, suffix: 1 });

@@ -1,10 +1,12 @@
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import { CellTable } from '../../lib/metrics/cells.js';
 import { defaultFaithfulness, requestFaithfulness } from '../../lib/metrics/faithfulness.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import { loadVlm } from '../../lib/vlm/load.js';
 import type { Vlm } from '../../lib/vlm/types.js';
-import { distance, loadTiny, prepare } from './support.js';
+import { distance, leastMemory, loadTiny, prepare, tinyLlava } from './support.js';
 
 let vlm: Vlm;
 let sample: DecoderSample;
@@ -65,12 +67,46 @@ describe('plan', () => {
     expect([plan.cells, plan.imageStates, plan.prefixes, plan.suffixes]).toEqual([76, 20, 20, 76]);
   });
 
-  test('fits a budget that it is given', async () => {
-    const memory = 64 * 2 ** 20;
-    const evaluator = await CoalitionEvaluator.create(sample.program(), { memory });
-    const { bytes } = evaluator.plan(grid(10, 10));
-    expect(bytes.budget).toBe(memory);
-    expect(bytes.peak).toBeLessThanOrEqual(memory);
+  test('promises a peak within whatever budget it is given, or refuses', async () => {
+    const program = sample.program();
+    const { least } = (await CoalitionEvaluator.create(program)).plan(grid(2, 2)).bytes;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: Math.floor(least / 2), max: 64 * least }),
+        fc.integer({ min: 1, max: 16 }),
+        fc.integer({ min: 1, max: 16 }),
+        fc.constantFrom('auto' as const, 'none' as const),
+        async (memory, workers, images, sharing) => {
+          const create = () => CoalitionEvaluator.create(program, { memory, workers, sharing });
+          if (memory < least) {
+            // Full passes alone may need less than the trial of two sequences on a prefix.
+            if (sharing === 'auto') await expect(create()).rejects.toMatchObject({ code: 'BUDGET' });
+            return;
+          }
+          const { bytes, workers: side } = (await create()).plan(grid(images, 10));
+          expect(bytes.budget).toBe(memory);
+          expect(bytes.peak).toBeGreaterThan(0);
+          expect(bytes.peak).toBeLessThanOrEqual(memory);
+          expect(side).toBeLessThanOrEqual(workers);
+        },
+      ),
+      { numRuns: 100, seed: 31 },
+    );
+  });
+
+  test('a budget too small for one sequence is refused before any work, with the smallest that would do', async () => {
+    const program = sample.program();
+    const { least } = (await CoalitionEvaluator.create(program)).plan(grid(2, 2)).bytes;
+    await expect(CoalitionEvaluator.create(program, { memory: least - 1 })).rejects.toMatchObject({
+      code: 'BUDGET',
+      message: expect.stringContaining(`(${least} bytes)`),
+    });
+    const evaluator = await CoalitionEvaluator.create(program, { memory: least });
+    expect((await evaluator.evaluate(grid(2, 2))).plan.bytes.peak).toBeLessThanOrEqual(least);
+    const small = await loadVlm(tinyLlava, { memory: 1000 });
+    await expect(prepare(small)).rejects.toMatchObject({ code: 'BUDGET' });
+    small.dispose();
+    await expect(loadVlm(tinyLlava, { memory: 0 })).rejects.toThrow(/memory/);
   });
 });
 
@@ -101,7 +137,10 @@ describe('cache', () => {
     // The last image state of this table is fine, but the pixels of a broken program give NaN for every state.
     const program = sample.program();
     const broken = { ...program, baselinePixels: program.baselinePixels.map(() => Number.NaN) };
-    const evaluator = await CoalitionEvaluator.create(broken, { workers: 1, memory: 1 });
+    const evaluator = await CoalitionEvaluator.create(broken, {
+      workers: 1,
+      memory: await leastMemory(program),
+    });
     const cells = new CellTable(program.imagePlayers, program.textPlayers);
     const full = cells.imageState(new Uint8Array(program.imagePlayers).fill(1));
     const empty = cells.imageState(new Uint8Array(program.imagePlayers));

@@ -7,7 +7,7 @@ import { Session } from '../../lib/inference/session.js';
 import type { CellTable } from '../../lib/metrics/cells.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
-import { cellsOf, distance, loadTiny, prepare } from './support.js';
+import { cellsOf, distance, leastMemory, loadTiny, prepare } from './support.js';
 
 let vlm: Vlm;
 let sample: DecoderSample;
@@ -45,9 +45,8 @@ async function on(decoderName: string, textMasking: 'remove' | 'attend'): Promis
 /** Scores of every cell on its own, as a full pass, and of all of them as planned. */
 async function bothWays(program: EvaluatorProgram) {
   const planned = await (await CoalitionEvaluator.create(program)).evaluate(cells);
-  const full = await (await CoalitionEvaluator.create(program, { sharing: 'none', memory: 1 })).evaluate(
-    cells,
-  );
+  const memory = await leastMemory(program);
+  const full = await (await CoalitionEvaluator.create(program, { sharing: 'none', memory })).evaluate(cells);
   return { planned, full, codes: planned.plan.fallbacks.map((fallback) => fallback.code) };
 }
 

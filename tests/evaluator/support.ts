@@ -1,5 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
+import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
+import type { EvaluatorProgram } from '../../lib/inference/program.js';
 import { CellTable } from '../../lib/metrics/cells.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
@@ -10,14 +12,22 @@ export const tinyLlava = fileURLToPath(new URL('../golden/vlm-llava', import.met
 
 export const loadTiny = (threads = 1): Promise<Vlm> => loadVlm(tinyLlava, { threads });
 
+export const question = 'Is the red circle left of the blue square?';
+
 /** A sample of the tiny model whose whole answer is scored, so that several rows of logits matter. */
 export async function prepare(vlm: Vlm, options: PrepareOptions = {}): Promise<DecoderSample> {
-  const sample = await vlm.prepare(pattern(40, 56), 'Is the red circle left of the blue square?', {
+  const sample = await vlm.prepare(pattern(40, 56), question, {
     maxNewTokens: 3,
     answerTokens: 'all',
     ...options,
   });
   return sample as DecoderSample;
+}
+
+/** The smallest budget: every batch is one. */
+export async function leastMemory(program: EvaluatorProgram): Promise<number> {
+  const evaluator = await CoalitionEvaluator.create(program);
+  return evaluator.plan(new CellTable(program.imagePlayers, program.textPlayers)).bytes.least;
 }
 
 /** A table of the given cells; states as lists of presence. */

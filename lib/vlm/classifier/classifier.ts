@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { FsynError, invalidArgument } from '../../errors.js';
+import { defaultBudget } from '../../inference/evaluator.js';
 import { Session } from '../../inference/session.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
@@ -48,11 +49,12 @@ export class Classifier implements Vlm {
     tokenizer: TextTokenizer | undefined,
     name: string,
     hash: string,
+    memory: number,
   ) {
     this.name = name;
     this.fingerprint = hash;
     this.#manifest = manifest;
-    this.#run = new ClassifierRun(graph, manifest);
+    this.#run = new ClassifierRun(graph, manifest, memory);
     this.#tokenizer = tokenizer;
     this.#session = graph.session;
   }
@@ -64,6 +66,7 @@ export class Classifier implements Vlm {
       readonly name: string | undefined;
       readonly providers: readonly string[];
       readonly threads: number;
+      readonly memory: number | undefined;
       readonly signal: AbortSignal | undefined;
     },
   ): Promise<Classifier> {
@@ -73,7 +76,7 @@ export class Classifier implements Vlm {
       tokenizerPath === undefined
         ? undefined
         : new TextTokenizer(await readJsonObject(tokenizerPath, 'tokenizer'), {});
-    const { name, providers, threads, signal } = options;
+    const { name, providers, threads, memory, signal } = options;
     const session = await Session.load(manifest.model, { providers, threads, ...(signal && { signal }) });
     try {
       const graph = { session, path: manifest.model };
@@ -86,6 +89,7 @@ export class Classifier implements Vlm {
         tokenizer,
         name ?? manifest.name ?? basename(path, '.json'),
         hash,
+        memory ?? defaultBudget(),
       );
     } catch (error) {
       session.dispose();

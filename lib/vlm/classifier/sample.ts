@@ -1,3 +1,5 @@
+import { formatBytes } from '../../bytes.js';
+import { FsynError } from '../../errors.js';
 import type { CellTable } from '../../metrics/cells.js';
 import { checkTable, resolveEvaluateOptions } from '../decoder-sample.js';
 import { maskPixels, maskTokens } from '../masking.js';
@@ -24,6 +26,8 @@ export interface MaskedQuestion {
 }
 
 const largestBatch = 32;
+/** Floats per pixel value that a small convolutional network holds at once: the input twice and its widest layers. */
+const activationsPerPixel = 24;
 
 /** Feeds a classifier's graph. */
 export class ClassifierRun {
@@ -32,11 +36,20 @@ export class ClassifierRun {
   /** The graph's own batch where it is fixed, else a bound on memory. */
   readonly batchSize: number;
 
-  constructor(graph: Graph, manifest: ClassifierManifest) {
+  /** @throws FsynError BUDGET where one row does not fit into `memory` bytes */
+  constructor(graph: Graph, manifest: ClassifierManifest, memory: number) {
     this.#graph = graph;
     this.#manifest = manifest;
     const batch = requireInput(graph, manifest.image.input).shape[0];
-    this.batchSize = typeof batch === 'number' ? 1 : largestBatch;
+    const rowBytes = 4 * activationsPerPixel * 3 * manifest.image.height * manifest.image.width;
+    const fitting = Math.floor(memory / rowBytes);
+    if (fitting < 1) {
+      throw new FsynError(
+        'BUDGET',
+        `A memory budget of ${formatBytes(memory)} is too small: one run of the classifier needs about ${formatBytes(rowBytes)}.`,
+      );
+    }
+    this.batchSize = typeof batch === 'number' ? 1 : Math.min(largestBatch, fitting);
   }
 
   get answers(): number {
