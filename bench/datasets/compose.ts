@@ -8,6 +8,8 @@ export function concatenate(name: string, parts: readonly Dataset[]): Dataset {
     version: parts.map((part) => part.version).join('|'),
     size: parts.reduce((sum, part) => sum + part.size, 0),
     masking: first?.masking,
+    notes: parts.flatMap((part) => part.notes ?? []),
+    truthless: parts.every((part) => part.truthless === true),
     async *samples() {
       for (const part of parts) yield* part.samples();
     },

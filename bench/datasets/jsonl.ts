@@ -43,6 +43,7 @@ export async function openJsonl(path: string, options?: Partial<JsonlOptions>): 
     name: basename(path).replace(/\.jsonl?$/, ''),
     version: createHash('sha256').update(text).digest('hex').slice(0, 12),
     size: fields.length,
+    truthless: fields.every(({ truth }) => truth === undefined),
     async *samples() {
       for (const { image, ...rest } of fields) {
         yield { ...rest, image: () => decodeImage(resolve(dirname(path), image)) };

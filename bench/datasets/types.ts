@@ -18,6 +18,8 @@ export interface Sample {
   readonly question: string;
   /** Text that asks for an answer format, appended to the question; its tokens are not question tokens. */
   readonly instruction?: string;
+  /** Instructions of architectures (`Vlm.architecture`) that are asked otherwise. */
+  readonly instructions?: Readonly<Record<string, string>>;
   /** The expected answer: `yes`, `no`, a choice letter or a word. */
   readonly answer: string;
   /** Choice letters for multiple choice, for example ['A', 'B', 'C', 'D']. */
@@ -38,5 +40,9 @@ export interface Dataset {
   readonly size: number;
   /** How absent image players look where the dataset's images ask for something else than the model's default. */
   readonly masking?: Pick<PrepareOptions, 'baseline' | 'blurRadius' | 'blurUnit'>;
+  /** What a person should know before a run: questions that cannot be asked, repeats, files of an unusual size. */
+  readonly notes?: readonly string[];
+  /** True where no sample has ground truth, so that the controls that need it cannot run. */
+  readonly truthless?: boolean;
   samples(): AsyncIterable<Sample>;
 }

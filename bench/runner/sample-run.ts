@@ -135,7 +135,7 @@ export async function prepareSample(
     textMasking: settings.textMasking,
     includeInstruction: settings.includeInstruction,
     includeTemplate: settings.includeTemplate,
-    instruction: sample.instruction,
+    instruction: sample.instructions?.[model.architecture] ?? sample.instruction,
     choices: sample.choices,
     answerTokens: settings.compat === 'reference' || settings.scoring === 'answer' ? 'all' : 'decision',
     signal,

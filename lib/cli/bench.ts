@@ -1,11 +1,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Dataset } from '../../bench/datasets/types.js';
 import { planBenchmark } from '../../bench/runner/dry-run.js';
 import { readRecords } from '../../bench/runner/result-store.js';
 import { runBenchmark } from '../../bench/runner/run.js';
 import { type BenchmarkSettings, defaultSettings } from '../../bench/runner/settings.js';
 import { FsynError } from '../errors.js';
 import { explainers, selectExplainers } from '../explainers/registry.js';
+import type { Explainer } from '../explainers/types.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { renderSummary } from '../report/console.js';
@@ -36,7 +38,7 @@ export const bench: Command = {
     dataset: {
       kind: 'list',
       value: 'NAME',
-      help: 'embedded dataset or JSONL file; repeatable',
+      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR; repeatable',
       fallback: [...masteredFamilies],
     },
     explainers: {
@@ -125,10 +127,12 @@ export const bench: Command = {
     ...runtimeOptions,
   },
   async run(values, io) {
-    const selected = selectExplainers(values.list('explainers'));
+    const named = selectExplainers(values.list('explainers'));
     const shard = parseShard(values.string('shard')!);
     const seed = values.number('seed')!;
     const datasets = await loadDatasets(values.list('dataset'), { size: values.number('limit')!, seed });
+    for (const note of datasets.flatMap(({ notes }) => notes ?? [])) io.log(`${note}\n`);
+    const selected = values.list('explainers').includes('all') ? withoutTruth(named, datasets, io) : named;
     const out = values.string('out') ?? defaultFolder();
     const models = await loadModels(values.list('model'), loadSettings(values, io.signal));
     const progress = new ProgressLine(io.log, io.interactive);
@@ -212,6 +216,14 @@ function settingsOf(values: OptionValues): BenchmarkSettings {
     shapleyGroups: values.number('sii-groups')!,
     shapleyPartitions: values.number('sii-partitions')!,
   };
+}
+
+/** Of `all`, the explainers that can run: the Oracle controls need ground truth that some data lack throughout. */
+function withoutTruth(all: readonly Explainer[], datasets: readonly Dataset[], io: CommandIo): Explainer[] {
+  if (!datasets.every(({ truthless }) => truthless)) return [...all];
+  const left = all.filter(({ needsTruth }) => needsTruth).map(({ name }) => name);
+  io.log(`No sample has ground truth, so ${left.join(' and ')} are left out of all explainers.\n`);
+  return all.filter(({ needsTruth }) => !needsTruth);
 }
 
 /** The page is a by-product: rows that it cannot be drawn from (all failed, say) do not fail the run. */

@@ -1,7 +1,11 @@
 import { existsSync } from 'node:fs';
 import { concatenate } from '../../bench/datasets/compose.js';
+import { openCvBench } from '../../bench/datasets/cv-bench.js';
 import { type EmbeddedOptions, embeddedDataset } from '../../bench/datasets/embedded/dataset.js';
 import { openJsonl } from '../../bench/datasets/jsonl.js';
+import { openMmstar } from '../../bench/datasets/mmstar.js';
+import type { PublishedOptions } from '../../bench/datasets/published.js';
+import { openRepope } from '../../bench/datasets/repope.js';
 import type { Dataset } from '../../bench/datasets/types.js';
 import { UsageError } from './command.js';
 
@@ -12,6 +16,15 @@ export const embeddedFamilies: ReadonlyMap<string, EmbeddedOptions['families']> 
   ['choice', ['choice']],
 ]);
 
+/** Loaders of local copies of the paper's datasets, for `NAME:PATH` and `NAME/SUBSET:PATH`. */
+const published: ReadonlyMap<string, (path: string, options: PublishedOptions) => Promise<Dataset>> = new Map(
+  [
+    ['repope', openRepope],
+    ['cv-bench', openCvBench],
+    ['mmstar', openMmstar],
+  ],
+);
+
 export interface DatasetSettings {
   /** Samples per dataset. */
   readonly size: number;
@@ -21,15 +34,19 @@ export interface DatasetSettings {
 /** What the embedded model was brought to answer; the other families are for models that can (see its model card). */
 export const masteredFamilies: readonly string[] = ['presence'];
 
-/** Opens datasets by name (embedded) or path (JSON Lines). */
+/** Opens datasets by name (embedded), name and path (published), or path (JSON Lines). */
 export async function loadDatasets(names: readonly string[], settings: DatasetSettings): Promise<Dataset[]> {
   return Promise.all(
     names.map((name) => {
       const families = embeddedFamilies.get(name);
       if (families) return embeddedMixture(name, families, settings);
+      const [, loader, subset, path] = /^([a-z-]+)(?:\/([^:]+))?:(.+)$/.exec(name) ?? [];
+      const open = published.get(loader);
+      if (open) return open(path, { subset, limit: settings.size, seed: settings.seed });
       if (existsSync(name)) return openJsonl(name, { limit: settings.size });
+      const kinds = [...embeddedFamilies.keys(), ...Array.from(published.keys(), (key) => `${key}:PATH`)];
       throw new UsageError(
-        `Expected one of ${[...embeddedFamilies.keys()].join(', ')} or a JSONL file for --dataset but received ${JSON.stringify(name)}.`,
+        `Expected one of ${kinds.join(', ')} or a JSONL file for --dataset but received ${JSON.stringify(name)}.`,
       );
     }),
   );
