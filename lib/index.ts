@@ -23,7 +23,7 @@ export { type IntegratedGradientsOptions, integratedGradients } from './explaine
 export { type LlavaCamOptions, llavaCam } from './explainers/llava-cam.js';
 export { explainers, findExplainers } from './explainers/registry.js';
 export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
-export { releaseWhiteBoxSessions, type Target } from './explainers/white-box/model.js';
+export { limitWhiteBoxMemory, releaseWhiteBoxSessions, type Target } from './explainers/white-box/model.js';
 export type { TargetOptions } from './explainers/white-box/target.js';
 export type { ModelMetadata } from './inference/addon.js';
 export { CoalitionEvaluator, type EvaluatedCells, type EvaluatorOptions } from './inference/evaluator.js';

@@ -55,6 +55,7 @@ export interface NativeSessionRequest {
   readonly providers: readonly string[];
   readonly threads: number;
   readonly optimization: number;
+  readonly lowMemory: boolean;
   readonly externalDataFolder?: string;
   readonly optimizedModelPath?: string;
 }

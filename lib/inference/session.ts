@@ -39,6 +39,11 @@ export interface SessionOptions {
   readonly externalDataFolder?: string;
   /** How far ONNX Runtime may rewrite the graph. Default: `all`. */
   readonly optimization?: 'disable' | 'basic' | 'extended' | 'all';
+  /**
+   * Give memory back after every run, and read weights from their files instead of repacked copies of them: for many
+   * sessions over one model. Slower. Default: false.
+   */
+  readonly lowMemory?: boolean;
   /** Where to write the rewritten graph, for inspection. */
   readonly optimizedModelPath?: string;
   readonly signal?: AbortSignal;
@@ -91,6 +96,8 @@ export class Session {
   static async load(source: string | Uint8Array, options?: SessionOptions): Promise<Session> {
     const resolved = resolveOptions('Session.load', SESSION_DEFAULTS, options);
     const { providers, threads, externalDataFolder, optimization, optimizedModelPath, signal } = resolved;
+    if (typeof resolved.lowMemory !== 'boolean')
+      throw invalidArgument('lowMemory', 'a boolean', resolved.lowMemory);
     if (!Array.isArray(providers) || providers.length === 0 || providers.some((p) => typeof p !== 'string')) {
       throw invalidArgument('providers', 'a list of provider names', providers);
     }
@@ -105,6 +112,7 @@ export class Session {
       providers: providers.map((provider) => provider.toLowerCase()),
       threads,
       optimization: OPTIMIZATION[optimization],
+      lowMemory: resolved.lowMemory,
       ...(optimizedModelPath === undefined ? {} : { optimizedModelPath }),
     };
     runtime();
@@ -188,6 +196,7 @@ const SESSION_DEFAULTS = {
   threads: 1,
   externalDataFolder: undefined as string | undefined,
   optimization: 'all' as keyof typeof OPTIMIZATION,
+  lowMemory: false,
   optimizedModelPath: undefined as string | undefined,
   signal: undefined as AbortSignal | undefined,
 };

@@ -72,7 +72,12 @@ export interface Plan {
 export async function buildExtended(
   source: string | OnnxModel,
   options: ResolvedOptions,
-): Promise<{ model: OnnxModel; plan: Plan; statistics: BackwardStatistics }> {
+): Promise<{
+  model: OnnxModel;
+  plan: Plan;
+  statistics: BackwardStatistics;
+  gradients: ReadonlyMap<string, string>;
+}> {
   if (!['grad', 'attnlrp', 'cplrp'].includes(options.mode)) {
     throw invalidArgument('mode', 'grad, attnlrp or cplrp', options.mode);
   }
@@ -81,7 +86,7 @@ export async function buildExtended(
   const plan = makePlan(model, options);
   if (plan.selected) selectLogits(model, { logits: plan.output, rows: ROWS, columns: COLUMNS });
   const types = await probedTypes(model, probes, options.signal);
-  const statistics = appendBackward(model, {
+  const { gradients, ...statistics } = appendBackward(model, {
     mode: options.mode,
     output: plan.output,
     seed: SEED,
@@ -92,7 +97,7 @@ export async function buildExtended(
   model.graph.proto.output = model.graph.proto.output.filter((value) => wanted.has(value.name));
   for (const name of wanted) model.graph.addOutput(name);
   model.graph.prune();
-  return { model, plan, statistics };
+  return { model, plan, statistics, gradients };
 }
 
 function makePlan(model: OnnxModel, options: ResolvedOptions): Plan {

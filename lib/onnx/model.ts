@@ -74,6 +74,22 @@ export class OnnxModel {
     return new OnnxModel(copy, this.folder, this.source);
   }
 
+  /** A copy reduced to some of its nodes, which must be in order, and to what they need for the given outputs. */
+  withNodes(nodes: readonly NodeProto[], outputs: readonly string[]): OnnxModel {
+    const graph = this.graph.proto;
+    const copy = copyMessage('ModelProto', this.proto);
+    copy.opsetImport = this.proto.opsetImport.map((entry) => copyMessage('OperatorSetIdProto', entry));
+    copy.graph = copyMessage('GraphProto', graph);
+    copy.graph.node = nodes.map(cloneNode);
+    copy.graph.initializer = [...graph.initializer];
+    copy.graph.input = [...graph.input];
+    copy.graph.output = outputs.map((name) => createMessage('ValueInfoProto', { name }));
+    copy.graph.valueInfo = [];
+    const model = new OnnxModel(copy, this.folder, this.source);
+    model.graph.prune();
+    return model;
+  }
+
   serialize(): Uint8Array {
     return serializeModel(this.proto);
   }

@@ -1,8 +1,7 @@
-import { FsynError } from '../errors.js';
-import type { Session, TensorValue } from '../inference/session.js';
-import { NativeTensor } from '../inference/tensor.js';
+import { FsynError, invalidArgument } from '../errors.js';
+import type { TensorValue } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
-import { gradientName } from './autodiff/backward.js';
+import { ForwardPass, SegmentChain } from './chain.js';
 import {
   buildExtended,
   type DifferentiableOptions,
@@ -10,17 +9,42 @@ import {
   type Plan,
   SEED,
 } from './extended.js';
+import { boundSizes, type MemoryEstimate, passMemory, refusal, totalBytes, usableMemory } from './memory.js';
 import type { OnnxModel } from './model.js';
-import { createMessage } from './protobuf.js';
+import { cutIntoSegments, type Segment } from './segments.js';
+import { tensorSizes } from './sizes.js';
 import type { BlockTap } from './taps.js';
-import { dataTypeCode } from './tensors.js';
-import { type Feeds, openSession } from './types.js';
+import type { Feeds } from './types.js';
 
-export type SplitOptions = Omit<DifferentiableOptions, 'selectLogits'>;
+export { ForwardPass } from './chain.js';
+
+/** `auto`: keep everything where it fits, else put a checkpoint behind every transformer block; or one of the two. */
+export type Checkpoints = 'auto' | 'always' | 'never';
+
+export interface SplitOptions extends Omit<DifferentiableOptions, 'selectLogits'> {
+  /** What is kept for the backward pass. Default: `auto`. */
+  readonly checkpoints?: Checkpoints;
+  /** Bytes that one pass may take. Default: what the system (or its container) has available at the time of the run. */
+  readonly memory?: number;
+  /** Part of the available memory, above 0 and up to 1, that a pass may take when `memory` is not given. Default: 1. */
+  readonly share?: number;
+}
+
+const DEFAULTS = {
+  ...differentiableDefaults,
+  checkpoints: 'auto' as Checkpoints,
+  memory: undefined as number | undefined,
+  share: 1,
+};
+
+type Layout = 'plain' | 'checkpointed';
 
 /**
- * A model whose backward pass is a graph of its own: one forward run, then any number of cotangents, without repeating it.
- * What the backward pass needs from the forward one stays in native memory.
+ * A model whose backward pass is a graph of its own: one forward run, then any number of cotangents.
+ *
+ * What the backward pass needs from the forward one stays in native memory where that fits. Where it does not, only the tensors between
+ * transformer blocks are kept, and each block is run forward again just before it is run backward: about one more forward
+ * pass, for activations of one block instead of all. The estimate that decides is made before the run.
  *
  * @example
  * const model = await SplitModel.load('vision_encoder.onnx', { output: 'image_features' });
@@ -29,163 +53,174 @@ export type SplitOptions = Omit<DifferentiableOptions, 'selectLogits'>;
  */
 export class SplitModel {
   readonly blocks: readonly BlockTap[];
-  readonly #forward: Session;
-  readonly #backward: Session;
+  readonly #model: OnnxModel;
   readonly #plan: Plan;
-  /** Tensors that the backward graph reads: computed by the forward graph, or inputs of both. */
-  readonly #residuals: readonly string[];
-  readonly #shared: readonly string[];
+  readonly #options: typeof DEFAULTS;
+  readonly #segments: Readonly<Record<Layout, readonly Segment[]>>;
+  #open: { readonly layout: Layout; readonly chain: Promise<SegmentChain> } | undefined;
+  /** Extents of inputs that were found to fit in the open layout. */
+  #fitting: { readonly extents: ReadonlyMap<string, readonly number[]>; readonly bytes: number } | undefined;
 
-  private constructor(forward: Session, backward: Session, plan: Plan, residuals: readonly string[]) {
-    this.#forward = forward;
-    this.#backward = backward;
-    this.#plan = plan;
-    this.blocks = plan.blocks;
-    const outputs = new Set(forward.outputs.map((output) => output.name));
-    this.#residuals = residuals.filter((name) => outputs.has(name));
-    this.#shared = backward.inputs
-      .map((input) => input.name)
-      .filter((name) => name !== SEED && !this.#residuals.includes(name));
-  }
-
-  /** Builds both graphs and opens their sessions. Throws like `DifferentiableModel.load`. */
-  static async load(source: string | OnnxModel, options?: SplitOptions): Promise<SplitModel> {
-    const given = resolveOptions('SplitModel.load', differentiableDefaults, {
-      ...options,
-      selectLogits: false,
-    });
-    const { model, plan } = await buildExtended(source, given);
-    const parts = separate(model);
-    const forward = await openSession(parts.forward, 'all', given.signal, given.threads);
-    try {
-      for (const output of forward.outputs) {
-        const dataType = dataTypeCode(output.elementType);
-        if (!parts.residuals.includes(output.name) || dataType === undefined) continue;
-        // An empty shape may be an unknown rank: leave it open.
-        const shape = {
-          dim: output.shape.map((d) => (typeof d === 'number' ? { dimValue: BigInt(d) } : {})),
-        };
-        const type = { tensorType: { elemType: dataType, ...(output.shape.length > 0 ? { shape } : {}) } };
-        parts.backward.graph.proto.input.push(
-          createMessage('ValueInfoProto', { name: output.name, type: type as never }),
-        );
-      }
-      const backward = await openSession(parts.backward, 'all', given.signal, given.threads);
-      return new SplitModel(forward, backward, plan, parts.residuals);
-    } catch (error) {
-      forward.dispose();
-      throw error;
-    }
-  }
-
-  /** Runs forward and keeps what backward runs need until the pass is disposed. Feeds that it does not read are ignored. */
-  async forward(feeds: Feeds, options: { readonly signal?: AbortSignal } = {}): Promise<ForwardPass> {
-    const known = new Set(this.#forward.inputs.map((input) => input.name));
-    const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => known.has(name)));
-    const values = [...new Set([this.#plan.output, ...this.#plan.expose])];
-    const kept = this.#residuals.filter((name) => !values.includes(name));
-    const result = await this.#forward.run(given, { outputs: [...values, ...kept], keep: kept, ...options });
-    const saved: Record<string, TensorValue> = {};
-    for (const name of this.#shared) saved[name] = feeds[name] as TensorValue;
-    for (const name of this.#residuals) saved[name] = result[name] as TensorValue;
-    return new ForwardPass(this.#backward, this.#plan, result, saved);
-  }
-
-  dispose(): void {
-    this.#forward.dispose();
-    this.#backward.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-}
-
-/** The results of one forward run, and its backward runs. */
-export class ForwardPass {
-  /** The differentiated tensor. */
-  readonly output: TensorValue;
-  /** Exposed tensors by name; attention probabilities and hidden states among them when asked for. */
-  readonly values: Readonly<Record<string, TensorValue>>;
-  readonly #backward: Session;
-  readonly #plan: Plan;
-  #saved: Record<string, TensorValue> | undefined;
-
-  /** @internal made by `SplitModel.forward` */
-  constructor(
-    backward: Session,
+  private constructor(
+    model: OnnxModel,
     plan: Plan,
-    result: Readonly<Record<string, TensorValue>>,
-    saved: Record<string, TensorValue>,
+    segments: Readonly<Record<Layout, readonly Segment[]>>,
+    options: typeof DEFAULTS,
   ) {
-    this.output = result[plan.output] as TensorValue;
-    this.values = Object.fromEntries(plan.expose.map((name) => [name, result[name] as TensorValue]));
-    this.#backward = backward;
+    this.#model = model;
     this.#plan = plan;
-    this.#saved = saved;
+    this.#segments = segments;
+    this.#options = options;
+    this.blocks = plan.blocks;
   }
 
   /**
-   * Gradients by tensor name.
-   *
-   * @param cotangent of the output, of its shape
-   * @throws FsynError `DISPOSED`
+   * Builds the graphs of both passes. Their sessions open at the first run, when the sizes of the inputs are known.
+   * Throws like `DifferentiableModel.load`.
    */
-  async backward(
-    cotangent: TensorValue,
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<Record<string, TensorValue>> {
-    if (!this.#saved) throw new FsynError('DISPOSED', 'The forward pass has been disposed.');
-    const outputs = this.#plan.wrt.map(gradientName);
-    const result = await this.#backward.run({ ...this.#saved, [SEED]: cotangent }, { outputs, ...options });
-    return Object.fromEntries(
-      this.#plan.wrt.map((name) => [name, result[gradientName(name)] as TensorValue]),
+  static async load(source: string | OnnxModel, options?: SplitOptions): Promise<SplitModel> {
+    const given = resolveOptions('SplitModel.load', DEFAULTS, { ...options, selectLogits: false });
+    const { checkpoints, memory, share, ...rest } = given;
+    if (!['auto', 'always', 'never'].includes(checkpoints)) {
+      throw invalidArgument('checkpoints', 'auto, always or never', checkpoints);
+    }
+    if (memory !== undefined && !(memory > 0))
+      throw invalidArgument('memory', 'a number of bytes > 0', memory);
+    if (!(share > 0 && share <= 1)) throw invalidArgument('share', 'a number above 0 and up to 1', share);
+    const { model, plan, gradients } = await buildExtended(source, rest);
+    const cuts = plan.blocks.flatMap(({ output }) =>
+      output !== undefined && model.graph.producerOf(output) ? [output] : [],
     );
+    const plain = cutIntoSegments(model, plan, [], gradients);
+    const checkpointed = cuts.length > 0 ? cutIntoSegments(model, plan, cuts, gradients) : plain;
+    return new SplitModel(model, plan, { plain, checkpointed }, given);
   }
 
-  /** Frees what was kept for backward runs. */
+  /**
+   * Memory of a forward and a backward pass at the sizes of the given feeds, from the shapes of all tensors, without a run.
+   *
+   * @throws FsynError `UNSUPPORTED_MODEL` when the runtime cannot infer shapes for these feeds
+   */
+  async estimate(feeds: Feeds, options: { readonly signal?: AbortSignal } = {}): Promise<MemoryEstimate> {
+    const given = this.#known(feeds);
+    const sizes = await this.#sizes(given, options.signal);
+    const unknown = boundSizes(this.#model, sizes);
+    const fed = Object.keys(given).reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0);
+    const { plain, checkpointed } = this.#segments;
+    return {
+      plain: passMemory(plain, sizes, fed, false),
+      checkpointed: passMemory(checkpointed, sizes, fed, checkpointed.length > 1),
+      segments: checkpointed.length,
+      unknown,
+    };
+  }
+
+  /**
+   * Runs forward and keeps what backward runs need until the pass is disposed. Feeds that it does not read are ignored.
+   *
+   * @param options.memory instead of the budget that the model was loaded with
+   * @throws FsynError `OUT_OF_MEMORY` before any work when the pass cannot fit, with what it needs and what there is
+   */
+  async forward(
+    feeds: Feeds,
+    options: { readonly signal?: AbortSignal; readonly memory?: number | undefined } = {},
+  ): Promise<ForwardPass> {
+    const { memory, ...rest } = options;
+    const layout = await this.#choose(feeds, memory ?? this.#options.memory, options.signal);
+    const chain = await this.#chain(layout);
+    return ForwardPass.run(chain, this.#plan, this.#known(feeds), rest);
+  }
+
+  /** Closes the sessions once no pass uses them any more. */
   dispose(): void {
-    for (const value of Object.values(this.#saved ?? {})) if (value instanceof NativeTensor) value.dispose();
-    this.#saved = undefined;
+    this.#retire();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
 
-/** Splits an extended graph into the nodes that do not depend on the cotangent and those that do. */
-function separate(model: OnnxModel): { forward: OnnxModel; backward: OnnxModel; residuals: string[] } {
-  const { graph } = model;
-  const dependent = new Set([SEED]);
-  for (const node of graph.nodes) {
-    if (node.input.some((input) => dependent.has(input)))
-      for (const output of node.output) dependent.add(output);
+  #known(feeds: Feeds): Feeds {
+    const { graph } = this.#model;
+    const names = graph.inputNames.filter((name) => name !== SEED && graph.consumersOf(name).length > 0);
+    const missing = names.filter((name) => feeds[name] === undefined);
+    if (missing.length > 0) {
+      throw new FsynError('INVALID_ARGUMENT', `Missing model inputs: ${missing.join(', ')}.`);
+    }
+    return Object.fromEntries(names.map((name) => [name, feeds[name] as TensorValue]));
   }
-  const forward = model.clone();
-  const backward = model.clone();
-  const isBackward = (outputs: readonly string[]) => outputs.some((output) => dependent.has(output));
-  const constant = (name: string) =>
-    graph.initializers.has(name) || graph.producerOf(name)?.opType === 'Constant';
-  const inputs = new Set(graph.inputNames);
-  const residuals = new Set<string>();
-  for (const node of graph.nodes) {
-    if (!isBackward(node.output)) continue;
-    for (const input of node.input) {
-      if (input && !dependent.has(input) && !constant(input) && !inputs.has(input)) residuals.add(input);
+
+  async #sizes(feeds: Feeds, signal: AbortSignal | undefined): Promise<Map<string, number>> {
+    try {
+      return await tensorSizes(this.#model, feeds, [[SEED, this.#plan.output]], signal);
+    } catch (cause) {
+      signal?.throwIfAborted();
+      const message = `${this.#model.source}: the runtime cannot infer the sizes of its tensors, so the memory of a pass is unknown; choose checkpoints always or never.`;
+      throw new FsynError('UNSUPPORTED_MODEL', message, { cause });
     }
   }
-  forward.graph.setNodes(forward.graph.proto.node.filter((node) => !isBackward(node.output)));
-  forward.graph.proto.input = forward.graph.proto.input.filter((value) => value.name !== SEED);
-  forward.graph.proto.output = forward.graph.proto.output.filter((value) => !dependent.has(value.name));
-  for (const name of residuals) forward.graph.addOutput(name);
-  forward.graph.prune();
-  backward.graph.setNodes(
-    backward.graph.proto.node.filter((node) => isBackward(node.output) || node.opType === 'Constant'),
-  );
-  backward.graph.proto.output = backward.graph.proto.output.filter((value) => dependent.has(value.name));
-  const used = new Set(backward.graph.nodes.flatMap((node) => node.input));
-  backward.graph.proto.input = backward.graph.proto.input.filter((value) => used.has(value.name));
-  backward.graph.prune();
-  return { forward, backward, residuals: [...residuals] };
+
+  async #choose(feeds: Feeds, memory: number | undefined, signal: AbortSignal | undefined): Promise<Layout> {
+    const { checkpoints, share } = this.#options;
+    const open = this.#open?.layout;
+    const known = this.#known(feeds);
+    // What the open sessions took for these sizes before is theirs already.
+    if (open && this.#covers(known) && (memory === undefined || (this.#fitting?.bytes ?? 0) <= memory)) {
+      return open;
+    }
+    const estimate = await this.estimate(feeds, signal ? { signal } : {}).catch((error) => {
+      signal?.throwIfAborted();
+      if (checkpoints === 'auto' || memory !== undefined) throw error;
+      return undefined;
+    });
+    if (!estimate) return checkpoints === 'always' ? 'checkpointed' : 'plain';
+    const budget = memory ?? share * usableMemory() + (this.#fitting?.bytes ?? 0);
+    const fits = (layout: Layout) => totalBytes(estimate[layout]) <= budget;
+    const layout: Layout | undefined =
+      checkpoints !== 'always' && open !== 'checkpointed' && fits('plain') && estimate.unknown.length === 0
+        ? 'plain'
+        : checkpoints !== 'never' && fits('checkpointed')
+          ? 'checkpointed'
+          : checkpoints === 'never' && fits('plain')
+            ? 'plain'
+            : undefined;
+    if (!layout) throw refusal(this.#model.source, estimate, budget, checkpoints);
+    this.#fitting = { extents: extentsOf(known), bytes: totalBytes(estimate[layout]) };
+    return layout;
+  }
+
+  /** Whether inputs of at least these extents were found to fit before. */
+  #covers(feeds: Feeds): boolean {
+    const known = this.#fitting?.extents;
+    return Object.entries(feeds).every(([name, value]) => {
+      const extents = known?.get(name);
+      return (
+        extents?.length === value.shape.length && value.shape.every((d, i) => d <= (extents[i] as number))
+      );
+    });
+  }
+
+  #chain(layout: Layout): Promise<SegmentChain> {
+    if (this.#open?.layout === layout) return this.#open.chain;
+    this.#retire();
+    const segments = this.#segments[layout];
+    const { signal, threads } = this.#options;
+    const chain = SegmentChain.open(segments, { threads, lowMemory: segments.length > 1, signal });
+    const open = { layout, chain };
+    this.#open = open;
+    // A failed or aborted opening must not stay.
+    chain.catch(() => {
+      if (this.#open === open) this.#open = undefined;
+    });
+    return chain;
+  }
+
+  #retire(): void {
+    this.#open?.chain.then((chain) => chain.retire()).catch(() => undefined);
+    this.#open = undefined;
+  }
+}
+
+function extentsOf(feeds: Feeds): ReadonlyMap<string, readonly number[]> {
+  return new Map(Object.entries(feeds).map(([name, value]: [string, TensorValue]) => [name, value.shape]));
 }

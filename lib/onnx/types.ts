@@ -63,10 +63,12 @@ export function openSession(
   optimization: 'disable' | 'basic' | 'extended' | 'all' = 'all',
   signal?: AbortSignal,
   threads = 1,
+  lowMemory = false,
 ): Promise<Session> {
   return Session.load(model.serialize(), {
     optimization,
     threads,
+    lowMemory,
     ...(model.folder === undefined ? {} : { externalDataFolder: model.folder }),
     ...(signal ? { signal } : {}),
   });

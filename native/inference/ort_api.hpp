@@ -60,6 +60,7 @@ inline constexpr int32_t kLogFatal = 4;
      size_t, Value**))                                                                                       \
   X(10, CreateSessionOptions, Status*, (SessionOptions**))                                                   \
   X(11, SetOptimizedModelFilePath, Status*, (SessionOptions*, const PathChar*))                              \
+  X(19, DisableCpuMemArena, Status*, (SessionOptions*))                                                      \
   X(22, SetSessionLogSeverityLevel, Status*, (SessionOptions*, int))                                         \
   X(23, SetSessionGraphOptimizationLevel, Status*, (SessionOptions*, int32_t))                               \
   X(24, SetIntraOpNumThreads, Status*, (SessionOptions*, int))                                               \

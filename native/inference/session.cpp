@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <functional>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "errors.hpp"
 
 namespace fsyn::inference {
@@ -14,6 +18,13 @@ const ort::Api& api() {
 }
 void check(ort::Status* status) {
   Runtime::instance().check(status);
+}
+
+/// The C library keeps freed blocks below 32 MiB for the next allocation, which here is another session's.
+void return_freed_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
 }
 
 bool contains(const std::string& text, const char* part) {
@@ -67,6 +78,11 @@ SessionOptionsHandle make_options(const SessionOptions& wanted) {
   check(api().SetSessionLogSeverityLevel(raw, ort::kLogFatal));
   // Several sessions live side by side; idle pools that spin would take the cores from the one that works.
   check(api().AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"));
+  if (wanted.low_memory) {
+    // An arena keeps the largest run's memory for as long as the session lives.
+    check(api().DisableCpuMemArena(raw));
+    check(api().AddSessionConfigEntry(raw, "session.disable_prepacking", "1"));
+  }
   if (!wanted.external_data_folder.empty()) {
     check(api().AddSessionConfigEntry(raw, "session.model_external_initializers_file_folder_path",
                                       wanted.external_data_folder.c_str()));
@@ -181,7 +197,7 @@ std::string provider_problem(const std::string& name) {
 }
 
 Session::Session(const std::string& path, const SessionOptions& options, const std::stop_token& stop)
-    : label_(options.label) {
+    : label_(options.label), low_memory_(options.low_memory) {
   const std::filesystem::path file(reinterpret_cast<const char8_t*>(path.c_str()));
   session_ = create_session(options, stop, [&](const ort::SessionOptions* raw, ort::Session** out) {
     return api().CreateSession(Runtime::instance().env(), file.c_str(), raw, out);
@@ -190,7 +206,7 @@ Session::Session(const std::string& path, const SessionOptions& options, const s
 }
 
 Session::Session(std::span<const std::byte> bytes, const SessionOptions& options, const std::stop_token& stop)
-    : label_(options.label) {
+    : label_(options.label), low_memory_(options.low_memory) {
   session_ = create_session(options, stop, [&](const ort::SessionOptions* raw, ort::Session** out) {
     return api().CreateSessionFromArray(Runtime::instance().env(), bytes.data(), bytes.size(), raw, out);
   });
@@ -248,6 +264,7 @@ std::vector<Tensor> Session::run(std::span<const Feed> feeds, std::span<const si
     status = api().Run(session_.get(), raw, input_names.data(), values.data(), values.size(),
                        output_names.data(), output_names.size(), results.data());
   }
+  if (low_memory_) return_freed_memory();
   std::vector<ValueHandle> owned;
   owned.reserve(results.size());
   for (ort::Value* value : results) owned.emplace_back(value);

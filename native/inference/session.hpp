@@ -37,6 +37,8 @@ struct SessionOptions {
   int threads = 1;
   /// 0 (disable), 1 (basic), 2 (extended) or 99 (all).
   int32_t optimization = 99;
+  /// Give memory back after every run, and read weights from their files instead of repacked copies of them.
+  bool low_memory = false;
   /// Where external weights lie when the model comes as bytes; empty when it has none.
   std::string external_data_folder;
   /// Where to write the optimised model; empty for nowhere.
@@ -78,6 +80,7 @@ class Session {
 
   SessionHandle session_;
   std::string label_;
+  bool low_memory_ = false;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
   ModelMetadata metadata_;

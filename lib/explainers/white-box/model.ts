@@ -1,5 +1,5 @@
 import ndarray from 'ndarray';
-import { FsynError } from '../../errors.js';
+import { FsynError, invalidArgument } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import { type Mode, SplitModel, selectLogits, TappedModel, transformerBlocks } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
@@ -68,6 +68,24 @@ function sessionsOf(whiteBox: WhiteBox): ModelSessions {
 export function releaseWhiteBoxSessions(): void {
   for (const sessions of models.values()) sessions.dispose();
   models.clear();
+}
+
+let memoryLimit: number | undefined;
+
+/**
+ * Sets how many bytes the activations and gradients of one explanation may take, half of it in each of the two graphs.
+ * Above it, transformer blocks are run forward again instead of being kept; what still does not fit is refused with code
+ * `OUT_OF_MEMORY` before the run.
+ *
+ * @param bytes > 0; undefined (the default) for what the system has available at the time
+ */
+export function limitWhiteBoxMemory(bytes: number | undefined): void {
+  if (bytes !== undefined && !(bytes > 0)) throw invalidArgument('bytes', 'a number > 0', bytes);
+  memoryLimit = bytes;
+}
+
+function passOptions(signal: AbortSignal | undefined): { signal?: AbortSignal; memory: number | undefined } {
+  return { ...signalOption(signal), memory: memoryLimit === undefined ? undefined : memoryLimit / 2 };
 }
 
 /** Gradients (or LRP's modified gradients) of the decision token's logit through the whole chain. */
@@ -203,13 +221,13 @@ export class WhiteBoxChain {
     const pixels = options.pixels ?? this.pixels();
     const vision = await this.#vision(mode, attentions, visionTensors);
     const decoder = await this.#decoder(mode, attentions, decoderTensors);
-    const pass = await vision.forward(this.visionFeeds(pixels), signalOption(signal));
+    const pass = await vision.forward(this.visionFeeds(pixels), passOptions(signal));
     try {
       const features = floats(pass.output);
       const embeddings = await this.merged(features, options.tokenEmbeddings, signal);
       const hidden = embeddings.length / this.length;
       const feeds = { ...this.decoderFeeds(embeddings), logit_positions: int64(this.length - 1) };
-      const read = await decoder.forward(feeds, signalOption(signal));
+      const read = await decoder.forward(feeds, passOptions(signal));
       try {
         const row = floats(read.output);
         if (this.targetToken >= row.length) {
@@ -277,6 +295,8 @@ export class WhiteBoxChain {
       mode,
       attentions,
       probe: this.#visionProbes(),
+      // The decoder's pass needs memory while this one is kept.
+      share: 0.5,
     };
     const key = `vision ${mode} ${attentions} ${tensors.join()}`;
     return this.#sessions.get(key, () => SplitModel.load(visionModel, options));

@@ -31,6 +31,11 @@ export interface BackwardStatistics {
   readonly cuts: number;
 }
 
+export interface BackwardResult extends BackwardStatistics {
+  /** Gradient tensor by forward tensor, for those that one was computed of. */
+  readonly gradients: ReadonlyMap<string, string>;
+}
+
 /** Name of the graph output that carries the gradient of a tensor. */
 export function gradientName(tensor: string): string {
   return `gradient/${tensor}`;
@@ -41,7 +46,7 @@ export function gradientName(tensor: string): string {
  *
  * @throws FsynError `UNSUPPORTED_OPERATOR` naming the node and the file when a node on the path has no rule
  */
-export function appendBackward(model: OnnxModel, options: BackwardOptions): BackwardStatistics {
+export function appendBackward(model: OnnxModel, options: BackwardOptions): BackwardResult {
   const { graph } = model;
   for (const name of [options.output, ...options.wrt]) requireTensor(graph, name, model.source);
   graph.sort();
@@ -58,6 +63,7 @@ class BackwardPass {
   readonly #live = new Set<string>();
   readonly #needed = new Set<string>();
   readonly #parts = new Map<string, string[]>();
+  readonly #totals = new Map<string, string>();
   readonly #operators = new Set<string>();
 
   constructor(model: OnnxModel, options: BackwardOptions) {
@@ -68,7 +74,7 @@ class BackwardPass {
     this.#cuts = cutEdges(model.graph, options.mode);
   }
 
-  run(): BackwardStatistics {
+  run(): BackwardResult {
     this.#markLive();
     this.#markNeeded();
     const { output, seed, types } = this.#options;
@@ -83,6 +89,7 @@ class BackwardPass {
       operators: [...this.#operators].sort(),
       dynamicReductions: this.#builder.dynamicReductions,
       cuts: this.#cuts.size,
+      gradients: this.#totals,
     };
   }
 
@@ -206,6 +213,7 @@ class BackwardPass {
     if (!parts) return undefined;
     const sum = parts.reduce((a, b) => this.#builder.add(a, b));
     this.#parts.set(name, [sum]);
+    this.#totals.set(name, sum);
     return sum;
   }
 

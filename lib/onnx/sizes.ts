@@ -1,0 +1,100 @@
+import { Session, type TensorValue } from '../inference/session.js';
+import { packed } from '../inference/tensor.js';
+import { makeNode, valueInfo } from './graph.js';
+import type { OnnxModel } from './model.js';
+import { createMessage } from './protobuf.js';
+import { DataType, dataTypeCode, dimensions, isFloating, tensor } from './tensors.js';
+import type { Feeds } from './types.js';
+
+/** Constants above this many bytes only lend their shapes; smaller ones may be shapes, axes and scales themselves. */
+const SHAPE_BYTES = 1024;
+
+/** Bytes of one element; packed 4-bit numbers are never activations. */
+const ELEMENT_BYTES: Readonly<Record<number, number>> = {
+  [DataType.bool]: 1,
+  [DataType.uint8]: 1,
+  [DataType.int8]: 1,
+  [DataType.float16]: 2,
+  [DataType.bfloat16]: 2,
+  [DataType.uint16]: 2,
+  [DataType.int16]: 2,
+  [DataType.float64]: 8,
+  [DataType.int64]: 8,
+  [DataType.uint64]: 8,
+};
+
+export function elementBytes(dataType: number): number {
+  return ELEMENT_BYTES[dataType] ?? 4;
+}
+
+/**
+ * Bytes of the tensors of a graph at the sizes of given feeds, found without running it.
+ *
+ * ONNX Runtime infers the shapes of a copy whose inputs have fixed extents, whose weights are inputs too (so that none is
+ * read or folded) and whose integer feeds are constants (so that shapes computed from them are).
+ *
+ * @param same pairs of tensors [a, b]: input a has the shape of the computed tensor b
+ * @returns bytes by tensor name; NaN where the runtime's inference does not tell
+ */
+export async function tensorSizes(
+  model: OnnxModel,
+  feeds: Feeds,
+  same: readonly (readonly [string, string])[] = [],
+  signal?: AbortSignal,
+): Promise<Map<string, number>> {
+  const shapes = model.clone();
+  const { graph } = shapes;
+  const weights = graph.proto.initializer.filter(
+    (item) => bytesOf(item.dataType, dimensions(item)) > SHAPE_BYTES,
+  );
+  const large = new Set(weights.map((item) => item.name));
+  graph.proto.initializer = graph.proto.initializer.filter((item) => !large.has(item.name));
+  const copied = new Set(same.map(([input]) => input));
+  graph.proto.input = graph.proto.input.flatMap((value) => {
+    const feed = feeds[value.name];
+    if (copied.has(value.name) || large.has(value.name)) return [];
+    const dataType = value.type?.tensorType?.elemType ?? DataType.float32;
+    if (!feed) return [value];
+    if (isFloating(dataType) || !('data' in feed)) return [valueInfo(value.name, dataType, feed.shape)];
+    graph.proto.initializer.push(tensor(value.name, dataType, feed.shape, packed(feed)));
+    return [];
+  });
+  for (const item of weights) graph.proto.input.push(valueInfo(item.name, item.dataType, dimensions(item)));
+  const nodes = same.map(([input, like]) => makeNode('Identity', [like], [input]));
+  graph.setNodes([...graph.nodes, ...nodes]);
+  graph.sort();
+  graph.proto.output = [];
+  graph.proto.valueInfo = [];
+  const names = graph.nodes.flatMap((node) => node.output.filter((name) => name !== ''));
+  for (const name of names) graph.proto.output.push(makeOutput(name));
+  graph.touch();
+  const session = await Session.load(shapes.serialize(), {
+    optimization: 'basic',
+    ...(signal ? { signal } : {}),
+  });
+  const sizes = new Map<string, number>();
+  try {
+    for (const info of [...session.inputs, ...session.outputs]) {
+      sizes.set(info.name, bytesOf(dataTypeCode(info.elementType) ?? DataType.float32, info.shape));
+    }
+  } finally {
+    session.dispose();
+  }
+  for (const item of model.graph.proto.initializer)
+    sizes.set(item.name, bytesOf(item.dataType, dimensions(item)));
+  for (const [name, value] of Object.entries(feeds)) sizes.set(name, feedBytes(value));
+  return sizes;
+}
+
+function makeOutput(name: string) {
+  return createMessage('ValueInfoProto', { name });
+}
+function feedBytes(value: TensorValue): number {
+  return bytesOf(dataTypeCode('elementType' in value ? value.elementType : 'float32') ?? 1, value.shape);
+}
+
+function bytesOf(dataType: number, shape: readonly (number | string)[]): number {
+  let count = elementBytes(dataType);
+  for (const extent of shape) count *= typeof extent === 'number' ? extent : Number.NaN;
+  return count;
+}

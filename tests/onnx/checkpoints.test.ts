@@ -1,0 +1,166 @@
+import { fileURLToPath } from 'node:url';
+import ndarray from 'ndarray';
+import { afterAll, describe, expect, test } from 'vitest';
+import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
+import type { TensorValue } from '../../lib/inference/session.js';
+import { selectLogits } from '../../lib/onnx/head.js';
+import type { OnnxModel } from '../../lib/onnx/model.js';
+import { prepareModel } from '../../lib/onnx/prepare.js';
+import { SplitModel, type SplitOptions } from '../../lib/onnx/split.js';
+import type { Feeds } from '../../lib/onnx/types.js';
+import { loadVlm } from '../../lib/vlm/load.js';
+import { pattern } from '../vlm/pattern.js';
+import { DataType, float, node, randomStream, relativeError, sketch, valuesOf } from './helpers.js';
+
+const golden = fileURLToPath(new URL('../golden/', import.meta.url));
+afterAll(() => releaseWhiteBoxSessions());
+
+/**
+ * The same operators on the same numbers; only ONNX Runtime's fusion across a checkpoint is lost, which changes the order
+ * of a sum: a few units in the last place of float32.
+ */
+const TOLERANCE = 2e-6;
+
+interface Part {
+  readonly source: OnnxModel;
+  readonly feeds: Feeds;
+  readonly options: SplitOptions;
+}
+
+/** Both graphs of a tiny random model of a real class, prepared as the explainers do. */
+async function partsOf(name: string, size: [number, number]): Promise<Record<'vision' | 'decoder', Part>> {
+  const vlm = await loadVlm(`${golden}vlm-${name}`);
+  const sample = await vlm.prepare(pattern(...size), 'Is there a dog?', { maxNewTokens: 2 });
+  const chain = WhiteBoxChain.of(sample, 'test');
+  const { whiteBox, length } = chain;
+  const embeddings = await chain.embed(whiteBox.tokenIds.subarray(0, length));
+  vlm.dispose();
+  const decoder = await prepareModel(whiteBox.decoderModel);
+  selectLogits(decoder, { rows: 'logit_positions' });
+  const row = ndarray(BigInt64Array.of(BigInt(length - 1)), [1]) as unknown as TensorValue;
+  return {
+    vision: {
+      source: await prepareModel(whiteBox.visionModel),
+      feeds: chain.visionFeeds(),
+      options: { output: whiteBox.featureOutput, attentions: true, probe: chain.visionFeeds() },
+    },
+    decoder: {
+      source: decoder,
+      feeds: { ...chain.decoderFeeds(embeddings), logit_positions: row },
+      options: { wrt: ['inputs_embeds'], attentions: true, hiddenStates: true },
+    },
+  };
+}
+
+function cotangentOf(output: TensorValue): TensorValue {
+  const next = randomStream(3);
+  return ndarray(valuesOf(output).map(next), [...output.shape]) as TensorValue;
+}
+
+async function gradients({ source, feeds, options }: Part, more: SplitOptions) {
+  using model = await SplitModel.load(source, { ...options, ...more });
+  using pass = await model.forward(feeds);
+  const cotangent = cotangentOf(pass.output);
+  const first = await pass.backward(cotangent);
+  const second = await pass.backward(cotangent);
+  return { output: pass.output, values: pass.values, first, second };
+}
+
+const cases: readonly { name: string; title: string; size: [number, number] }[] = [
+  { name: 'llava', title: 'LLaVA', size: [24, 24] },
+  { name: 'qwen', title: 'Qwen2.5-VL', size: [40, 60] },
+  { name: 'internvl', title: 'InternVL-3.5', size: [40, 44] },
+];
+
+describe.each(cases)('$title', { timeout: 300_000 }, ({ name, size }) => {
+  test.each(['vision', 'decoder'] as const)(
+    'checkpoints change no gradient of the %s graph',
+    async (which) => {
+      const part = (await partsOf(name, size))[which];
+      const plain = await gradients(part, { checkpoints: 'never' });
+      const checkpointed = await gradients(part, { checkpoints: 'always' });
+      expect(Object.keys(checkpointed.first)).toEqual(Object.keys(plain.first));
+      expect(Object.keys(plain.first).length).toBeGreaterThan(2);
+      for (const [tensor, gradient] of Object.entries(plain.first)) {
+        const ours = valuesOf(checkpointed.first[tensor]);
+        expect(relativeError(ours, valuesOf(gradient)), tensor).toBeLessThan(TOLERANCE);
+        // A second cotangent finds everything that the first one found.
+        expect(valuesOf(checkpointed.second[tensor]), tensor).toEqual(ours);
+      }
+      for (const [tensor, value] of Object.entries(plain.values)) {
+        expect(relativeError(valuesOf(checkpointed.values[tensor]), valuesOf(value)), tensor).toBeLessThan(
+          TOLERANCE,
+        );
+      }
+      expect(relativeError(valuesOf(checkpointed.output), valuesOf(plain.output))).toBeLessThan(TOLERANCE);
+    },
+  );
+
+  test.each(['vision', 'decoder'] as const)('the %s graph: the estimate decides', async (which) => {
+    const { source, feeds, options } = (await partsOf(name, size))[which];
+    using model = await SplitModel.load(source, options);
+    const estimate = await model.estimate(feeds);
+    expect(estimate.unknown).toEqual([]);
+    expect(estimate.segments).toBeGreaterThan(2);
+    // Two or three blocks only, and a projector behind them that is kept either way.
+    expect(estimate.checkpointed.kept).toBeLessThan(0.7 * estimate.plain.kept);
+    expect(estimate.checkpointed.peak).toBeLessThan(estimate.plain.peak);
+    const [plain, least] = [
+      estimate.plain.peak + estimate.plain.weights,
+      estimate.checkpointed.peak + estimate.checkpointed.weights,
+    ];
+    const gradientsWithin = async (memory: number) => {
+      using pass = await model.forward(feeds, { memory });
+      return await pass.backward(cotangentOf(pass.output));
+    };
+    const all = await gradientsWithin(plain);
+    const few = await gradientsWithin(least);
+    for (const [tensor, gradient] of Object.entries(all)) {
+      expect(relativeError(valuesOf(few[tensor]), valuesOf(gradient)), tensor).toBeLessThan(TOLERANCE);
+    }
+    await expect(model.forward(feeds, { memory: least - 1 })).rejects.toMatchObject({
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringMatching(/need \d+ MiB .* \d+ MiB are available\. Use a smaller image/),
+    });
+    using never = await SplitModel.load(source, { ...options, checkpoints: 'never', memory: plain - 1 });
+    await expect(never.forward(feeds)).rejects.toMatchObject({
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringContaining('leave the option checkpoints at auto'),
+    });
+  });
+});
+
+test('the estimate counts what is kept', async () => {
+  // y = exp(sin(x)): sin is kept for cos's partner, exp's own result for its gradient.
+  const model = sketch({
+    nodes: [node('Sin', ['x'], ['s']), node('Exp', ['s'], ['y'])],
+    inputs: [['x', DataType.float32, ['n', 8]]],
+  });
+  using split = await SplitModel.load(model, { output: 'y', wrt: ['x'] });
+  const { plain, segments, unknown } = await split.estimate({ x: float(new Array(80).fill(1), [10, 8]) });
+  // x as it is fed, exp(sin x) and cos x: 320 bytes each.
+  expect(plain.kept).toBe(3 * 320);
+  expect([segments, unknown, plain.weights]).toEqual([1, [], 0]);
+});
+
+test('misuse is refused before any work', async () => {
+  const model = sketch({
+    nodes: [node('Sin', ['x'], ['y'])],
+    inputs: [['x', DataType.float32, ['n', 8]]],
+  });
+  const options = { output: 'y', wrt: ['x'] };
+  await expect(
+    SplitModel.load(model, { ...options, checkpoints: 'sometimes' as 'auto' }),
+  ).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('auto, always or never'),
+  });
+  await expect(SplitModel.load(model, { ...options, memory: 0 })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+  });
+  using split = await SplitModel.load(model, options);
+  await expect(split.forward({})).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('Missing model inputs: x'),
+  });
+});
