@@ -83,3 +83,13 @@ export function ancestors(graph: OnnxGraph, tensors: readonly string[]): Set<str
   }
   return found;
 }
+
+/** Whether a tensor is a constant, also one that is widened from half precision. */
+export function isConstant(graph: OnnxGraph, tensor: string): boolean {
+  if (graph.initializers.has(tensor)) return true;
+  const producer = graph.producerOf(tensor);
+  if (!producer) return false;
+  if (producer.opType === 'Identity' || producer.opType === 'Cast')
+    return isConstant(graph, producer.input[0] as string);
+  return producer.opType === 'Constant';
+}

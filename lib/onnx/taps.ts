@@ -1,5 +1,6 @@
 import type { OnnxGraph } from './graph.js';
 import type { NodeProto } from './protobuf.js';
+import { isConstant } from './queries.js';
 
 /** One transformer block's tensors. */
 export interface BlockTap {
@@ -78,17 +79,13 @@ function isResidual(
   residual?: string,
 ): boolean {
   const [a, b] = node.input as [string, string];
-  if (!isComputed(graph, a) || !isComputed(graph, b)) return false;
+  if (isConstant(graph, a) || isConstant(graph, b)) return false;
   if (residual !== undefined) {
     return (
       (source(graph, a) === residual) !== (source(graph, b) === residual) && behind.has(a) && behind.has(b)
     );
   }
   return behind.has(a) !== behind.has(b);
-}
-
-function isComputed(graph: OnnxGraph, tensor: string): boolean {
-  return !graph.initializers.has(tensor) && graph.constantOf(tensor) === undefined;
 }
 
 /** A tensor before casts and copies. */

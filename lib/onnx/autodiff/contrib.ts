@@ -14,9 +14,9 @@ function dequantisedWeight(context: RuleContext): string {
   const [, bytes, scales, zeroPoints] = node.input as [string, string, string, string?];
   const [rows, columns] = [intAttribute(node, 'N', 0), intAttribute(node, 'K', 0)];
   const block = intAttribute(node, 'block_size', 0);
-  const blocks = columns / block;
+  // The last block of a row is filled up with numbers that the product does not read.
+  const blocks = Math.ceil(columns / block);
   if (intAttribute(node, 'bits', 4) !== 4) throw unsupported(node, 'only 4-bit weights have a rule');
-  if (!Number.isInteger(blocks)) throw unsupported(node, 'the last block of each row is padded');
   if (node.input[4]) throw unsupported(node, 'its weights are regrouped (g_idx)');
   if (zeroPoints && blocks % 2 === 1)
     throw unsupported(node, 'its rows of zero points do not fill whole bytes');
@@ -52,9 +52,11 @@ function dequantisedWeight(context: RuleContext): string {
             rawData: new Uint8Array(Math.ceil((rows * blocks) / 2)).fill(0x88),
           }),
         );
-    const weight = redeclare(bytes, 'uint4', DataType.uint4, [rows, columns]);
+    const weight = redeclare(bytes, 'uint4', DataType.uint4, [rows, blocks * block]);
     const scale = redeclare(scales, 'rows', scaleType, [rows, blocks]);
-    return builder.op('DequantizeLinear', [weight, scale, zero], { axis: 1, block_size: block });
+    const whole = builder.op('DequantizeLinear', [weight, scale, zero], { axis: 1, block_size: block });
+    if (blocks * block === columns) return whole;
+    return builder.op('Slice', [whole, builder.int64([0]), builder.int64([columns]), builder.int64([1])]);
   });
 }
 

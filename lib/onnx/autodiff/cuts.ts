@@ -1,5 +1,6 @@
 import type { OnnxGraph } from '../graph.js';
 import type { NodeProto } from '../protobuf.js';
+import { isConstant } from '../queries.js';
 import type { Mode } from './rule.js';
 
 const GATES = new Set(['Sigmoid', 'Erf', 'Tanh']);
@@ -74,13 +75,4 @@ function withoutConstants(graph: OnnxGraph, tensor: string): string {
   if (producer.opType !== 'Mul' && producer.opType !== 'Div' && producer.opType !== 'Add') return tensor;
   const variable = producer.input.filter((input) => !isConstant(graph, input));
   return variable.length === 1 ? withoutConstants(graph, variable[0] as string) : tensor;
-}
-
-function isConstant(graph: OnnxGraph, tensor: string): boolean {
-  if (graph.initializers.has(tensor)) return true;
-  const producer = graph.producerOf(tensor);
-  if (!producer) return false;
-  if (producer.opType === 'Identity' || producer.opType === 'Cast')
-    return isConstant(graph, producer.input[0] as string);
-  return producer.opType === 'Constant';
 }
