@@ -36,7 +36,8 @@ export function* readRecords(folder: string): Generator<BenchmarkRecord> {
   for (const line of completeLines(path)) yield parseRow(path, line);
 }
 
-function* completeLines(path: string): Generator<Line> {
+/** Lines of a file that end in a newline, one after the other; a torn last one is left out. */
+export function* completeLines(path: string): Generator<Line> {
   const descriptor = openSync(path, 'r');
   try {
     const chunk = Buffer.allocUnsafe(1 << 20);
@@ -70,10 +71,28 @@ function parseRow(path: string, { text, number }: Line): BenchmarkRecord {
   if (row.schema !== recordSchema) {
     throw new FsynError(
       'RESULTS',
-      `${path}:${number} has result version ${row.schema}, expected ${recordSchema}.`,
+      `${path}:${number} has result version ${row.schema}, expected ${recordSchema}. ${countVersions(path)}`,
     );
   }
   return row;
+}
+
+/** How many rows there are of every version, so that one knows what a mixed file is made of. */
+function countVersions(path: string): string {
+  const counts = new Map<string, number>();
+  let rows = 0;
+  for (const { text } of completeLines(path)) {
+    rows++;
+    let version = 'none, not being JSON';
+    try {
+      version = String((JSON.parse(text) as BenchmarkRecord).schema);
+    } catch {
+      // Counted under its own name.
+    }
+    counts.set(version, (counts.get(version) ?? 0) + 1);
+  }
+  const list = Array.from(counts, ([version, count]) => `${version}: ${count}`).join(', ');
+  return `Of its ${rows} rows by version, ${list}.`;
 }
 
 /**
@@ -82,8 +101,7 @@ function parseRow(path: string, { text, number }: Line): BenchmarkRecord {
  */
 export class ResultStore {
   readonly folder: string;
-  readonly #keys = new Set<string>();
-  #failed = 0;
+  readonly #failedByKey = new Map<string, boolean>();
   #descriptor: number | null;
   #end: number;
 
@@ -121,13 +139,13 @@ export class ResultStore {
     return store;
   }
 
-  /** Failed rows among those of this folder. */
-  get failed(): number {
-    return this.#failed;
+  has(key: string): boolean {
+    return this.#failedByKey.has(key);
   }
 
-  has(key: string): boolean {
-    return this.#keys.has(key);
+  /** Whether the row of this key is there and failed. */
+  hasFailed(key: string): boolean {
+    return this.#failedByKey.get(key) === true;
   }
 
   /** Appends rows and waits until they are on the disk. On failure (a full disk) nothing of the batch remains in the file. */
@@ -158,8 +176,7 @@ export class ResultStore {
   }
 
   #remember(record: BenchmarkRecord): void {
-    this.#keys.add(record.key);
-    if (record.status === 'failed') this.#failed++;
+    this.#failedByKey.set(record.key, record.status === 'failed');
   }
 
   #discardTail(): void {

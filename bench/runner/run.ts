@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { FsynError } from '../../lib/errors.js';
@@ -65,12 +65,12 @@ const defaults: BenchmarkOptions = {
 export interface BenchmarkOutcome {
   /** Keys of this run's rows, measured now or found; a resumed folder may hold rows of other settings beside them. */
   readonly keys: ReadonlySet<string>;
+  /** Failed rows among `keys`. */
   readonly failed: number;
+  /** Rows of `keys` that were found. */
   readonly resumed: number;
   readonly cells: number;
   readonly seconds: number;
-  /** Mean seconds per sample by explainer, of the samples measured in this call. */
-  readonly explainSeconds: Readonly<Record<string, number>>;
 }
 
 /**
@@ -111,13 +111,12 @@ class Runner {
   readonly #store: ResultStore;
   readonly #timings: SideFile;
   readonly #gallery: SideFile;
-  readonly #explainTotals = new Map<string, number>();
   readonly #total: number;
   #done = 0;
+  #failed = 0;
   #resumed = 0;
   #resumedSamples = 0;
   #cells = 0;
-  #measuredSamples = 0;
 
   constructor(run: BenchmarkOptions, settings: BenchmarkSettings, store: ResultStore) {
     this.#run = run;
@@ -145,16 +144,12 @@ class Runner {
         }
       }
     }
-    const explainSeconds: Record<string, number> = {};
-    for (const [name, seconds] of this.#explainTotals)
-      explainSeconds[name] = seconds / Math.max(this.#measuredSamples, 1);
     return {
       keys,
-      failed: this.#store.failed,
+      failed: this.#failed,
       resumed: this.#resumed,
       cells: this.#cells,
       seconds: (performance.now() - start) / 1000,
-      explainSeconds,
     };
   }
 
@@ -174,10 +169,6 @@ class Runner {
       const outcome = await runSample(task, this.#run.signal);
       this.#store.append(outcome.records);
       this.#cells += outcome.cells;
-      this.#measuredSamples++;
-      for (const [name, seconds] of Object.entries(outcome.explainSeconds)) {
-        this.#explainTotals.set(name, (this.#explainTotals.get(name) ?? 0) + seconds);
-      }
       const { cells, imageStates, explainSeconds, evaluateSeconds } = outcome;
       this.#timings.append({
         model: model.name,
@@ -191,10 +182,11 @@ class Runner {
       if (outcome.picture) this.#gallery.append(outcome.picture);
     }
     this.#done++;
+    this.#failed += all.filter(({ head }) => this.#store.hasFailed(head.key)).length;
     this.#run.onProgress({
       done: this.#done,
       total: this.#total,
-      failed: this.#store.failed,
+      failed: this.#failed,
       resumedSamples: this.#resumedSamples,
       model: model.name,
       dataset: dataset.name,
@@ -249,5 +241,8 @@ function writeRunFile(run: BenchmarkOptions, settings: BenchmarkSettings): void 
       node: process.version,
     },
   };
-  writeFileSync(join(run.out, 'run.json'), `${JSON.stringify(description, null, 2)}\n`);
+  // A kill while writing must not leave half a description beside whole results.
+  const path = join(run.out, 'run.json');
+  writeFileSync(`${path}.new`, `${JSON.stringify(description, null, 2)}\n`);
+  renameSync(`${path}.new`, path);
 }

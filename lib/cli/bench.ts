@@ -1,18 +1,18 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Dataset } from '../../bench/datasets/types.js';
 import { planBenchmark } from '../../bench/runner/dry-run.js';
-import { readRecords } from '../../bench/runner/result-store.js';
-import { runBenchmark } from '../../bench/runner/run.js';
+import { readRecords, resultsFile } from '../../bench/runner/result-store.js';
+import { type BenchmarkOutcome, runBenchmark } from '../../bench/runner/run.js';
 import { type BenchmarkSettings, defaultSettings } from '../../bench/runner/settings.js';
 import { FsynError } from '../errors.js';
 import { explainers, selectExplainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
-import { renderSummary } from '../report/console.js';
-import type { BenchmarkRecord } from '../report/record.js';
-import { summarise } from '../report/summary.js';
+import { renderConsole } from '../report/console.js';
+import { buildReport, type Report } from '../report/report.js';
+import { summariseReport, summaryJson } from '../report/summary.js';
 import { type Command, type CommandIo, exitCodes, type OptionValues, UsageError } from './command.js';
 import { loadDatasets, masteredFamilies } from './datasets.js';
 import { renderDryRun } from './dry-run.js';
@@ -172,21 +172,7 @@ export const bench: Command = {
             resumedSamples,
           ),
       });
-      const wanted = function* () {
-        for (const record of readRecords(out)) if (outcome.keys.has(record.key)) yield record;
-      };
-      const summary = summarise(wanted(), { resamples: 2000, seed });
-      const report = {
-        summary,
-        seconds: outcome.seconds,
-        cells: outcome.cells,
-        failed: outcome.failed,
-        resumed: outcome.resumed,
-      };
-      writeSummary(out, report);
-      const page = summary.length > 0 ? await pageOf(out, wanted, io) : null;
-      if (values.flag('json')) io.out(`${JSON.stringify({ out, page, ...report })}\n`);
-      else io.out(`\n${renderSummary(summary, outcome.explainSeconds)}\n\n${closing(out, page, outcome)}\n`);
+      await finish(out, outcome, seed, values.flag('json'), io);
       return outcome.failed > 0 ? exitCodes.failures : exitCodes.ok;
     } catch (error) {
       progress.end();
@@ -226,17 +212,39 @@ function withoutTruth(all: readonly Explainer[], datasets: readonly Dataset[], i
   return all.filter(({ needsTruth }) => !needsTruth);
 }
 
-/** The page is a by-product: rows that it cannot be drawn from (all failed, say) do not fail the run. */
-async function pageOf(
+/** Reads the rows of the run once, and writes and prints what they say. */
+async function finish(
   out: string,
-  rows: () => Iterable<BenchmarkRecord>,
+  outcome: BenchmarkOutcome,
+  seed: number,
+  json: boolean,
   io: CommandIo,
-): Promise<string | null> {
+): Promise<void> {
+  const { keys, seconds, cells, failed, resumed } = outcome;
+  const built = await reportOf(out, keys, seed, io);
+  const summary = { models: built ? summariseReport(built) : [], seconds, cells, failed, resumed };
+  writeFileSync(join(out, 'summary.json'), `${summaryJson(summary, 2)}\n`);
+  const page = built && (await writePage(built));
+  if (json) io.out(`${summaryJson({ out, page, ...summary })}\n`);
+  else io.out(`\n${built ? `${renderConsole(built)}\n\n` : ''}${closing(out, page, outcome)}\n`);
+}
+
+/** The report is a by-product: rows that say nothing (an empty shard, say) do not fail the run. */
+async function reportOf(
+  out: string,
+  keys: ReadonlySet<string>,
+  seed: number,
+  io: CommandIo,
+): Promise<Report | null> {
   try {
-    return await writePage(out, rows(), io.signal);
+    return await buildReport(out, readRecords(out), join(out, resultsFile), {
+      keys,
+      seed,
+      signal: io.signal,
+    });
   } catch (error) {
     if (!(error instanceof FsynError)) throw error;
-    io.log(`No page was written: ${error.message}\n`);
+    io.log(`No report: ${error.message}\n`);
     return null;
   }
 }
@@ -252,12 +260,6 @@ function parseShard(text: string): { index: number; count: number } {
 function defaultFolder(): string {
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(':', '-');
   return join('results', stamp);
-}
-
-function writeSummary(out: string, report: object): void {
-  const path = join(out, 'summary.json');
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
 }
 
 function closing(

@@ -2,12 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { readRecords, resultsFile } from '../../bench/runner/result-store.js';
 import { FsynError } from '../errors.js';
+import { renderConsole } from '../report/console.js';
 import { renderCsv } from '../report/csv.js';
 import { renderHtml } from '../report/html.js';
 import { renderMarkdown } from '../report/markdown.js';
-import type { BenchmarkRecord } from '../report/record.js';
 import { buildReport, type Report } from '../report/report.js';
-import { renderConsole } from '../report/report-console.js';
 import { type Command, exitCodes, UsageError } from './command.js';
 
 const renderers: Readonly<Record<string, (report: Report) => string | Promise<string>>> = {
@@ -66,14 +65,9 @@ export const report: Command = {
   },
 };
 
-/** Writes a run's page beside its rows and returns its path; `rows` are those of the run, where a folder holds more. */
-export async function writePage(
-  folder: string,
-  rows: Iterable<BenchmarkRecord>,
-  signal: AbortSignal,
-): Promise<string> {
-  const built = await buildReport(folder, rows, join(folder, resultsFile), { signal });
-  const path = join(folder, 'report.html');
+/** Writes a report's page beside its rows and returns its path. */
+export async function writePage(built: Report): Promise<string> {
+  const path = join(built.source, 'report.html');
   writeText(path, await renderHtml(built));
   return path;
 }

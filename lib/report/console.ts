@@ -1,108 +1,110 @@
-import type { ExplainerSummary, GroupSummary } from './summary.js';
-import { type Column, decimal, interval, textTable } from './table.js';
+import type { ExplainerAnalysis, ScopeAnalysis } from './analysis.js';
+import { ExplainerStyle } from './charts.js';
+import type { ModelReport, Report } from './report.js';
+import {
+  bySynergy,
+  gridTable,
+  percentText,
+  type ReportTable,
+  rankText,
+  scopeTable,
+  secondsText,
+} from './report-tables.js';
+import { decimal, interval, textTable } from './table.js';
+import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
 
-/** What the benchmark prints at its end: per model and dataset the explainers ranked by raw F_syn, then what it means. */
-export function renderSummary(
-  groups: readonly GroupSummary[],
-  explainSeconds: Readonly<Record<string, number>>,
-): string {
-  const models = [...new Set(groups.map((group) => group.model))];
-  return models
-    .map((model) =>
-      renderModel(
-        groups.filter((group) => group.model === model),
-        explainSeconds,
-      ),
-    )
-    .join('\n\n');
-}
-
-/** @param groups of one model, the pooled one first where there are several */
-function renderModel(
-  groups: readonly GroupSummary[],
-  explainSeconds: Readonly<Record<string, number>>,
-): string {
-  const [group, ...datasets] = groups;
-  const ranked = [...group.explainers].sort((a, b) => rankValue(b) - rankValue(a));
-  const accuracy = Number.isNaN(group.accuracy) ? '-' : `${(100 * group.accuracy).toFixed(1)} %`;
-  const parts = [
-    `${group.model} on ${group.dataset}: ${group.samples} samples, model accuracy ${accuracy}`,
-    textTable(mainColumns(explainSeconds), ranked),
-  ];
-  const groundings = ['grounded', 'text-prior', 'image-prior'].filter((name) =>
-    ranked.some((row) => row.byGrounding[name]),
-  );
-  if (groundings.length > 0) {
-    parts.push(
-      'F_syn raw by what a correct answer needs',
-      textTable(groundingColumns(groundings, ranked), ranked),
-    );
+/**
+ * A report as plain text for a terminal, about 120 columns wide: the table of the paper's kind (F_syn per explainer and
+ * model with intervals, unimodal ranks, tau, rho, cost), then the answer and the checks of the metric per model.
+ */
+export function renderConsole(report: Report): string {
+  const style = new ExplainerStyle(explainerNames(report), report.titles);
+  const parts = report.models.map((model) => modelText(model, style));
+  if (report.models.length > 1) {
+    const columns = report.models.map(({ model, overall }) => ({ title: model, scope: overall }));
+    parts.push(`All models, * best of a column\n${plain(gridTable(columns, style))}`);
   }
-  if (datasets.length > 0) parts.push('F_syn raw by dataset', textTable(datasetColumns(datasets), ranked));
-  parts.push(findings(group).join('\n'));
+  parts.push(
+    `Agreement of rankings (tau) and with the exact index (rho)\n${plain(scopeTable(report.models))}`,
+  );
   return parts.join('\n\n');
 }
 
-function datasetColumns(datasets: readonly GroupSummary[]): Column<ExplainerSummary>[] {
-  return [
-    { title: 'explainer', align: 'left', value: (row) => row.explainer },
-    ...datasets.map((group) => ({
-      title: `${group.dataset} (n=${group.samples}, accuracy ${(100 * group.accuracy).toFixed(0)} %)`,
-      value: (row: ExplainerSummary) => {
-        const found = group.explainers.find((candidate) => candidate.explainer === row.explainer);
-        return found ? interval(found.synergyRaw) : '-';
+function modelText({ model, overall, datasets, verdict }: ModelReport, style: ExplainerStyle): string {
+  const table = textTable(
+    [
+      { title: 'explainer', align: 'left', value: (row) => style.title(row.name) },
+      { title: 'F_syn raw', value: (row) => interval(row.means.raw) },
+      { title: 'normalised', value: (row) => decimal(row.means.normalised.estimate) },
+      { title: 'clipped', value: (row) => decimal(row.means.clipped.estimate) },
+      { title: 'image SRG', value: (row) => decimal(row.means.imageSrg.estimate) },
+      { title: 'text SRG', value: (row) => decimal(row.means.textSrg.estimate) },
+      {
+        title: 'ranks visual/textual/joint',
+        value: ({ ranks }) =>
+          ranks
+            ? [ranks.image, ranks.text, ranks.synergy].map((rank) => rankText(rank.estimate)).join('/')
+            : 'control',
       },
-    })),
-  ];
-}
-
-function rankValue(row: ExplainerSummary): number {
-  return Number.isNaN(row.synergyRaw.estimate) ? Number.NEGATIVE_INFINITY : row.synergyRaw.estimate;
-}
-
-function mainColumns(explainSeconds: Readonly<Record<string, number>>): Column<ExplainerSummary>[] {
-  return [
-    { title: 'explainer', align: 'left', value: (row) => row.explainer },
-    { title: 'F_syn raw', value: (row) => interval(row.synergyRaw) },
-    { title: 'normalised', value: (row) => interval(row.synergyNormalised) },
-    { title: 'clipped', value: (row) => interval(row.synergyClipped) },
-    { title: 'image SRG', value: (row) => interval(row.imageSrg) },
-    { title: 'text SRG', value: (row) => interval(row.textSrg) },
-    { title: 'SII', value: (row) => interval(row.shapley) },
-    { title: 'n(SII)', value: (row) => String(row.shapleySamples) },
-    { title: 'n', value: (row) => String(row.samples) },
-    { title: 'failed', value: (row) => String(row.failures) },
-    { title: 's/sample', value: (row) => decimal(explainSeconds[row.explainer] ?? Number.NaN) },
-  ];
-}
-
-function groundingColumns(
-  names: readonly string[],
-  rows: readonly ExplainerSummary[],
-): Column<ExplainerSummary>[] {
-  return [
-    { title: 'explainer', align: 'left', value: (row) => row.explainer },
-    ...names.map((name) => ({
-      title: `${name} (n=${Math.max(...rows.map((row) => row.byGrounding[name]?.samples ?? 0))})`,
-      value: (row: ExplainerSummary) => (row.byGrounding[name] ? interval(row.byGrounding[name]) : '-'),
-    })),
-  ];
-}
-
-function findings(group: GroupSummary): string[] {
-  const lines = group.separation.map(({ better, worse, difference }) => {
-    const verdict = difference.low > 0 ? 'told apart' : difference.high < 0 ? 'REVERSED' : 'NOT told apart';
-    return `grounded samples, ${better} - ${worse}: ${interval(difference)} -> ${verdict}`;
-  });
-  lines.push(
-    `visual against textual ranking of explainers (SRG): Kendall tau ${decimal(group.unimodalTau, 2)}`,
+      { title: 'SII', value: (row) => (row.shapley ? decimal(row.shapley.mean) : '-') },
+      { title: 'n', value: (row) => String(row.samples) },
+      { title: 'failed', value: (row) => String(row.failed) },
+      { title: 's/sample', value: (row) => secondsText(row.secondsPerSample) },
+    ],
+    bySynergy(overall.explainers),
   );
-  const { rows, raw, insertion, deletion, rawWithoutEndpoint } = group.synergyAgainstShapley;
-  if (rows > 0) {
-    lines.push(
-      `F_syn against SII over ${rows} rows: Spearman ${decimal(raw, 2)} (insertion ${decimal(insertion, 2)}, ` +
-        `deletion ${decimal(deletion, 2)}; without the shared endpoint ${decimal(rawWithoutEndpoint, 2)})`,
-    );
-  }
-  return lines;
+  const checks = overall.checks.map(
+    ({ outcome, claim, evidence }) => `  ${outcome.padEnd(5)}  ${claim}: ${evidence}`,
+  );
+  const where = datasets.length === 1 ? ` on ${datasets[0].dataset}` : '';
+  return [
+    `${model}${where}: ${overall.samples} samples, accuracy ${percentText(overall.accuracy)}`,
+    table,
+    ...groundingText(overall, style),
+    ...datasetText(datasets, style),
+    `${answerText(verdict, overall, style)} ${standingText(verdict, style)}`.trim(),
+    `${trustText(verdict.trust)} ${accuracyNote(overall)}`.trim(),
+    ...checks,
+  ].join('\n');
+}
+
+/** Raw F_syn by what a correct answer needs, where the samples say so. */
+function groundingText({ explainers }: ScopeAnalysis, style: ExplainerStyle): string[] {
+  const kinds = ['grounded', 'text-prior', 'image-prior'].filter((kind) =>
+    explainers.some((row) => row.byGrounding[kind]),
+  );
+  if (kinds.length === 0) return [];
+  const size = (kind: string) => Math.max(...explainers.map((row) => row.byGrounding[kind]?.samples ?? 0));
+  const table = textTable<ExplainerAnalysis>(
+    [
+      { title: 'explainer', align: 'left', value: (row) => style.title(row.name) },
+      ...kinds.map((kind) => ({
+        title: `${kind} (n=${size(kind)})`,
+        value: ({ byGrounding }: ExplainerAnalysis) =>
+          byGrounding[kind] ? interval(byGrounding[kind]) : '-',
+      })),
+    ],
+    bySynergy(explainers),
+  );
+  return [`\nF_syn raw by what a correct answer needs\n${table}\n`];
+}
+
+function datasetText(datasets: readonly ScopeAnalysis[], style: ExplainerStyle): string[] {
+  if (datasets.length < 2) return [];
+  const columns = datasets.map((scope) => ({
+    title: `${scope.dataset} (n=${scope.samples}, accuracy ${percentText(scope.accuracy)})`,
+    scope,
+  }));
+  return [`\nF_syn raw by dataset, * best of a column\n${plain(gridTable(columns, style))}\n`];
+}
+
+function plain({ head, body }: ReportTable): string {
+  return textTable(
+    head.map((title, i) => ({
+      title,
+      align: i === 0 ? ('left' as const) : ('right' as const),
+      value: (row: readonly string[]) => row[i],
+    })),
+    body,
+  );
 }

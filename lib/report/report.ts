@@ -69,10 +69,18 @@ export interface ReportOptions {
   readonly seed: number;
   /** Settings key to report on, where the folder holds rows of several. */
   readonly settings: string | undefined;
+  /** Report on the rows of these keys only, where the folder holds rows of several runs. */
+  readonly keys: ReadonlySet<string> | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-const defaults: ReportOptions = { resamples: 2000, seed: 0, settings: undefined, signal: undefined };
+const defaults: ReportOptions = {
+  resamples: 2000,
+  seed: 0,
+  settings: undefined,
+  keys: undefined,
+  signal: undefined,
+};
 
 /**
  * Reads a results folder once and computes a report. Rows are folded as they come and never held.
@@ -88,7 +96,7 @@ export async function buildReport(
   file: string,
   options?: Partial<ReportOptions>,
 ): Promise<Report> {
-  const { resamples, seed, settings, signal } = resolveOptions('buildReport', defaults, options);
+  const { resamples, seed, settings, keys, signal } = resolveOptions('buildReport', defaults, options);
   const run = readRunDescription(folder);
   const timings = await readTimings(folder);
   const pictures = await readGallery(folder);
@@ -99,6 +107,7 @@ export async function buildReport(
   for (const record of records) {
     line++;
     if (line % 1000 === 0) throwIfAborted(signal);
+    if (keys && !keys.has(record.key)) continue;
     if (!digest.add(record, `${file}:${line}`)) continue;
     taken++;
     showRow(shown, pictures, record, `${file}:${line}`);

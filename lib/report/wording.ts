@@ -25,6 +25,7 @@ export function answerText(verdict: Verdict, scope: ScopeAnalysis, style: Explai
 
 /** How the explainers stand against Random. */
 export function standingText(verdict: Verdict, style: ExplainerStyle): string {
+  if (verdict.best === null) return '';
   if (verdict.bestBeatsRandom === null)
     return 'Random was not run, so nothing says whether these values are better than chance.';
   const parts = [

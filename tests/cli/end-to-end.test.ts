@@ -48,17 +48,23 @@ describe('fsyn bench on the embedded model', () => {
     );
     expect([done.code, done.stderr.includes('\x1b')]).toEqual([0, false]);
     const summary = JSON.parse(readFileSync(join(folder, 'first', 'summary.json'), 'utf8'));
-    const [group] = summary.summary;
-    expect(group.samples).toBe(15);
-    for (const { explainer, synergyRaw } of group.explainers) {
-      const line = done.stdout.split('\n').find((text) => text.startsWith(`${explainer} `));
-      expect(line).toContain(synergyRaw.estimate.toFixed(3));
+    const [scope] = summary.models[0].scopes;
+    expect(scope.samples).toBe(15);
+    const titles: Record<string, string> = {
+      oracle: 'Oracle',
+      'anti-oracle': 'Anti-Oracle',
+      random: 'Random',
+    };
+    for (const { name, means } of scope.explainers) {
+      const line = done.stdout.split('\n').find((text) => text.startsWith(`${titles[name]} `));
+      expect(line).toContain(means.raw.estimate.toFixed(3));
     }
     const raw = (name: string) =>
-      group.explainers.find((row: { explainer: string }) => row.explainer === name).byGrounding.grounded;
+      scope.explainers.find((row: { name: string }) => row.name === name).byGrounding.grounded;
     expect(raw('oracle').estimate).toBeGreaterThan(raw('random').estimate);
     expect(raw('random').estimate).toBeGreaterThan(raw('anti-oracle').estimate);
-    expect(group.explainers[0].shapleySamples).toBe(1);
+    expect(scope.explainers[0].shapley.rows).toBe(1);
+    expect(existsSync(join(folder, 'first', 'report.html'))).toBe(true);
   });
 
   it('plans a run without evaluating or writing anything', async () => {

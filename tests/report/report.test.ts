@@ -6,13 +6,13 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readRecords } from '../../bench/runner/result-store.js';
 import { commandHelp, exitCodes, parseOptions, UsageError } from '../../lib/cli/command.js';
 import { report as command } from '../../lib/cli/report.js';
+import { renderConsole } from '../../lib/report/console.js';
 import { renderCsv } from '../../lib/report/csv.js';
 import { galleryKey, readGallery } from '../../lib/report/gallery.js';
 import { heatPng } from '../../lib/report/heatmap.js';
 import { renderHtml } from '../../lib/report/html.js';
 import { renderMarkdown } from '../../lib/report/markdown.js';
 import { buildReport, type Report } from '../../lib/report/report.js';
-import { renderConsole } from '../../lib/report/report-console.js';
 import { type FixtureOptions, fixturePicture, writeFixture } from './fixture.js';
 
 // Drawing a page takes a second of an idle core; most tests look at the same one.

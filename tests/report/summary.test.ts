@@ -1,7 +1,11 @@
-import { describe, expect, it } from 'vitest';
-import { renderSummary } from '../../lib/report/console.js';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { renderConsole } from '../../lib/report/console.js';
 import type { BenchmarkRecord } from '../../lib/report/record.js';
-import { pooledName, summarise } from '../../lib/report/summary.js';
+import { buildReport } from '../../lib/report/report.js';
+import { summariseReport, summaryJson } from '../../lib/report/summary.js';
 
 /** A row whose F_syn variants are all `synergy`; only what summaries read matters. */
 function row(
@@ -69,23 +73,45 @@ const rows = ['a', 'b'].flatMap((dataset) =>
 );
 
 describe('summaries', () => {
-  const groups = summarise(rows, { resamples: 200, seed: 1 });
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'fsyn-summary-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const build = (records: readonly BenchmarkRecord[], keys?: ReadonlySet<string>) =>
+    buildReport(folder, records, 'rows', { resamples: 200, seed: 1, keys });
 
-  it('pool the datasets of a model without mixing samples of equal names', () => {
-    expect(groups.map((group) => group.dataset)).toEqual([pooledName, 'a', 'b']);
-    expect(groups[0].samples).toBe(6);
-    expect(groups[0].accuracy).toBeCloseTo(4 / 6, 12);
-    expect(groups[0].explainers[0]).toMatchObject({ explainer: 'oracle', samples: 6, shapleySamples: 6 });
+  it('pool the datasets of a model without mixing samples of equal names', async () => {
+    const [{ scopes }] = summariseReport(await build(rows));
+    expect(scopes.map((scope) => scope.dataset)).toEqual([null, 'a', 'b']);
+    expect(scopes[0].samples).toBe(6);
+    expect(scopes[0].accuracy).toBeCloseTo(4 / 6, 12);
+    expect(scopes[0].explainers[0]).toMatchObject({ name: 'oracle', samples: 6, shapley: { rows: 6 } });
   });
 
-  it('tell the controls apart by paired differences', () => {
-    const [{ better, worse, difference }] = groups[0].separation;
-    expect([better, worse]).toEqual(['oracle', 'random']);
+  it('tell the controls apart by paired differences', async () => {
+    const [{ scopes }] = summariseReport(await build(rows));
+    const [{ one, other, difference }] = scopes[0].controls;
+    expect([one, other]).toEqual(['oracle', 'random']);
     expect(difference.estimate).toBeCloseTo(0.3, 12);
     expect(difference.low).toBeCloseTo(0.3, 12);
   });
 
-  it('print every explainer with intervals, failures and the missing as missing', () => {
+  it('take the rows of the wanted keys only', async () => {
+    const keys = new Set(rows.filter(({ dataset }) => dataset === 'b').map(({ key }) => key));
+    const [{ scopes }] = summariseReport(await build(rows, keys));
+    expect(scopes.map(({ dataset, samples }) => [dataset, samples])).toEqual([['b', 3]]);
+  });
+
+  it('are JSON with lists for typed arrays and null for what is missing', async () => {
+    const summary = summariseReport(await build(rows));
+    const [{ scopes }] = JSON.parse(summaryJson(summary));
+    expect(scopes[0].explainers[1].secondsPerSample).toBeNull();
+    expect(Object.keys(JSON.parse(summaryJson({ ranks: Float64Array.of(1, 2) })).ranks)).toEqual(['0', '1']);
+    expect(JSON.parse(summaryJson({ ranks: Float64Array.of(1, 2) }))).toEqual({ ranks: [1, 2] });
+  });
+
+  it('print every explainer with failures, groundings, datasets and the missing as missing', async () => {
     const failed: BenchmarkRecord = {
       ...rows[0],
       key: 'x',
@@ -94,11 +120,12 @@ describe('summaries', () => {
       status: 'failed',
       error: { code: 'IMAGE', message: 'no' },
     } as BenchmarkRecord;
-    const text = renderSummary(summarise([...rows, failed], { resamples: 200, seed: 1 }), { oracle: 0.25 });
-    expect(text).toContain('m on all datasets: 6 samples, model accuracy 66.7 %');
+    const text = renderConsole(await build([...rows, failed]));
+    expect(text).toContain('m: 7 samples, accuracy 67 %');
     const random = text.split('\n').find((line) => line.startsWith('random'))!;
-    expect(random.split(/\s{2,}/).slice(-5)).toEqual(['-', '0', '6', '1', '-']);
-    expect(text).toContain('oracle - random: 0.300 [0.300, 0.300] -> told apart');
-    expect(text).toContain('a (n=3, accuracy 67 %)');
+    expect(random.split(/\s{2,}/).slice(-4)).toEqual(['-', '6', '1', '-']);
+    expect(text).toContain('grounded (n=6)');
+    expect(text).toContain('a (n=4, accuracy 67 %)');
+    expect(text).toContain('Oracle) above Random: difference 0.300 [0.300, 0.300] on 6 grounded samples');
   });
 });

@@ -13,9 +13,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mergeResults } from '../../bench/runner/merge.js';
 import { readRecords } from '../../bench/runner/result-store.js';
 import { isSpread, runBenchmark } from '../../bench/runner/run.js';
+import { defaultSettings } from '../../bench/runner/settings.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import type { Explainer } from '../../lib/explainers/types.js';
-import { summarise } from '../../lib/report/summary.js';
+import { buildReport } from '../../lib/report/report.js';
 import { type Calls, fakeDataset, fakeModel } from './fake-model.js';
 
 let out: string;
@@ -42,14 +43,13 @@ describe('a benchmark run', () => {
   it('writes one row per sample and explainer, and ranks the controls of a known game', async () => {
     const outcome = await benchmark({ shapleySamples: 2 });
     expect(outcome.keys.size).toBe(18);
-    const [group] = summarise(readRecords(out), { resamples: 200, seed: 0 });
-    const synergy = Object.fromEntries(
-      group.explainers.map((row) => [row.explainer, row.synergyRaw.estimate]),
-    );
+    const report = await buildReport(out, readRecords(out), 'rows', { resamples: 200 });
+    const { explainers, accuracy } = report.models[0].overall;
+    const synergy = Object.fromEntries(explainers.map((row) => [row.name, row.means.raw.estimate]));
     expect(synergy.oracle).toBeGreaterThan(synergy.random);
     expect(synergy.random).toBeGreaterThan(synergy['anti-oracle']);
-    expect(group.explainers[0].shapleySamples).toBe(2);
-    expect(group.accuracy).toBe(1);
+    expect(explainers[0].shapley?.rows).toBe(2);
+    expect(accuracy).toBe(1);
     // exp(-1) - exp(-3) on the joint cell from the first step that has both players on (text: round(.2 * 4) = 1).
     const dividend = Math.exp(-1) - Math.exp(-3);
     const [row] = readRecords(out);
@@ -161,10 +161,23 @@ describe('resuming', () => {
     expect([...readRecords(out)]).toHaveLength(6);
   });
 
-  it('refuses rows of another version, by file and line', async () => {
+  it('counts failed rows of its own run only', async () => {
+    const datasets = [fakeDataset(['a bb', ''])];
+    expect((await benchmark({ datasets })).failed).toBe(3);
+    const other = await benchmark({ resume: true, settings: { ...defaultSettings, seed: 7 } });
+    expect([other.keys.size, other.failed, other.resumed]).toEqual([18, 0, 0]);
+    const again = await benchmark({ datasets, resume: true });
+    expect([again.keys.size, again.failed, again.resumed]).toEqual([6, 3, 6]);
+  });
+
+  it('refuses rows of another version, by file and line, and counts them', async () => {
     await benchmark();
-    appendFileSync(join(out, 'results.jsonl'), '{"schema":99}\n');
-    await expect(benchmark({ resume: true })).rejects.toThrow(/results\.jsonl:19 has result version 99/);
+    appendFileSync(join(out, 'results.jsonl'), '{"schema":99}\n{"schema":99}\n{"schema":2}\n');
+    const reason =
+      /results\.jsonl:19 has result version 99, expected 1\. Of its 21 rows by version, 1: 18, 99: 2, 2: 1/;
+    await expect(benchmark({ resume: true })).rejects.toThrow(reason);
+    expect(() => mergeResults([out], join(out, 'merged'))).toThrow(reason);
+    expect(() => [...readRecords(out)]).toThrow(reason);
   });
 });
 
@@ -191,6 +204,39 @@ describe('shards', () => {
     expect(merged).toEqual({ rows: 18, repeated: 0 });
     expect(sorted(readFileSync(join(out, 'merged', 'results.jsonl'), 'utf8'))).toBe(sorted(whole));
     expect(mergeResults([...parts, parts[0]], join(out, 'again'))).toEqual({ rows: 18, repeated: 6 });
+  });
+
+  it('merge their pictures and times, too, and leave torn lines behind', async () => {
+    const parts = [0, 1].map((index) => join(out, `part${index}`));
+    for (const [index, part] of parts.entries()) {
+      await benchmark({ out: part, gallerySamples: 6, shard: { index, count: 2 } });
+      appendFileSync(join(part, 'timings.jsonl'), '{"model":"fa');
+    }
+    mergeResults(parts, join(out, 'merged'));
+    const lines = (name: string) =>
+      readFileSync(join(out, 'merged', name), 'utf8')
+        .trimEnd()
+        .split('\n');
+    for (const name of ['gallery.jsonl', 'timings.jsonl']) {
+      const samples = lines(name).map((line) => JSON.parse(line).sample);
+      expect(samples).toEqual(['q0', 'q2', 'q4', 'q1', 'q3', 'q5']);
+    }
+  });
+
+  it('of different runs are refused by name and field, and half a merge is not left', async () => {
+    const parts = ['a', 'b', 'c', 'd'].map((name) => join(out, name));
+    await benchmark({ out: parts[0] });
+    await benchmark({ out: parts[1], settings: { ...defaultSettings, seed: 1 } });
+    await benchmark({ out: parts[2] });
+    await benchmark({ out: parts[3], datasets: [fakeDataset(['a bb'])], versions: { fsyn: '9' } });
+    const merged = join(out, 'merged');
+    expect(() => mergeResults(parts, merged)).toThrow(
+      `2 of 4 folders were not run like ${parts[0]}, so their rows do not belong together: ${parts[1]} (settings); ${parts[3]} (datasets, versions).`,
+    );
+    appendFileSync(join(parts[2], 'results.jsonl'), '{"schema":2}\n');
+    expect(() => mergeResults([parts[0], parts[2]], merged)).toThrow(/result version 2/);
+    expect(existsSync(join(merged, 'results.jsonl'))).toBe(false);
+    expect(mergeResults([parts[0]], merged).rows).toBe(18);
   });
 
   it('refuse an index that is no part', async () => {
