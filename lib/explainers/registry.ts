@@ -9,6 +9,7 @@ import { occlusion } from './occlusion.js';
 import { antiOracle, oracle } from './oracle.js';
 import { random } from './random.js';
 import { rollout } from './rollout.js';
+import { shapley } from './shapley.js';
 import { tam } from './tam.js';
 import type { Explainer } from './types.js';
 
@@ -26,6 +27,7 @@ export const explainers: readonly Explainer[] = [
   gradRollout,
   attnLrp(),
   tam,
+  shapley(),
 ];
 
 /**
@@ -48,10 +50,11 @@ export function findExplainers(names: readonly string[]): Explainer[] {
   });
 }
 
-/** Explainers by name, or all candidates for the single name `all`. */
+/** Explainers by name, or for the single name `all` all candidates but those that are asked for by name only. */
 export function selectExplainers(
   names: readonly string[],
   candidates: readonly Explainer[] = explainers,
 ): Explainer[] {
-  return names.length === 1 && names[0] === 'all' ? [...candidates] : findExplainers(names);
+  if (names.length !== 1 || names[0] !== 'all') return findExplainers(names);
+  return candidates.filter(({ byNameOnly }) => !byNameOnly);
 }

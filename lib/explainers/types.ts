@@ -36,6 +36,8 @@ export interface Explainer {
   /** The paper that defines it, or what it is for when it is a control. */
   readonly reference: string;
   readonly needsTruth: boolean;
+  /** Not part of `all`, because it costs many times what others do. */
+  readonly byNameOnly?: boolean;
   /** The cells that it asks for, where they depend on the numbers of players only; for plans made before any work. */
   cells?(imagePlayers: number, textPlayers: number): CellTable;
   attribute(context: ExplainContext): Promise<Attribution>;

@@ -1,0 +1,111 @@
+import { invalidArgument } from '../errors.js';
+import type { CoalitionBatch } from '../interactions/coalitions.js';
+import { estimate } from '../interactions/estimators/estimate.js';
+import { interactions } from '../interactions/exact.js';
+import { ValueTable } from '../interactions/value-table.js';
+import { CellTable } from '../metrics/cells.js';
+import { cellValues, type Scoring } from '../metrics/values.js';
+import { resolveOptions } from '../options.js';
+import type { Explainer } from './types.js';
+
+export interface ShapleyOptions {
+  /** Cells that an estimate may evaluate, the full and the empty one included. Default: 1024. */
+  readonly budget?: number;
+  /** Up to this many image and text players together, all coalitions are evaluated instead: 2^players cells. Default: 10. */
+  readonly exactUpTo?: number;
+  /** `regression` (default): weighted least squares on paired coalitions (KernelSHAP, at least players + 1 cells); `permutation`: unbiased. */
+  readonly estimator?: 'regression' | 'permutation';
+  /** What a cell is worth. Default: the probability of the decision token, as the metrics have it. */
+  readonly scoring?: Scoring;
+}
+
+const DEFAULTS = {
+  budget: 1024,
+  exactUpTo: 10,
+  estimator: 'regression' as 'regression' | 'permutation',
+  scoring: 'probability' as Scoring,
+};
+
+/** Of order 1, the regression that defines Shapley values is KernelSHAP's. */
+const ESTIMATORS = { regression: 'faithful', permutation: 'permutation' } as const;
+
+/** A table of 2^20 values is the most that anyone would run a model for. */
+const MOST_EXACT = 20;
+
+/**
+ * Shapley values (Shapley 1953) of all image and text players together, in the game that the metrics play: absent players are
+ * replaced by their baselines, a coalition is worth the model's score of its answer. Needs no look inside the model.
+ *
+ * Exact for few players; otherwise estimated within `budget` by `fsyn/interactions`, from the run's seed. Both are efficient: the
+ * scores add up to f(everything) - f(nothing), permutations to rounding and regressions by constraint.
+ *
+ * `diagnostics`: `cells` evaluated, `exact` (1 or 0), and `standardError`, the mean over players (0 when exact).
+ *
+ * @throws FsynError `BUDGET` or `RANK_DEFICIENT` when the budget does not determine all players
+ */
+export function shapley(given?: ShapleyOptions): Explainer {
+  const { budget, exactUpTo, estimator, scoring } = resolveOptions('shapley', DEFAULTS, given);
+  if (!Number.isInteger(budget) || budget < 2) throw invalidArgument('budget', 'an integer >= 2', budget);
+  if (!Number.isInteger(exactUpTo) || exactUpTo < 0 || exactUpTo > MOST_EXACT) {
+    throw invalidArgument('exactUpTo', `an integer from 0 to ${MOST_EXACT}`, exactUpTo);
+  }
+  if (estimator !== 'regression' && estimator !== 'permutation') {
+    throw invalidArgument('estimator', 'regression or permutation', estimator);
+  }
+  return {
+    name: 'shapley',
+    title: 'Shapley',
+    reference: 'Shapley 1953; Lundberg & Lee 2017, arXiv 1705.07874',
+    needsTruth: false,
+    byNameOnly: true,
+    async attribute({ sample, seed, signal, evaluate }) {
+      const [images, texts] = [sample.imagePlayers.count, sample.textPlayers.count];
+      const players = images + texts;
+      const value = async (coalitions: CoalitionBatch) => {
+        const table = new CellTable(images, texts);
+        const masks = coalitions.toMasks();
+        const cells = Int32Array.from({ length: coalitions.length }, (_, i) => {
+          const present = masks.subarray(i * players, (i + 1) * players);
+          return table.cell(
+            table.imageState(present.subarray(0, images)),
+            table.textState(present.subarray(images)),
+          );
+        });
+        const values = cellValues(await evaluate(table, { signal }), scoring);
+        return Float64Array.from(cells, (cell) => values[cell] as number);
+      };
+      const exact = players <= exactUpTo;
+      // One batch: the evaluator shares most when it sees all cells at once.
+      const found = exact
+        ? await exactly(players, value, signal)
+        : await estimate(players, value, {
+            index: 'SV',
+            estimator: ESTIMATORS[estimator],
+            budget,
+            seed,
+            batchSize: budget,
+            signal,
+          });
+      const scores = found.singles().data;
+      const errors = found.standardErrors?.slice(...found.set.range(1)) ?? new Float64Array(players);
+      return {
+        image: scores.slice(0, images),
+        text: scores.slice(images),
+        diagnostics: {
+          cells: exact ? 2 ** players : (found.provenance?.spent.distinctCoalitions ?? Number.NaN),
+          exact: exact ? 1 : 0,
+          standardError: errors.reduce((sum, error) => sum + error, 0) / players,
+        },
+      };
+    },
+  };
+}
+
+async function exactly(
+  players: number,
+  value: (coalitions: CoalitionBatch) => Promise<Float64Array>,
+  signal: AbortSignal | undefined,
+) {
+  const game = await ValueTable.evaluate(players, value, { batchSize: 2 ** players, signal });
+  return interactions(game, { index: 'SV', order: 1, signal });
+}
