@@ -8,7 +8,7 @@ import { cellValues, type Scoring } from '../metrics/values.js';
 import { resolveOptions } from '../options.js';
 import type { Explainer } from './types.js';
 
-export interface ShapleyOptions {
+export interface ShapleyValueOptions {
   /** Cells that an estimate may evaluate, the full and the empty one included. Default: 1024. */
   readonly budget?: number;
   /** Up to this many image and text players together, all coalitions are evaluated instead: 2^players cells. Default: 10. */
@@ -43,7 +43,7 @@ const MOST_EXACT = 20;
  *
  * @throws FsynError `BUDGET` or `RANK_DEFICIENT` when the budget does not determine all players
  */
-export function shapley(given?: ShapleyOptions): Explainer {
+export function shapley(given?: ShapleyValueOptions): Explainer {
   const { budget, exactUpTo, estimator, scoring } = resolveOptions('shapley', DEFAULTS, given);
   if (!Number.isInteger(budget) || budget < 2) throw invalidArgument('budget', 'an integer >= 2', budget);
   if (!Number.isInteger(exactUpTo) || exactUpTo < 0 || exactUpTo > MOST_EXACT) {
