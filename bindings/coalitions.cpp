@@ -135,6 +135,7 @@ Napi::Object describe(Napi::Env env, const CoalitionReport& report) {
   object.Set("visionRuns", static_cast<double>(report.vision_runs));
   object.Set("prefixRuns", static_cast<double>(report.prefix_runs));
   object.Set("suffixRuns", static_cast<double>(report.suffix_runs));
+  object.Set("cacheCopies", static_cast<double>(report.cache_copies));
   Napi::Object seconds = Napi::Object::New(env);
   seconds.Set("mask", report.mask_seconds);
   seconds.Set("vision", report.vision_seconds);
@@ -168,7 +169,8 @@ Napi::Value describe(Napi::Env env, const CoalitionResult& result) {
   return object;
 }
 
-/// evaluateCoalitions(program, schedule, onProgress) -> job of { logProbabilities, done, report, failure? }
+/// evaluateCoalitions(program, schedule, onProgress) -> job of { logProbabilities, done, report, failure? };
+/// a cancelled one resolves as well, with the rows that were done.
 Napi::Value evaluate(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -184,7 +186,7 @@ Napi::Value evaluate(const Napi::CallbackInfo& info) {
               job.stop()));
           return [result](Napi::Env owner) { return describe(owner, *result); };
         },
-        on_progress);
+        on_progress, OnCancel::keep_result);
   });
 }
 

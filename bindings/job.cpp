@@ -45,6 +45,7 @@ struct JobCallbacks {
 
 struct JobShared : std::enable_shared_from_this<JobShared> {
   std::stop_source stop;
+  OnCancel on_cancel = OnCancel::reject;
   std::atomic<bool> finished{false};
   napi_threadsafe_function function = nullptr;
   JobCallbacks* callbacks = nullptr;
@@ -125,7 +126,7 @@ void JobShared::run(const JobBody& body) {
   std::exception_ptr failure;
   try {
     result = body(JobContext(*this));
-    if (stop.stop_requested()) throw Cancelled();
+    if (stop.stop_requested() && on_cancel == OnCancel::reject) throw Cancelled();
   } catch (...) {
     failure = std::current_exception();
     // A half-done result may hold large buffers; nobody will read it.
@@ -223,13 +224,15 @@ void set_error_class(Napi::Env env, Napi::Function error_class) {
   environment_data(env).error_class = Napi::Persistent(error_class);
 }
 
-Napi::Object start_job(Napi::Env env, const char* name, JobBody body, Napi::Function on_progress) {
+Napi::Object start_job(Napi::Env env, const char* name, JobBody body, Napi::Function on_progress,
+                       OnCancel on_cancel) {
   auto callbacks = std::make_unique<JobCallbacks>(JobCallbacks{Napi::Promise::Deferred::New(env), {}, {}});
   if (!on_progress.IsEmpty() && on_progress.IsFunction())
     callbacks->on_progress = Napi::Persistent(on_progress);
 
   auto shared = std::make_shared<JobShared>();
   shared->callbacks = callbacks.get();
+  shared->on_cancel = on_cancel;
   const napi_status status = napi_create_threadsafe_function(
       env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, callbacks.get(), release_callbacks, nullptr,
       run_task, &shared->function);

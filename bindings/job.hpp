@@ -34,6 +34,14 @@ using JobResult = std::function<Napi::Value(Napi::Env)>;
 /// needs.
 using JobBody = std::function<JobResult(const JobContext&)>;
 
+/// What a cancelled job that returned all the same settles with.
+enum class OnCancel {
+  /// It rejects.
+  reject,
+  /// It resolves with its result, which holds what was done before.
+  keep_result,
+};
+
 /// Starts `body` on its own thread and returns `{ promise, cancel() }` to JavaScript (lib/inference/job.ts
 /// turns that into a promise with an AbortSignal).
 ///
@@ -46,7 +54,7 @@ using JobBody = std::function<JobResult(const JobContext&)>;
 /// end of a
 ///   worker) every job of it is cancelled and joined; process.exit() does not wait.
 [[nodiscard]] Napi::Object start_job(Napi::Env env, const char* name, JobBody body,
-                                     Napi::Function on_progress);
+                                     Napi::Function on_progress, OnCancel on_cancel = OnCancel::reject);
 
 /// Runs `work` on the JavaScript thread and translates its C++ exceptions like a job's.
 template <typename Work>

@@ -8,8 +8,14 @@
       "native/games/memory.cpp",
       "native/inference/coalition_executor.cpp",
       "native/inference/coalition_program.cpp",
+      "native/inference/coalition_worker.cpp",
       "native/inference/dynamic_library.cpp",
+      "native/inference/feeds.cpp",
+      "native/inference/image_encoder.cpp",
+      "native/inference/prefix_cache.cpp",
+      "native/inference/row_table.cpp",
       "native/inference/runtime.cpp",
+      "native/inference/sequence_feeds.cpp",
       "native/inference/session.cpp",
       "native/inference/tensor.cpp",
       "native/interactions/coalitions.cpp",
@@ -43,9 +49,12 @@
     ],
     "native_test_sources": [
       "tests/native/cuda_interactions_test.cpp",
+      "tests/native/coalition_test.cpp",
       "tests/native/cuda_plugin_test.cpp",
       "tests/native/inference_test.cpp",
-      "tests/native/interactions_test.cpp"
+      "tests/native/interactions_test.cpp",
+      "tests/native/ort_api_test.cpp",
+      "tests/native/scoring_test.cpp"
     ],
     "native_bench_sources": [
       "bench/micro/interactions_bench.cpp"

@@ -70,6 +70,8 @@ export interface BenchmarkOutcome {
   /** Rows of `keys` that were found. */
   readonly resumed: number;
   readonly cells: number;
+  /** Batches that did not fit into memory and were halved, in this call. */
+  readonly halvings: number;
   readonly seconds: number;
 }
 
@@ -117,6 +119,7 @@ class Runner {
   #resumed = 0;
   #resumedSamples = 0;
   #cells = 0;
+  #halvings = 0;
 
   constructor(run: BenchmarkOptions, settings: BenchmarkSettings, store: ResultStore) {
     this.#run = run;
@@ -149,6 +152,7 @@ class Runner {
       failed: this.#failed,
       resumed: this.#resumed,
       cells: this.#cells,
+      halvings: this.#halvings,
       seconds: (performance.now() - start) / 1000,
     };
   }
@@ -169,7 +173,8 @@ class Runner {
       const outcome = await runSample(task, this.#run.signal);
       this.#store.append(outcome.records);
       this.#cells += outcome.cells;
-      const { cells, imageStates, explainSeconds, evaluateSeconds } = outcome;
+      this.#halvings += outcome.halvings;
+      const { cells, imageStates, explainSeconds, evaluateSeconds, halvings } = outcome;
       this.#timings.append({
         model: model.name,
         dataset: dataset.name,
@@ -178,6 +183,7 @@ class Runner {
         imageStates,
         explainSeconds,
         evaluateSeconds,
+        halvings,
       });
       if (outcome.picture) this.#gallery.append(outcome.picture);
     }

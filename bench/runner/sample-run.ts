@@ -43,6 +43,8 @@ export interface SampleOutcome {
   /** Seconds spent in each explainer, by name, and in the shared evaluation of all cells. */
   readonly explainSeconds: Readonly<Record<string, number>>;
   readonly evaluateSeconds: number;
+  /** Batches that did not fit into memory and were halved. */
+  readonly halvings: number;
 }
 
 interface Attributed {
@@ -66,7 +68,15 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     signal?.throwIfAborted();
     throwBudget(error);
     const records = task.wanted.map(({ head }) => failure(head, error));
-    return { records, picture: null, cells: 0, imageStates: 0, explainSeconds, evaluateSeconds: 0 };
+    return {
+      records,
+      picture: null,
+      cells: 0,
+      imageStates: 0,
+      explainSeconds,
+      evaluateSeconds: 0,
+      halvings: 0,
+    };
   }
 
   const table = new CellTable(prepared.imagePlayers.count, prepared.textPlayers.count);
@@ -92,8 +102,10 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   }
 
   const start = performance.now();
+  let halvings = 0;
   try {
     const scores = table.cellCount > 0 ? await prepared.evaluate(table, { signal }) : null;
+    halvings = scores?.halvings?.length ?? 0;
     for (const one of attributed) {
       if (scores)
         records.set(one.head.key, measured(task, prepared, one, scoreFaithfulness(one.request, scores)));
@@ -110,6 +122,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     imageStates: table.imageStateCount,
     explainSeconds,
     evaluateSeconds: (performance.now() - start) / 1000,
+    halvings,
   };
 }
 

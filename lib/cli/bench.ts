@@ -265,10 +265,12 @@ function defaultFolder(): string {
 function closing(
   out: string,
   page: string | null,
-  outcome: { seconds: number; cells: number; failed: number; resumed: number },
+  outcome: { seconds: number; cells: number; failed: number; resumed: number; halvings: number },
 ): string {
   const parts = [`${outcome.cells} cells in ${duration(outcome.seconds)}`];
   if (outcome.resumed > 0) parts.push(`${outcome.resumed} rows found from before`);
+  if (outcome.halvings > 0)
+    parts.push(`${outcome.halvings} batches did not fit into memory and were halved (see --memory)`);
   parts.push(`${outcome.failed} rows failed`, `results in ${out}`);
   if (page !== null) parts.push(`page with charts and samples: ${page}`);
   return parts.join('; ');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { FsynError } from '../errors.js';
 import { packageInfo } from '../package.js';
 import type { NativeJob } from './job.js';
+import type { BatchHalving } from './plan.js';
 
 const require = createRequire(import.meta.url);
 
@@ -159,6 +160,8 @@ export interface ExecutionReport {
   readonly visionRuns: number;
   readonly prefixRuns: number;
   readonly suffixRuns: number;
+  /** Copies of prefixes' caches; batches that continue the same prefixes share one. */
+  readonly cacheCopies: number;
   readonly seconds: {
     readonly mask: number;
     readonly vision: number;
@@ -167,11 +170,7 @@ export interface ExecutionReport {
     readonly suffix: number;
     readonly score: number;
   };
-  readonly halvings: readonly {
-    readonly stage: 'vision' | 'prefix' | 'suffix';
-    readonly from: number;
-    readonly to: number;
-  }[];
+  readonly halvings: readonly BatchHalving[];
 }
 
 export interface NativeEvaluation {
@@ -179,6 +178,7 @@ export interface NativeEvaluation {
   readonly logProbabilities: Float64Array;
   readonly done: Uint8Array;
   readonly report: ExecutionReport;
+  /** What ended the evaluation early; a cancelled one has no failure, only rows that are not done. */
   readonly failure?: Error;
 }
 

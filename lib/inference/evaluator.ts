@@ -3,10 +3,11 @@ import { FsynError, invalidArgument } from '../errors.js';
 import type { CellTable } from '../metrics/cells.js';
 import { resolveOptions } from '../options.js';
 import type { CellScores, EvaluateOptions } from '../vlm/types.js';
-import { addon, type ExecutionReport, type NativeHandle } from './addon.js';
+import { addon, type ExecutionReport, type NativeEvaluation, type NativeHandle } from './addon.js';
 import { CellCache, cellKeys } from './cell-cache.js';
-import { runJob } from './job.js';
+import { runPartialJob } from './job.js';
 import {
+  type BatchHalving,
   checkBudget,
   type EvaluationPlan,
   type Fallback,
@@ -41,6 +42,7 @@ export interface EvaluatorOptions {
 
 /** Scores with the plan that was carried out and what it took. */
 export interface EvaluatedCells extends CellScores {
+  readonly halvings: readonly BatchHalving[];
   readonly plan: EvaluationPlan;
   /** Undefined when every cell was known already. */
   readonly execution: ExecutionReport | undefined;
@@ -123,8 +125,8 @@ export class CoalitionEvaluator {
   }
 
   /**
-   * Scores every cell of the table. Cells that were done before an error are remembered, so that a second call goes on
-   * from there.
+   * Scores every cell of the table. Cells that were done before an error or an abort are remembered, so that a second call
+   * goes on from there.
    *
    * @throws FsynError INFERENCE, OUT_OF_MEMORY, MODEL_CONTRACT, BUDGET; rejects with the signal's reason when aborted
    */
@@ -139,17 +141,14 @@ export class CoalitionEvaluator {
     const known = schedule.plan.cachedCells;
     let execution: ExecutionReport | undefined;
     if (schedule.rowCells.length > 0) {
-      const report = (done: number) => onProgress?.(known + done, cells.cellCount);
-      const result = await runJob(
-        () => addon().evaluateCoalitions(this.#native, schedule.native, report),
-        signal,
-      );
+      const result = await this.#run(schedule, signal, (done) => onProgress?.(known + done, cells.cellCount));
       for (const [row, cell] of schedule.rowCells.entries()) {
         if (!result.done[row]) continue;
         const values = result.logProbabilities.slice(row * tokens, (row + 1) * tokens);
         this.#cache.set(keys[cell]!, values);
         scores.set(values, cell * tokens);
       }
+      if (result.stopped) throw result.stopped.reason;
       if (result.failure !== undefined) throw partialFailure(result.failure, result.done);
       execution = result.report;
     }
@@ -159,9 +158,37 @@ export class CoalitionEvaluator {
       logProbabilities: scores,
       tokens,
       decision: this.#program.decision,
+      halvings: execution?.halvings ?? [],
       plan: schedule.plan,
       execution,
     };
+  }
+
+  /** `stopped` says why the rows are not all done when it was the caller's wish: aborted, or thrown by the callback. */
+  async #run(
+    schedule: Schedule,
+    signal: AbortSignal | undefined,
+    onProgress: (done: number) => void,
+  ): Promise<NativeEvaluation & { readonly stopped: { readonly reason: unknown } | undefined }> {
+    const stop = new AbortController();
+    const forward = () => stop.abort(signal?.reason);
+    const report = (done: number) => {
+      if (stop.signal.aborted) return;
+      // What the callback throws must not cost the cells that are done.
+      try {
+        onProgress(done);
+      } catch (error) {
+        stop.abort(error);
+      }
+    };
+    signal?.addEventListener('abort', forward, { once: true });
+    try {
+      const start = () => addon().evaluateCoalitions(this.#native, schedule.native, report);
+      const result = await runPartialJob(start, stop.signal);
+      return { ...result, stopped: stop.signal.aborted ? { reason: stop.signal.reason } : undefined };
+    } finally {
+      signal?.removeEventListener('abort', forward);
+    }
   }
 
   #schedule(cells: CellTable, keys: readonly string[], use: boolean, scores?: Float64Array): Schedule {

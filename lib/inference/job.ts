@@ -29,6 +29,24 @@ export async function runJob<T>(start: () => NativeJob<T>, signal?: AbortSignal)
   }
 }
 
+/**
+ * Awaits a native job whose result holds what was done before it was cancelled: aborting stops the job and resolves with
+ * that. The caller throws the reason.
+ */
+export async function runPartialJob<T>(start: () => NativeJob<T>, signal: AbortSignal): Promise<T> {
+  const job = start();
+  const cancel = () => job.cancel();
+  if (signal.aborted) cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await job.promise;
+  } catch (error) {
+    throw withStack(error);
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+}
+
 /** Native errors are made on an empty stack; the message alone would be all a person sees without a new trace. */
 function withStack(error: unknown): unknown {
   if (error instanceof FsynError) Error.captureStackTrace(error, withStack);

@@ -10,6 +10,13 @@ export interface Fallback {
   readonly reason: string;
 }
 
+/** A batch that was cut for want of memory: images or sequences before and after. */
+export interface BatchHalving {
+  readonly stage: 'vision' | 'prefix' | 'suffix';
+  readonly from: number;
+  readonly to: number;
+}
+
 /** What an evaluation will do, before it does it. */
 export interface EvaluationPlan {
   /** Cells wanted, and how many of them are known already. */

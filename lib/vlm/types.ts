@@ -1,5 +1,5 @@
 import type { NdArray } from 'ndarray';
-import type { EvaluationPlan } from '../inference/plan.js';
+import type { BatchHalving, EvaluationPlan } from '../inference/plan.js';
 import type { CellTable } from '../metrics/cells.js';
 
 /** An RGB image: ndarray of shape [height, width, 3], values 0..255, row-major and contiguous. */
@@ -48,6 +48,8 @@ export interface CellScores {
   readonly tokens: number;
   /** Column of the decision token. */
   readonly decision: number;
+  /** Batches that did not fit into memory and were halved on the way; absent where batches cannot be. */
+  readonly halvings?: readonly BatchHalving[];
 }
 
 export interface EvaluateOptions {

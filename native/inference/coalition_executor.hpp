@@ -1,59 +1,14 @@
 #pragma once
 
-#include <atomic>
+#include <exception>
 #include <functional>
-#include <span>
 #include <stop_token>
-#include <string>
 #include <vector>
 
 #include "inference/coalition_program.hpp"
+#include "inference/coalition_schedule.hpp"
 
 namespace fsyn::inference {
-
-/// The schedule of one evaluation (made by lib/inference/plan.ts). Image and text states are rows of presence
-/// bytes.
-struct CoalitionSchedule {
-  size_t image_players = 0;
-  size_t text_players = 0;
-  std::vector<uint8_t> image_states;
-  std::vector<uint8_t> text_states;
-  /// Image states that are encoded together: group g has group_states[group_offsets[g] .. group_offsets[g +
-  /// 1]).
-  std::vector<size_t> group_offsets;
-  std::vector<size_t> group_states;
-  /// Cells of group g: [row_offsets[g], row_offsets[g + 1]) of the two arrays below.
-  std::vector<size_t> row_offsets;
-  /// Index into the group's states, and the text state.
-  std::vector<size_t> row_slots;
-  std::vector<size_t> row_texts;
-  size_t vision_batch = 1;
-  size_t prefix_batch = 1;
-  size_t suffix_batch = 1;
-  /// Worker threads; which of them does what never changes a result.
-  size_t workers = 1;
-};
-
-/// A batch that did not fit in memory and was halved.
-struct Halving {
-  std::string stage;
-  size_t from;
-  size_t to;
-};
-
-/// What an evaluation did and where the time went (seconds summed over workers).
-struct CoalitionReport {
-  size_t vision_runs = 0;
-  size_t prefix_runs = 0;
-  size_t suffix_runs = 0;
-  double mask_seconds = 0;
-  double vision_seconds = 0;
-  double prefix_seconds = 0;
-  double expand_seconds = 0;
-  double suffix_seconds = 0;
-  double score_seconds = 0;
-  std::vector<Halving> halvings;
-};
 
 struct CoalitionResult {
   /// [rows, targets] in schedule order.
@@ -61,12 +16,13 @@ struct CoalitionResult {
   /// One byte per row: whether it was computed.
   std::vector<uint8_t> done;
   CoalitionReport report;
-  /// What ended the evaluation early, with the rows done so far kept; null when nothing did.
+  /// What ended the evaluation early, with the rows done so far kept; null when nothing did or when it was
+  /// stopped.
   std::exception_ptr failure;
 };
 
-/// Scores the cells of a schedule. Thread-safe; throws Cancelled, everything else is `failure` of the result.
-/// `progress(rows done)` is called from worker threads.
+/// Scores the cells of a schedule. Thread-safe. Never throws what a run throws: a stop leaves rows that are
+/// not done, everything else is `failure` of the result. `progress(rows done)` is called from worker threads.
 [[nodiscard]] CoalitionResult evaluate_coalitions(const CoalitionProgram& program,
                                                   const CoalitionSchedule& schedule,
                                                   const std::function<void(size_t)>& progress,

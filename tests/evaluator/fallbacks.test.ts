@@ -1,21 +1,20 @@
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
+import type { Fallback } from '../../lib/inference/plan.js';
 import type { EvaluatorProgram } from '../../lib/inference/program.js';
 import { Session } from '../../lib/inference/session.js';
-import type { CellTable } from '../../lib/metrics/cells.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
-import { cellsOf, distance, leastMemory, loadTiny, prepare } from './support.js';
+import { fullPasses } from './full-pass.js';
+import { cellsOf, loadTiny, prepare } from './support.js';
 
 let vlm: Vlm;
 let sample: DecoderSample;
-let cells: CellTable;
 beforeAll(async () => {
   vlm = await loadTiny();
   sample = await prepare(vlm);
-  cells = fc.sample(cellsOf(sample), { seed: 21, numRuns: 1 })[0]!;
 });
 afterAll(() => vlm.dispose());
 
@@ -42,51 +41,86 @@ async function on(decoderName: string, textMasking: 'remove' | 'attend'): Promis
   };
 }
 
-/** Scores of every cell on its own, as a full pass, and of all of them as planned. */
-async function bothWays(program: EvaluatorProgram) {
-  const planned = await (await CoalitionEvaluator.create(program)).evaluate(cells);
-  const memory = await leastMemory(program);
-  const full = await (await CoalitionEvaluator.create(program, { sharing: 'none', memory })).evaluate(cells);
-  return { planned, full, codes: planned.plan.fallbacks.map((fallback) => fallback.code) };
+/** The sample with its first text player at the front of the prompt. */
+function firstTokenIsPlayer(textMasking: 'remove' | 'attend'): EvaluatorProgram {
+  const program = sample.program();
+  const textPositions = program.textPositions.slice();
+  textPositions[0] = 0;
+  return { ...program, textMasking, textPositions };
 }
 
-test.each(['remove', 'attend'] as const)(
-  'a decoder without a cache runs full passes (%s)',
-  async (masking) => {
-    const { planned, full, codes } = await bothWays(await on('without_cache', masking));
-    expect(codes).toEqual(['no-cache']);
-    expect(planned.plan).toMatchObject({ prefixTokens: 0, prefixes: 0 });
-    expect(distance(planned.logProbabilities, full.logProbabilities)).toBeLessThan(1e-5);
-  },
-);
+type Code = Fallback['code'];
 
-test.each(['remove', 'attend'] as const)(
-  'a decoder whose tokens attend to later ones runs full passes (%s)',
-  async (masking) => {
-    const { planned, full, codes } = await bothWays(await on('bidirectional', masking));
-    expect(codes).toEqual(['prefix-not-causal']);
-    expect(planned.plan.prefixTokens).toBe(0);
-    expect(distance(planned.logProbabilities, full.logProbabilities)).toBeLessThan(1e-5);
-  },
-);
+/**
+ * Random cells, planned and each as a full pass of its own. The tolerance is 1e-5 and two roundings of the value: the
+ * grouped-query decoder's log-probabilities are about -435, where one step of float32 is 3e-5.
+ */
+async function equalsFullPasses(program: EvaluatorProgram, expected: readonly Code[]): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(cellsOf(sample, 12), async (cells) => {
+      const planned = await (await CoalitionEvaluator.create(program)).evaluate(cells);
+      expect(planned.plan.fallbacks.map(({ code }) => code)).toEqual(expected);
+      expect(planned.plan.fallbacks.every(({ reason }) => reason.length > 20)).toBe(true);
+      const full = await fullPasses(program, cells);
+      expect(planned.logProbabilities).toHaveLength(full.length);
+      for (const [i, value] of planned.logProbabilities.entries()) {
+        expect(Math.abs(value - full[i]!)).toBeLessThan(1e-5 + 2 ** -22 * Math.abs(full[i]!));
+      }
+    }),
+    { numRuns: 6, seed: 21 },
+  );
+}
+
+const planOf = async (program: EvaluatorProgram) =>
+  (await CoalitionEvaluator.create(program)).plan(fc.sample(cellsOf(sample), { seed: 22, numRuns: 1 })[0]!);
+
+describe.each(['remove', 'attend'] as const)('text masking %s', (masking) => {
+  test('nothing in the way: no fallback', async () => {
+    await equalsFullPasses({ ...sample.program(), textMasking: masking }, []);
+  });
+
+  test('a decoder without a cache runs full passes', async () => {
+    const program = await on('without_cache', masking);
+    await equalsFullPasses(program, ['no-cache']);
+    expect(await planOf(program)).toMatchObject({ prefixTokens: 0, prefixes: 0 });
+  });
+
+  test('a decoder whose tokens attend to later ones runs full passes', async () => {
+    const program = await on('bidirectional', masking);
+    await equalsFullPasses(program, ['prefix-not-causal']);
+    expect(await planOf(program)).toMatchObject({ prefixTokens: 0, prefixes: 0 });
+  });
+
+  test('a first token that is a text player leaves nothing to share', async () => {
+    const program = firstTokenIsPlayer(masking);
+    await equalsFullPasses(program, ['nothing-shared']);
+    expect(await planOf(program)).toMatchObject({ prefixTokens: 0, prefixes: 0 });
+  });
+});
 
 test('a decoder that refuses batches on a cache runs one sequence at a time', async () => {
-  const { planned, full, codes } = await bothWays(await on('grouped_query', 'attend'));
-  expect(codes).toEqual(['one-row-per-run']);
-  expect(planned.plan.prefixTokens).toBeGreaterThan(0);
-  expect(planned.plan.batches.suffix).toBe(1);
-  expect(distance(planned.logProbabilities, full.logProbabilities)).toBeLessThan(1e-5);
+  const program = await on('grouped_query', 'attend');
+  await equalsFullPasses(program, ['one-row-per-run']);
+  const plan = await planOf(program);
+  expect(plan.prefixTokens).toBeGreaterThan(0);
+  expect(plan.batches.suffix).toBe(1);
 });
 
 test('attention that ignores mask holes gets sequences without the removed tokens', async () => {
   const program = { ...(await on('grouped_query', 'remove')), leaveOut: true };
-  const { planned, full, codes } = await bothWays(program);
-  expect(codes).toEqual(['tokens-left-out']);
-  expect(planned.plan.prefixTokens).toBeGreaterThan(0);
-  expect(distance(planned.logProbabilities, full.logProbabilities)).toBeLessThan(1e-5);
+  await equalsFullPasses(program, ['tokens-left-out']);
+  expect((await planOf(program)).prefixTokens).toBeGreaterThan(0);
   // What stands in for a removed token cannot matter.
+  const cells = fc.sample(cellsOf(sample), { seed: 22, numRuns: 1 })[0]!;
+  const planned = await (await CoalitionEvaluator.create(program)).evaluate(cells);
   const other = await CoalitionEvaluator.create({ ...program, padTokenId: program.tokenIds[0]! });
   expect((await other.evaluate(cells)).logProbabilities).toEqual(planned.logProbabilities);
+});
+
+test('removed tokens are left out of full passes, too', async () => {
+  const program = { ...firstTokenIsPlayer('remove'), leaveOut: true };
+  await equalsFullPasses(program, ['nothing-shared']);
+  expect((await planOf(program)).batches.suffix).toBe(1);
 });
 
 test('without positions such a decoder is refused', async () => {

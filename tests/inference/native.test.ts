@@ -1,26 +1,37 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runtime } from '../../lib/inference/runtime.js';
 import { packageInfo } from '../../lib/package.js';
 import { fixtures } from './support.js';
 
-const name = process.platform === 'win32' ? 'inference_test.exe' : 'inference_test';
-const executable = ['build', 'build/Release', 'build/Debug']
-  .map((folder) => join(packageInfo().root, folder, name))
-  .find((path) => existsSync(path));
+const executable = (name: string) =>
+  ['build', 'build/Release', 'build/Debug']
+    .map((folder) => join(packageInfo().root, folder, process.platform === 'win32' ? `${name}.exe` : name))
+    .find((path) => existsSync(path));
+
+const model = join(packageInfo().root, 'tests', 'golden', 'vlm-llava', 'onnx');
 
 // Built by CMake only; a node-gyp build has no test executables.
-test.skipIf(executable === undefined)('the C++ tests pass, every slot of the function table included', () => {
-  const { path, version } = runtime();
-  const result = spawnSync(executable!, [path, version, fixtures], { encoding: 'utf8', timeout: 50_000 });
-  expect(result.status, result.stderr).toBe(0);
-  expect(result.stdout).toMatch(/\d+ checks, 0 failures/);
-});
+for (const [name, folder] of [
+  ['ort_api_test', fixtures],
+  ['inference_test', fixtures],
+  ['coalition_test', model],
+  ['scoring_test', undefined],
+] as const) {
+  const file = executable(name);
+  test.skipIf(file === undefined)(`the C++ tests pass: ${name}`, () => {
+    const { path, version } = runtime();
+    const args = folder === undefined ? [] : [path, version, folder];
+    const result = spawnSync(file!, args, { encoding: 'utf8', timeout: 50_000 });
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/\d+ checks, 0 failures/);
+  });
+}
 
 const plugin = join(packageInfo().root, 'build', 'Release', 'libfsyn_cuda.so');
-const pluginTest = executable && join(dirname(executable), 'cuda_plugin_test');
+const pluginTest = executable('cuda_plugin_test');
 
 // The plugin is built where nvcc is; without a device its kernels are skipped and only its table is checked.
 test.skipIf(!existsSync(plugin) || !pluginTest)('the CUDA kernels agree with their CPU twins', () => {
