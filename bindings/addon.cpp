@@ -2,6 +2,7 @@
 
 #include "coalitions.hpp"
 #include "games/cpu_features.hpp"
+#include "imaging.hpp"
 #include "inference.hpp"
 #include "interactions.hpp"
 #include "job.hpp"
@@ -29,6 +30,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   fsyn::bindings::export_inference(env, exports);
   fsyn::bindings::export_interactions(env, exports);
   fsyn::bindings::export_coalitions(env, exports);
+  fsyn::bindings::export_imaging(env, exports);
   return exports;
 }
 

@@ -6,6 +6,8 @@
       "native/cuda/plugin_library.cpp",
       "native/games/cpu_features.cpp",
       "native/games/memory.cpp",
+      "native/imaging/blur.cpp",
+      "native/imaging/resample.cpp",
       "native/inference/coalition_executor.cpp",
       "native/inference/coalition_program.cpp",
       "native/inference/coalition_worker.cpp",
@@ -34,6 +36,7 @@
     "binding_sources": [
       "bindings/addon.cpp",
       "bindings/coalitions.cpp",
+      "bindings/imaging.cpp",
       "bindings/inference.cpp",
       "bindings/interactions.cpp",
       "bindings/job.cpp"
@@ -51,6 +54,7 @@
       "tests/native/cuda_interactions_test.cpp",
       "tests/native/coalition_test.cpp",
       "tests/native/cuda_plugin_test.cpp",
+      "tests/native/imaging_test.cpp",
       "tests/native/inference_test.cpp",
       "tests/native/interactions_test.cpp",
       "tests/native/ort_api_test.cpp",

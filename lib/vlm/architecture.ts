@@ -36,7 +36,7 @@ export interface Architecture {
   /** Names of the vision graph's further inputs, which `encode` gives in `extras`. */
   readonly extraInputs: readonly string[];
   readonly prompt: PromptStyle;
-  encode(image: RgbImage): ImageEncoding;
+  encode(image: RgbImage, signal?: AbortSignal): Promise<ImageEncoding>;
   /**
    * Position of every token on full input; a masked token keeps its own.
    *

@@ -69,7 +69,7 @@ export class DecoderVlm implements Vlm {
     const options = resolvePrepareOptions(given);
     options.signal?.throwIfAborted();
     const { architecture, tokenizer, template, vision } = this.#parts;
-    const encoding = architecture.encode(image);
+    const encoding = await architecture.encode(image, options.signal);
     const prompt = buildPrompt(
       tokenizer,
       template,
@@ -80,7 +80,8 @@ export class DecoderVlm implements Vlm {
     );
     this.#checkContext(prompt.ids.length + 1, 'the prompt and one answer token');
     this.#checkMemory(prompt, encoding);
-    const baseline = architecture.encode(baselineImage(image, options));
+    const absent = await baselineImage(image, options, options.signal);
+    const baseline = await architecture.encode(absent, options.signal);
     const removal = options.textMasking === 'remove' ? await this.#findRemoval() : 'mask';
     const features = await vision.run(encoding, encoding.pixels, options.signal);
     const answer =

@@ -19,6 +19,7 @@ for (const [name, folder] of [
   ['inference_test', fixtures],
   ['coalition_test', model],
   ['scoring_test', undefined],
+  ['imaging_test', undefined],
 ] as const) {
   const file = executable(name);
   test.skipIf(file === undefined)(`the C++ tests pass: ${name}`, () => {

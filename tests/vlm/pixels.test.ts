@@ -47,36 +47,36 @@ function maxDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 describe('resizeImage equals Pillow', () => {
-  it.each(golden.resize)('$from -> $to $filter', ({ from, to, filter, sha256, pixels }) => {
-    const result = resizeImage(pattern(...from), to[0], to[1], filter);
+  it.each(golden.resize)('$from -> $to $filter', async ({ from, to, filter, sha256, pixels }) => {
+    const result = await resizeImage(pattern(...from), to[0], to[1], filter);
     expect(result.shape).toEqual([to[0], to[1], 3]);
     if (pixels !== undefined) expect(maxDifference(result.data, Buffer.from(pixels, 'base64'))).toBe(0);
     expect(digest(result.data)).toBe(sha256);
   });
 
-  it('rejects sizes below one pixel', () => {
-    expect(() => resizeImage(pattern(4, 4), 0, 4, 'bicubic')).toThrow(/integer >= 1 for height/);
+  it('rejects sizes below one pixel', async () => {
+    await expect(resizeImage(pattern(4, 4), 0, 4, 'bicubic')).rejects.toThrow(/integer >= 1 for height/);
   });
 });
 
 describe('gaussianBlur equals Pillow', () => {
-  it.each(golden.blur)('$size radius $radius', ({ size, radius, sha256 }) => {
-    expect(digest(gaussianBlur(pattern(...size), radius).data)).toBe(sha256);
+  it.each(golden.blur)('$size radius $radius', async ({ size, radius, sha256 }) => {
+    expect(digest((await gaussianBlur(pattern(...size), radius)).data)).toBe(sha256);
   });
 
-  it('copies at radius 0 and rejects negative or non-finite radii', () => {
+  it('copies at radius 0 and rejects negative or non-finite radii', async () => {
     const image = pattern(5, 6);
-    const copy = gaussianBlur(image, 0);
+    const copy = await gaussianBlur(image, 0);
     expect(copy.data).toEqual(image.data);
     expect(copy.data).not.toBe(image.data);
-    expect(() => gaussianBlur(image, -1)).toThrow(/radius/);
-    expect(() => gaussianBlur(image, Number.NaN)).toThrow(/radius/);
+    await expect(gaussianBlur(image, -1)).rejects.toThrow(/radius/);
+    await expect(gaussianBlur(image, Number.NaN)).rejects.toThrow(/radius/);
   });
 });
 
 describe('ClipImageProcessor equals the Hugging Face processor', () => {
-  it.each(golden.processor)('$name on $size', ({ config, size, shape, index, values, sha256 }) => {
-    const result = new ClipImageProcessor(config).process(pattern(...size));
+  it.each(golden.processor)('$name on $size', async ({ config, size, shape, index, values, sha256 }) => {
+    const result = await new ClipImageProcessor(config).process(pattern(...size));
     expect([1, 3, result.height, result.width]).toEqual(shape);
     expect(
       maxDifference(
@@ -87,9 +87,9 @@ describe('ClipImageProcessor equals the Hugging Face processor', () => {
     expect(digest(result.planes)).toBe(sha256);
   });
 
-  it('leads boxes back to the original', () => {
+  it('leads boxes back to the original', async () => {
     // 480 x 640 -> 336 x 448 -> crop 336 x 336 at column 56: one processed pixel is 640 / 448 original ones.
-    const { frame } = new ClipImageProcessor({
+    const { frame } = await new ClipImageProcessor({
       size: { shortest_edge: 336 },
       crop_size: { height: 336, width: 336 },
     }).process(pattern(480, 640));
@@ -103,12 +103,12 @@ describe('ClipImageProcessor equals the Hugging Face processor', () => {
     expect(() => new ClipImageProcessor({ do_pad: true })).toThrow(/do_pad/);
   });
 
-  it('bounds the longest edge', () => {
+  it('bounds the longest edge', async () => {
     const processor = new ClipImageProcessor({
       size: { shortest_edge: 40, longest_edge: 60 },
       do_center_crop: false,
     });
-    const { height, width } = processor.process(pattern(30, 90));
+    const { height, width } = await processor.process(pattern(30, 90));
     expect([height, width]).toEqual([20, 60]);
   });
 });
@@ -150,31 +150,35 @@ describe('baselineImage', () => {
   const image = pattern(48, 64);
   const options = { baseline: 'blur', blurRadius: 30, blurUnit: 'pixels', noiseSeed: 1 } as const;
 
-  it('blurs by pixels of the original or relative to its longer side', () => {
-    const pixels = baselineImage(image, { ...options, blurRadius: 7 });
+  it('blurs by pixels of the original or relative to its longer side', async () => {
+    const pixels = await baselineImage(image, { ...options, blurRadius: 7 });
     expect(digest(pixels.data)).toBe(
       golden.blur.find(({ size, radius }) => size[1] === 64 && radius === 7)?.sha256,
     );
-    const relative = baselineImage(image, { ...options, blurRadius: 7 / 64, blurUnit: 'relative' });
+    const relative = await baselineImage(image, { ...options, blurRadius: 7 / 64, blurUnit: 'relative' });
     expect(relative.data).toEqual(pixels.data);
   });
 
-  it('is one colour, the mean, or seeded noise', () => {
-    const mean = baselineImage(image, { ...options, baseline: 'mean' });
+  it('is one colour, the mean, or seeded noise', async () => {
+    const mean = await baselineImage(image, { ...options, baseline: 'mean' });
     expect(new Set(mean.data).size).toBeLessThanOrEqual(3);
     const total = image.data.reduce((sum, value, i) => sum + (i % 3 === 0 ? value : 0), 0);
     expect(mean.data[0]).toBe(Math.round(total / (48 * 64)));
-    const one = baselineImage(image, { ...options, baseline: 'noise' });
-    expect(baselineImage(image, { ...options, baseline: 'noise' }).data).toEqual(one.data);
-    expect(baselineImage(image, { ...options, baseline: 'noise', noiseSeed: 2 }).data).not.toEqual(one.data);
+    const one = await baselineImage(image, { ...options, baseline: 'noise' });
+    expect((await baselineImage(image, { ...options, baseline: 'noise' })).data).toEqual(one.data);
+    expect((await baselineImage(image, { ...options, baseline: 'noise', noiseSeed: 2 })).data).not.toEqual(
+      one.data,
+    );
     // Uniform bytes: mean 127.5 with a standard error of 73.9 / sqrt(9216) = .77; 5 of them.
     const average = one.data.reduce((sum, value) => sum + value, 0) / one.data.length;
     expect(Math.abs(average - 127.5)).toBeLessThan(3.9);
   });
 
-  it('rejects a radius that is not positive and an unknown kind', () => {
-    expect(() => baselineImage(image, { ...options, blurRadius: 0 })).toThrow(/blurRadius/);
-    expect(() => baselineImage(image, { ...options, baseline: 'black' as 'blur' })).toThrow(/baseline/);
+  it('rejects a radius that is not positive and an unknown kind', async () => {
+    await expect(baselineImage(image, { ...options, blurRadius: 0 })).rejects.toThrow(/blurRadius/);
+    await expect(baselineImage(image, { ...options, baseline: 'black' as 'blur' })).rejects.toThrow(
+      /baseline/,
+    );
   });
 });
 

@@ -1,6 +1,6 @@
 import ndarray from 'ndarray';
-import { describe, expect, it } from 'vitest';
-import type { Architecture } from '../../lib/vlm/architecture.js';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Architecture, ImageEncoding } from '../../lib/vlm/architecture.js';
 import { Idefics3, longestSide, wholeTiles } from '../../lib/vlm/architectures/idefics3.js';
 import { chooseTiles, InternVl } from '../../lib/vlm/architectures/internvl.js';
 import { Llava } from '../../lib/vlm/architectures/llava.js';
@@ -85,8 +85,12 @@ describe.each<[string, Architecture, RgbImage, number]>([
   ],
   ['Idefics3, 2 x 3 tiles without the whole', idefics3, painted(64, 96, tiled), 96],
 ])('%s', (_, architecture, image, count) => {
-  const encoding = architecture.encode(image);
-  const elements = (encoding.pixels.length / encoding.players.count) * count;
+  let encoding: ImageEncoding;
+  let elements: number;
+  beforeAll(async () => {
+    encoding = await architecture.encode(image);
+    elements = (encoding.pixels.length / encoding.players.count) * count;
+  });
 
   it('gives every pixel element to the player whose cell it shows', () => {
     expect(Array.from(encoding.pixelPlayers.subarray(0, elements))).toEqual(
@@ -125,10 +129,10 @@ describe.each<[string, Architecture, RgbImage, number]>([
 });
 
 describe('InternVL tiles', () => {
-  it('ends with a thumbnail whose cells are players of their own', () => {
+  it('ends with a thumbnail whose cells are players of their own', async () => {
     // 64 x 96: 2 x 3 tiles; a cell of the thumbnail shows 24 x 16 original pixels.
     const image = painted(64, 96, (y, x) => Math.floor(y / 16) * 4 + Math.floor(x / 24));
-    const { pixels, players, pixelPlayers, featurePlayers } = internvl.encode(image);
+    const { pixels, players, pixelPlayers, featurePlayers } = await internvl.encode(image);
     expect(players).toMatchObject({ tiles: 7, rows: 4, columns: 4, count: 112 });
     expect(featurePlayers.length).toBe(112);
     const size = 3 * 32 * 32;
@@ -148,8 +152,8 @@ describe('InternVL tiles', () => {
 });
 
 describe('Idefics3 tiles', () => {
-  it('are named in the prompt, row by row, and followed by the whole', () => {
-    const { promptText, players, extras } = idefics3.encode(painted(64, 96, tiled));
+  it('are named in the prompt, row by row, and followed by the whole', async () => {
+    const { promptText, players, extras } = await idefics3.encode(painted(64, 96, tiled));
     expect(players).toMatchObject({ tiles: 7, count: 112 });
     expect(extras).toEqual({});
     const named = promptText.replaceAll('<image>', '').replaceAll('<fake_token_around_image>', '|');
@@ -178,25 +182,25 @@ describe('Qwen-VL geometry', () => {
     expect(() => smartResize(10, 3000, 28, 1, 1e9)).toThrow(/aspect ratios up to 200/);
   });
 
-  it('lists the tower’s tokens window by window', () => {
+  it('lists the tower’s tokens window by window', async () => {
     // Windows of 2 x 2 merged tokens on a 3 x 3 grid; every token is four patches.
-    const { visionTokenPlayers } = qwen.encode(painted(24, 24, grid(8, 3)));
+    const { visionTokenPlayers } = await qwen.encode(painted(24, 24, grid(8, 3)));
     const tokens = Array.from(visionTokenPlayers).filter((_, i) => i % 4 === 0);
     expect(tokens).toEqual([0, 1, 3, 4, 2, 5, 6, 7, 8]);
     expect(visionTokenPlayers.length).toBe(36);
   });
 
-  it('feeds the grid under the name that the export has', () => {
+  it('feeds the grid under the name that the export has', async () => {
     const config = { patch_size: 4, merge_size: 2, min_pixels: 64, max_pixels: 10_000 };
     const make = (...inputs: string[]) => new QwenVl(directory(config), 'qwen2_vl', '<image>', inputs, 256);
-    const { extras, players } = make('pixel_values', 'grid_thw').encode(painted(24, 24, () => 0));
+    const { extras, players } = await make('pixel_values', 'grid_thw').encode(painted(24, 24, () => 0));
     expect(extras).toEqual({ grid_thw: { values: Int32Array.of(1, 4, 4), shape: [1, 3] } });
     expect(players.count).toBe(4);
     expect(() => make('pixel_values')).toThrow(/image_grid_thw or grid_thw.*it has: pixel_values/);
   });
 
-  it('counts positions on after the larger side of the image', () => {
-    const encoding = qwen.encode(painted(16, 24, grid(8, 3)));
+  it('counts positions on after the larger side of the image', async () => {
+    const encoding = await qwen.encode(painted(16, 24, grid(8, 3)));
     const ids = Int32Array.of(7, 9, 1, 1, 1, 1, 1, 1, 8, 8);
     const positions = qwen.positions(ids, Int32Array.of(2, 3, 4, 5, 6, 7), encoding);
     expect(Array.from(positions)).toEqual([

@@ -71,14 +71,17 @@ export class Idefics3 implements Architecture {
     };
   }
 
-  encode(image: RgbImage): ImageEncoding {
+  async encode(image: RgbImage, signal?: AbortSignal): Promise<ImageEncoding> {
     const original = [image.shape[0], image.shape[1]] as const;
     const side = this.#geometry.height;
-    const { canvas, rows, columns } = this.#canvas(image);
+    const { canvas, rows, columns } = await this.#canvas(image, signal);
     const split = rows * columns > 1;
     const tiles = cutTiles(canvas, rows, columns, original);
     // The processor shrinks the canvas, not the original, to the size of a tile.
-    if (split) tiles.push(...cutTiles(resizeImage(canvas, side, side, this.#resampling), 1, 1, original));
+    if (split)
+      tiles.push(
+        ...cutTiles(await resizeImage(canvas, side, side, this.#resampling, signal), 1, 1, original),
+      );
     const mask = {
       values: new Int32Array(tiles.length * side * side).fill(1),
       shape: [1, tiles.length, side, side],
@@ -92,16 +95,23 @@ export class Idefics3 implements Architecture {
     };
   }
 
-  #canvas(image: RgbImage): { canvas: RgbImage; rows: number; columns: number } {
+  async #canvas(
+    image: RgbImage,
+    signal: AbortSignal | undefined,
+  ): Promise<{ canvas: RgbImage; rows: number; columns: number }> {
     const side = this.#geometry.height;
     const [height, width] = image.shape as [number, number, number];
     const size = this.#resize ? longestSide(height, width, this.#longest) : ([height, width] as const);
-    const resized = resizeImage(image, size[0], size[1], this.#resampling);
+    const resized = await resizeImage(image, size[0], size[1], this.#resampling, signal);
     if (!this.#split)
-      return { canvas: resizeImage(resized, side, side, this.#resampling), rows: 1, columns: 1 };
+      return {
+        canvas: await resizeImage(resized, side, side, this.#resampling, signal),
+        rows: 1,
+        columns: 1,
+      };
     const [canvasHeight, canvasWidth] = wholeTiles(size[0], size[1], side);
     return {
-      canvas: resizeImage(resized, canvasHeight, canvasWidth, this.#resampling),
+      canvas: await resizeImage(resized, canvasHeight, canvasWidth, this.#resampling, signal),
       rows: canvasHeight / side,
       columns: canvasWidth / side,
     };

@@ -56,14 +56,14 @@ export class InternVl implements Architecture {
     };
   }
 
-  encode(image: RgbImage): ImageEncoding {
+  async encode(image: RgbImage, signal?: AbortSignal): Promise<ImageEncoding> {
     const [height, width] = image.shape as [number, number, number];
     const { height: tileHeight, width: tileWidth } = this.#geometry;
     const [columns, rows] = chooseTiles(height, width, tileHeight, tileWidth, this.#minTiles, this.#maxTiles);
-    const canvas = resizeImage(image, rows * tileHeight, columns * tileWidth, this.#resampling);
+    const canvas = await resizeImage(image, rows * tileHeight, columns * tileWidth, this.#resampling, signal);
     const tiles = cutTiles(canvas, rows, columns, [height, width]);
     if (tiles.length > 1) {
-      const thumbnail = resizeImage(image, tileHeight, tileWidth, this.#resampling);
+      const thumbnail = await resizeImage(image, tileHeight, tileWidth, this.#resampling, signal);
       tiles.push(...cutTiles(thumbnail, 1, 1, [height, width]));
     }
     const encoded = encodeTiles(tiles, this.#geometry);

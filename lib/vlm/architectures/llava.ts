@@ -52,8 +52,8 @@ export class Llava implements Architecture {
     };
   }
 
-  encode(image: RgbImage): ImageEncoding {
-    const { planes, height, width, frame } = this.#processor.process(image);
+  async encode(image: RgbImage, signal?: AbortSignal): Promise<ImageEncoding> {
+    const { planes, height, width, frame } = await this.#processor.process(image, signal);
     const rows = Math.floor(height / this.#patch);
     const columns = Math.floor(width / this.#patch);
     if (rows < 1 || columns < 1) {

@@ -83,7 +83,7 @@ export class QwenVl implements Architecture {
     };
   }
 
-  encode(image: RgbImage): ImageEncoding {
+  async encode(image: RgbImage, signal?: AbortSignal): Promise<ImageEncoding> {
     const [height, width] = image.shape as [number, number, number];
     const { patch, merge } = this.#geometry;
     const cell = patch * merge;
@@ -96,7 +96,7 @@ export class QwenVl implements Architecture {
         `Without do_resize the image must be a multiple of ${cell} pixels in both directions; it has ${width} x ${height}.`,
       );
     }
-    const resized = resizeImage(image, rows, columns, this.#resampling);
+    const resized = await resizeImage(image, rows, columns, this.#resampling, signal);
     const grid = { rows: rows / cell, columns: columns / cell };
     const count = grid.rows * grid.columns;
     const pixels = patchify(resized, this.#table, this.#geometry);

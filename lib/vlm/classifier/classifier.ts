@@ -118,8 +118,9 @@ export class Classifier implements Vlm {
       text,
       this.#tokenizer,
     );
-    const pixels = encodePixels(image, layout);
-    const baseline = encodePixels(baselineImage(image, options), layout);
+    const pixels = await encodePixels(image, layout, options.signal);
+    const absent = await baselineImage(image, options, options.signal);
+    const baseline = await encodePixels(absent, layout, options.signal);
     const everyone = new Uint8Array(encoded.players.count).fill(1);
     const logits = await this.#run.logits(
       [pixels],
@@ -201,8 +202,12 @@ function checkExtents(
   );
 }
 
-function encodePixels(image: RgbImage, layout: ClassifierImage): Float32Array {
-  const resized = resizeImage(image, layout.height, layout.width, layout.resample);
+async function encodePixels(
+  image: RgbImage,
+  layout: ClassifierImage,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const resized = await resizeImage(image, layout.height, layout.width, layout.resample, signal);
   const table = normalisationTable(layout.normalisation);
   const values = new Float32Array(3 * layout.height * layout.width);
   if (layout.layout === 'NCHW') writePlanes(resized, table, values);

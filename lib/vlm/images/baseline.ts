@@ -24,7 +24,11 @@ export const defaultBlurRadius = 30 / 640;
  * @param image [h, w, 3]
  * @returns [h, w, 3]
  */
-export function baselineImage(image: RgbImage, options: BaselineOptions): RgbImage {
+export async function baselineImage(
+  image: RgbImage,
+  options: BaselineOptions,
+  signal?: AbortSignal,
+): Promise<RgbImage> {
   switch (options.baseline) {
     case 'blur': {
       const { blurRadius, blurUnit } = options;
@@ -36,7 +40,7 @@ export function baselineImage(image: RgbImage, options: BaselineOptions): RgbIma
       }
       const [height, width] = image.shape as [number, number, number];
       const longer = Math.max(height, width);
-      return gaussianBlur(image, blurUnit === 'pixels' ? blurRadius : blurRadius * longer);
+      return gaussianBlur(image, blurUnit === 'pixels' ? blurRadius : blurRadius * longer, signal);
     }
     case 'mean':
       return meanColour(image);

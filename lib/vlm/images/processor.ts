@@ -110,12 +110,15 @@ export class ClipImageProcessor {
   }
 
   /** Pixels before rescaling: resized and cropped, still 8 bit, with the frame that leads back to the original. */
-  resizeAndCrop(image: RgbImage): { image: RgbImage; frame: PixelFrame } {
+  async resizeAndCrop(
+    image: RgbImage,
+    signal?: AbortSignal,
+  ): Promise<{ image: RgbImage; frame: PixelFrame }> {
     const [height, width] = image.shape as [number, number, number];
     let current = image;
     if (this.#size !== undefined) {
       const [rows, columns] = targetSize(this.#size, height, width);
-      current = resizeImage(image, rows, columns, this.#resampling);
+      current = await resizeImage(image, rows, columns, this.#resampling, signal);
     }
     const [rows, columns] = current.shape as [number, number, number];
     const frame = { scaleX: width / columns, scaleY: height / rows, offsetX: 0, offsetY: 0 };
@@ -124,8 +127,8 @@ export class ClipImageProcessor {
     return { image: cropped.image, frame: { ...frame, offsetX: cropped.left, offsetY: cropped.top } };
   }
 
-  process(image: RgbImage): ProcessedImage {
-    const { image: cropped, frame } = this.resizeAndCrop(image);
+  async process(image: RgbImage, signal?: AbortSignal): Promise<ProcessedImage> {
+    const { image: cropped, frame } = await this.resizeAndCrop(image, signal);
     const [height, width] = cropped.shape as [number, number, number];
     const planes = new Float32Array(3 * height * width);
     writePlanes(cropped, this.#table, planes);

@@ -1,6 +1,7 @@
 import ndarray from 'ndarray';
 import { invalidArgument } from '../../errors.js';
 import type { RgbImage } from '../types.js';
+import { runResample, type Taps } from './native.js';
 
 export type Resampling = 'nearest' | 'box' | 'bilinear' | 'hamming' | 'bicubic' | 'lanczos';
 
@@ -35,13 +36,6 @@ const filters: Record<Exclude<Resampling, 'nearest'>, Filter> = {
 // Pillow keeps 8-bit weights as integers: 32 bits less 8 for the pixel and 2 for overshoot of negative lobes.
 const precisionBits = 22;
 
-interface Taps {
-  readonly size: number;
-  readonly first: Int32Array;
-  readonly count: Int32Array;
-  readonly weights: Int32Array;
-}
-
 /** Fixed-point weights of every output sample along one axis; the filter widens when the image shrinks. */
 function computeTaps(input: number, output: number, filter: Filter): Taps {
   const scale = input / output;
@@ -70,39 +64,6 @@ function computeTaps(input: number, output: number, filter: Filter): Taps {
     count[i] = high - low;
   }
   return { size, first, count, weights };
-}
-
-/**
- * Resamples along one axis of a [lines, length, step] view of the pixels.
- *
- * @param lines number of independent groups before the axis
- * @param step number of values between neighbours along the axis (3 for columns, 3 * width for rows)
- */
-function resampleAxis(
-  source: Uint8Array,
-  lines: number,
-  length: number,
-  step: number,
-  taps: Taps,
-): Uint8Array {
-  const output = taps.first.length;
-  const target = new Uint8Array(lines * output * step);
-  const half = 2 ** (precisionBits - 1);
-  for (let line = 0; line < lines; line++) {
-    for (let i = 0; i < output; i++) {
-      const base = (line * length + taps.first[i]) * step;
-      const to = (line * output + i) * step;
-      const weightBase = i * taps.size;
-      const taken = taps.count[i];
-      for (let c = 0; c < step; c++) {
-        let sum = half;
-        for (let k = 0; k < taken; k++) sum += source[base + k * step + c] * taps.weights[weightBase + k];
-        const value = sum >> precisionBits;
-        target[to + c] = Math.max(0, Math.min(255, value));
-      }
-    }
-  }
-  return target;
 }
 
 /** Source index of every output sample; the centre is advanced by addition because Pillow's rounding depends on it. */
@@ -134,27 +95,35 @@ function nearest(image: RgbImage, height: number, width: number): RgbImage {
 
 /**
  * Resizes an image as Pillow's `Image.resize` does in 8 bits, bit for bit: separable, antialiased (the filter widens with
- * the reduction), columns before rows, fixed-point weights, rounded to 8 bits between the passes.
+ * the reduction), columns before rows, fixed-point weights, rounded to 8 bits between the passes. Runs on native threads.
  *
- * @param image [h, w, 3], values 0..255
+ * @param image [h, w, 3], values 0..255; must not change until the promise settles
  * @param height rows of the result, >= 1
  * @param width columns of the result, >= 1
  * @returns [height, width, 3]; the input itself when the size does not change
  */
-export function resizeImage(
+export async function resizeImage(
   image: RgbImage,
   height: number,
   width: number,
   resampling: Resampling,
-): RgbImage {
+  signal?: AbortSignal,
+): Promise<RgbImage> {
   if (!Number.isInteger(height) || height < 1) throw invalidArgument('height', 'an integer >= 1', height);
   if (!Number.isInteger(width) || width < 1) throw invalidArgument('width', 'an integer >= 1', width);
   const [rows, columns] = image.shape as [number, number, number];
   if (rows === height && columns === width) return image;
   if (resampling === 'nearest') return nearest(image, height, width);
   const filter = filters[resampling];
-  let data = image.data;
-  if (columns !== width) data = resampleAxis(data, rows, columns, 3, computeTaps(columns, width, filter));
-  if (rows !== height) data = resampleAxis(data, 1, rows, width * 3, computeTaps(rows, height, filter));
-  return ndarray(data, [height, width, 3]);
+  const target = new Uint8Array(height * width * 3);
+  const request = {
+    source: image.data,
+    target,
+    height: rows,
+    width: columns,
+    columns: columns === width ? undefined : computeTaps(columns, width, filter),
+    rows: rows === height ? undefined : computeTaps(rows, height, filter),
+  };
+  await runResample(request, signal);
+  return ndarray(target, [height, width, 3]);
 }

@@ -1,0 +1,94 @@
+#include "imaging.hpp"
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "imaging/blur.hpp"
+#include "imaging/resample.hpp"
+#include "job.hpp"
+
+namespace fsyn::bindings {
+
+namespace {
+
+/// An image's values in JavaScript's memory, which the caller keeps alive and leaves alone while a job runs.
+std::span<uint8_t> pixels(const Napi::Object& request, const char* key) {
+  auto array = request.Get(key).As<Napi::Uint8Array>();
+  return {array.Data(), array.ElementLength()};
+}
+
+uint32_t number(const Napi::Object& request, const char* key) {
+  return request.Get(key).As<Napi::Number>().Uint32Value();
+}
+
+std::vector<int32_t> numbers(const Napi::Object& request, const char* key) {
+  const auto array = request.Get(key).As<Napi::Int32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+JobResult nothing() {
+  return [](Napi::Env owner) { return owner.Undefined(); };
+}
+
+/// blurImage({ source, target, height, width, whole, weight, farWeight, passes, threads }) -> job of
+/// undefined
+Napi::Value blur_image(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto request = info[0].As<Napi::Object>();
+    const imaging::BoxFilter filter = {number(request, "whole"), number(request, "weight"),
+                                       number(request, "farWeight")};
+    return start_job(
+        info.Env(), "fsyn.blurImage",
+        [filter, source = pixels(request, "source"), target = pixels(request, "target"),
+         height = number(request, "height"), width = number(request, "width"),
+         passes = static_cast<int>(number(request, "passes")),
+         threads = static_cast<int>(number(request, "threads"))](const JobContext& job) {
+          imaging::box_blur(source, target, height, width, filter, passes, threads, job.stop());
+          return nothing();
+        },
+        Napi::Function());
+  });
+}
+
+/// Taps that own their arrays.
+struct OwnedTaps {
+  std::vector<int32_t> first;
+  std::vector<int32_t> count;
+  std::vector<int32_t> weights;
+  size_t size = 0;
+
+  [[nodiscard]] imaging::Taps view() const { return {size, first, count, weights}; }
+};
+
+OwnedTaps read_taps(const Napi::Value& value) {
+  if (!value.IsObject()) return {};
+  const auto taps = value.As<Napi::Object>();
+  return {numbers(taps, "first"), numbers(taps, "count"), numbers(taps, "weights"), number(taps, "size")};
+}
+
+/// resampleImage({ source, target, height, width, columns?, rows?, threads }) -> job of undefined
+Napi::Value resample_image(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto request = info[0].As<Napi::Object>();
+    return start_job(
+        info.Env(), "fsyn.resampleImage",
+        [columns = read_taps(request.Get("columns")), rows = read_taps(request.Get("rows")),
+         source = pixels(request, "source"), target = pixels(request, "target"),
+         height = number(request, "height"), width = number(request, "width"),
+         threads = static_cast<int>(number(request, "threads"))](const JobContext& job) {
+          imaging::resample(source, target, height, width, columns.view(), rows.view(), threads, job.stop());
+          return nothing();
+        },
+        Napi::Function());
+  });
+}
+
+}  // namespace
+
+void export_imaging(Napi::Env env, Napi::Object exports) {
+  exports.Set("blurImage", Napi::Function::New(env, blur_image, "blurImage"));
+  exports.Set("resampleImage", Napi::Function::New(env, resample_image, "resampleImage"));
+}
+
+}  // namespace fsyn::bindings

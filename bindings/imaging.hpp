@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace fsyn::bindings {
+
+/// Blur and resampling of 8-bit images; lib/vlm/images/native.ts describes the functions.
+void export_imaging(Napi::Env env, Napi::Object exports);
+
+}  // namespace fsyn::bindings
