@@ -94,6 +94,12 @@ void read_decoder(CoalitionProgram& program, const Napi::Object& source) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     program.caches.push_back({static_cast<size_t>(inputs[i]), static_cast<size_t>(outputs[i])});
   }
+  if (source.Get("deviceCaches").IsObject()) {
+    const auto device = source.Get("deviceCaches").As<Napi::Object>();
+    program.device_caches = std::make_shared<const inference::DeviceCaches>(inference::DeviceCaches{
+        session_of(device.Get("join")),
+        inference::DeviceMemory(device.Get("memory").As<Napi::String>().Utf8Value())});
+  }
   program.prefix_length = index(source, "prefixLength");
   program.compact = flag(source, "compact");
 }

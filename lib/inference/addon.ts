@@ -134,6 +134,7 @@ export interface NativeProgram {
   readonly logitsOutput: number;
   readonly cacheInputs: Int32Array;
   readonly cacheOutputs: Int32Array;
+  readonly deviceCaches?: { readonly join: NativeHandle; readonly memory: string };
   readonly prefixLength: number;
   readonly compact: boolean;
 }

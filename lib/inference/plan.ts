@@ -6,7 +6,13 @@ import type { DecoderWiring, EvaluatorProgram, ProgramMode } from './program.js'
 
 /** Why cells are not run in the cheapest way. */
 export interface Fallback {
-  readonly code: 'no-cache' | 'prefix-not-causal' | 'nothing-shared' | 'one-row-per-run' | 'tokens-left-out';
+  readonly code:
+    | 'no-cache'
+    | 'prefix-not-causal'
+    | 'nothing-shared'
+    | 'one-row-per-run'
+    | 'tokens-left-out'
+    | 'caches-on-host';
   readonly reason: string;
 }
 
@@ -28,6 +34,8 @@ export interface EvaluationPlan {
   /** Passes through the language model: one prefix per image state, one suffix per cell. */
   readonly prefixes: number;
   readonly suffixes: number;
+  /** Whether prefixes' caches stay in the provider's memory. */
+  readonly onDevice: boolean;
   readonly prefixTokens: number;
   readonly suffixTokens: number;
   readonly groups: number;
@@ -162,6 +170,7 @@ export function makeSchedule(
     textStates: texts.size,
     prefixes: prefixLength > 0 ? states.length : 0,
     suffixes: wanted.length,
+    onDevice: settings.mode.onDevice === true,
     prefixTokens: prefixLength,
     suffixTokens: tokens - prefixLength,
     groups: groupOffsets.length - 1,

@@ -28,6 +28,9 @@ const verdicts = {
   leftOut: new WeakMap<Session, Promise<Verdict>>(),
 };
 
+/** By the graph that joins caches, which belongs to one loaded model. */
+const deviceProblems = new WeakMap<Session, Promise<string | undefined>>();
+
 /**
  * Chooses how the cells of a program are run. What the graph's inputs do not tell is tried once per decoder: two cells of
  * the sample are run on a shared prefix, together and alone, and compared with their full passes.
@@ -64,7 +67,38 @@ export async function choosePath(program: EvaluatorProgram, signal?: AbortSignal
     verdict.catch(() => known.delete(program.decoder));
   }
   const { sharing, fallbacks } = await verdict;
-  return { mode: sharing ? { prefixLength, compact } : full, fallbacks };
+  if (!sharing) return { mode: full, fallbacks };
+  const shared = { prefixLength, compact };
+  if (program.deviceCaches === undefined) return { mode: shared, fallbacks };
+  const { join } = program.deviceCaches;
+  let problem = deviceProblems.get(join);
+  if (problem === undefined) {
+    const batch = fallbacks.length > 0 ? 1 : 2;
+    problem = probeDevice(program, shared, batch, signal);
+    deviceProblems.set(join, problem);
+    problem.catch(() => deviceProblems.delete(join));
+  }
+  const reason = await problem;
+  if (reason === undefined) return { mode: { ...shared, onDevice: true }, fallbacks };
+  return { mode: shared, fallbacks: [...fallbacks, { code: 'caches-on-host', reason }] };
+}
+
+/** Why caches cannot stay in the provider's memory, found out by trying; undefined where they can. */
+async function probeDevice(
+  program: EvaluatorProgram,
+  shared: ProgramMode,
+  batch: number,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const host = await score(program, shared, batch, signal);
+  try {
+    const apart = distance(host, await score(program, { ...shared, onDevice: true }, batch, signal));
+    if (apart <= roundingOf(program)) return undefined;
+    return `Scores on caches in the provider's memory differ by ${apart.toExponential(1)}: caches go through the host.`;
+  } catch (error) {
+    if (!(error instanceof FsynError)) throw error;
+    return `The provider's memory cannot hold caches (${error.message}): they go through the host.`;
+  }
 }
 
 /** Whether the cells of a program differ in length because removed tokens are left out. */

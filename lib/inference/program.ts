@@ -31,6 +31,14 @@ export interface ModelCosts {
   readonly attentionFlops: number;
 }
 
+/** Keeps prefixes' caches in a provider's memory (native/inference/coalition_program.hpp). */
+export interface DeviceCaches {
+  /** A graph of first, second, first_rows, second_rows that gives those rows of the first cache, then of the second. */
+  readonly join: Session;
+  /** The runtime's name of the memory; `Cpu` takes the same way on the host. */
+  readonly memory: 'Cuda' | 'WebGPU_Buffer' | 'Cpu';
+}
+
 /** All that is needed to score any cell of one prepared sample: plain data and three sessions. */
 export interface EvaluatorProgram {
   readonly vision: Session;
@@ -66,6 +74,8 @@ export interface EvaluatorProgram {
   /** Column of the decision token. */
   readonly decision: number;
   readonly costs?: ModelCosts;
+  /** Where caches can stay on a device. */
+  readonly deviceCaches?: DeviceCaches | undefined;
 }
 
 /** How cells are run; every choice gives the same values. */
@@ -74,6 +84,8 @@ export interface ProgramMode {
   readonly prefixLength: number;
   /** Whether absent tokens are left out of the sequence instead of masked. */
   readonly compact: boolean;
+  /** Whether caches stay in the memory that the program names. */
+  readonly onDevice?: boolean;
 }
 
 /** Number of tokens before the first one that text players or scored rows need: what every cell of an image state shares. */
@@ -120,6 +132,10 @@ export function createNativeProgram(program: EvaluatorProgram, mode: ProgramMode
     ),
     prefixLength: mode.prefixLength,
     compact: mode.compact,
+    ...(mode.onDevice &&
+      program.deviceCaches && {
+        deviceCaches: { join: program.deviceCaches.join.handle, memory: program.deviceCaches.memory },
+      }),
   };
   return addon().createProgram(description);
 }

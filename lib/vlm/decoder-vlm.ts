@@ -1,6 +1,7 @@
 import { describe, FsynError } from '../errors.js';
 import { modelSizes } from '../inference/evaluator.js';
 import { checkBudget, selectsRows } from '../inference/plan.js';
+import type { DeviceCaches } from '../inference/program.js';
 import type { Architecture, ImageEncoding } from './architecture.js';
 import { findDecision } from './decision.js';
 import { DecoderSample, type PreparedInputs, sequenceEmbeds } from './decoder-sample.js';
@@ -32,6 +33,8 @@ export interface VlmParts {
   readonly workers: number;
   /** Bytes that scoring may use beside the model's weights. */
   readonly memory: number;
+  /** Where prefixes' caches can stay on a device; undefined on the host. */
+  readonly deviceCaches: DeviceCaches | undefined;
   readonly costs: { readonly vision: MatrixCosts; readonly decoder: MatrixCosts };
 }
 
@@ -106,7 +109,8 @@ export class DecoderVlm implements Vlm {
 
   dispose(): void {
     this.#disposed = true;
-    const { vision, embed, decoder } = this.#parts;
+    const { vision, embed, decoder, deviceCaches } = this.#parts;
+    deviceCaches?.join.dispose();
     for (const { graph } of [vision, embed, decoder]) graph.session.dispose();
   }
 

@@ -33,6 +33,7 @@ export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): Evalu
     positions: architecture.positions(tokenIds, prompt.imagePositions, encoding),
     targets: answer.tokenIds.slice(0, scored),
     decision: answer.decisionIndex,
+    deviceCaches: parts.deviceCaches,
     costs: modelCosts(parts.costs.vision, parts.costs.decoder, encoding.featurePlayers.length),
   };
 }

@@ -13,6 +13,7 @@ import { Classifier, isManifestPath } from './classifier/classifier.js';
 import { manifestName } from './classifier/manifest.js';
 import { DecoderVlm } from './decoder-vlm.js';
 import { Fields, isObject } from './json.js';
+import { deviceCaches } from './models/cache-join.js';
 import type { Graph } from './models/contract.js';
 import { matrixCosts } from './models/costs.js';
 import { DecoderGraph } from './models/decoder.js';
@@ -123,6 +124,8 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     const vision = new VisionGraph(tower, architecture.pixelInput, architecture.extraInputs);
     const embed = new EmbedGraph(await load(files.embed));
     const decoder = new DecoderGraph(await load(files.decoder, loadDecoder(decoderFile, sessionOptions)));
+    const device = await deviceCaches(decoder, providers, signal);
+    if (device !== undefined) open.push(device.join);
     const visionFile = await readGraph(files.vision.path);
     const paths = [files.vision.path, files.embed.path, files.decoder.path];
     const parts = {
@@ -135,6 +138,7 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
       template,
       workers: large ? 1 : options.threads,
       memory: options.memory ?? defaultBudget(),
+      deviceCaches: device,
       costs: {
         vision: matrixCosts(visionFile.graph),
         decoder: decoderCosts,

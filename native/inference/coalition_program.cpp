@@ -58,6 +58,9 @@ void CoalitionProgram::validate() const {
           "Positions must be int64 or int32.");
   require(embed->inputs().size() == 1 && is_index(embed->inputs()[0].type), "MODEL_CONTRACT",
           "The embedding graph must take token ids alone.");
+  require(!device_caches ||
+              (device_caches->join->inputs().size() == 4 && device_caches->join->outputs().size() == 1),
+          "INVALID_ARGUMENT", "A graph that joins caches has four inputs and one output.");
   require(!compact || position_input.has_value(), "UNSUPPORTED_MODEL",
           "Leaving tokens out needs a decoder with position_ids.");
 }

@@ -25,6 +25,13 @@ struct CacheLink {
   size_t output;
 };
 
+/// Keeps prefixes' caches in a provider's memory. `join` has the inputs first, second (caches), first_rows
+/// and second_rows (int64) and one output: those rows of the first cache, then those of the second.
+struct DeviceCaches {
+  std::shared_ptr<const Session> join;
+  DeviceMemory memory;
+};
+
 /// All that is needed to score any cell of one prepared sample; handed over once, never changed afterwards.
 struct CoalitionProgram {
   std::shared_ptr<const Session> vision;
@@ -63,6 +70,8 @@ struct CoalitionProgram {
   std::optional<size_t> branch_input;
   size_t logits_output = 0;
   std::vector<CacheLink> caches;
+  /// Where caches stay; null for the host.
+  std::shared_ptr<const DeviceCaches> device_caches;
 
   /// Tokens that no cell of this sample changes except through the image; 0 when they are not shared.
   size_t prefix_length = 0;

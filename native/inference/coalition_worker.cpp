@@ -56,7 +56,10 @@ void CoalitionWorker::prefill(size_t first_slot, size_t count) {
   std::vector<size_t> outputs;
   for (const CacheLink& link : program_.caches) outputs.push_back(link.output);
   const StageTimer timer(report.prefix_seconds);
-  caches_.add(program_.decoder->run(feeds.list(), outputs, stop_), count);
+  const DeviceCaches* device = program_.device_caches.get();
+  caches_.add(device != nullptr ? program_.decoder->run_on(feeds.list(), outputs, device->memory, stop_)
+                                : program_.decoder->run(feeds.list(), outputs, stop_),
+              count);
   ++report.prefix_runs;
 }
 

@@ -24,6 +24,7 @@ struct TypeInfo;
 struct TensorInfo;
 struct ModelMetadata;
 struct CudaOptions;
+struct IoBinding;
 
 using PathChar = std::filesystem::path::value_type;
 
@@ -44,6 +45,7 @@ enum class ErrorCode : int32_t {
 };
 
 inline constexpr int32_t kTypeIsTensor = 1;
+inline constexpr int32_t kDeviceAllocator = 0;
 inline constexpr int32_t kArenaAllocator = 1;
 inline constexpr int32_t kDefaultMemory = 0;
 inline constexpr int32_t kLogFatal = 4;
@@ -86,6 +88,7 @@ inline constexpr int32_t kLogFatal = 4;
   X(62, GetDimensions, Status*, (const TensorInfo*, int64_t*, size_t))                                       \
   X(63, GetSymbolicDimensions, Status*, (const TensorInfo*, const char**, size_t))                           \
   X(65, GetTensorTypeAndShape, Status*, (const Value*, TensorInfo**))                                        \
+  X(68, CreateMemoryInfo, Status*, (const char*, int32_t, int, int32_t, MemoryInfo**))                       \
   X(69, CreateCpuMemoryInfo, Status*, (int32_t, int32_t, MemoryInfo**))                                      \
   X(76, AllocatorFree, Status*, (Allocator*, void*))                                                         \
   X(78, GetAllocatorWithDefaultOptions, Status*, (Allocator**))                                              \
@@ -111,6 +114,12 @@ inline constexpr int32_t kLogFatal = 4;
   X(125, GetAvailableProviders, Status*, (char***, int*))                                                    \
   X(126, ReleaseAvailableProviders, Status*, (char**, int))                                                  \
   X(130, AddSessionConfigEntry, Status*, (SessionOptions*, const char*, const char*))                        \
+  X(133, RunWithBinding, Status*, (Session*, const RunOptions*, const IoBinding*))                           \
+  X(134, CreateIoBinding, Status*, (Session*, IoBinding**))                                                  \
+  X(135, ReleaseIoBinding, void, (IoBinding*))                                                               \
+  X(136, BindInput, Status*, (IoBinding*, const char*, const Value*))                                        \
+  X(138, BindOutputToDevice, Status*, (IoBinding*, const char*, const MemoryInfo*))                          \
+  X(140, GetBoundOutputValues, Status*, (const IoBinding*, Allocator*, Value***, size_t*))                   \
   X(165, AddRunConfigEntry, Status*, (RunOptions*, const char*, const char*))                                \
   X(204, SessionOptionsAppendExecutionProvider_CUDA_V2, Status*, (SessionOptions*, const CudaOptions*))      \
   X(205, CreateCUDAProviderOptions, Status*, (CudaOptions**))                                                \

@@ -37,6 +37,9 @@ class PrefixCaches {
   };
 
   void copy(std::span<const size_t> slots, const std::stop_token& stop);
+  [[nodiscard]] Tensor copy_on_host(size_t cache, std::span<const size_t> slots) const;
+  [[nodiscard]] Tensor copy_on_device(size_t cache, std::span<const size_t> slots,
+                                      const std::stop_token& stop) const;
 
   const CoalitionProgram& program_;
   std::vector<Slot> slots_;

@@ -78,6 +78,8 @@ using TypeInfoHandle = std::unique_ptr<ort::TypeInfo, OrtDeleter<&ort::Api::Rele
 using TensorInfoHandle =
     std::unique_ptr<ort::TensorInfo, OrtDeleter<&ort::Api::ReleaseTensorTypeAndShapeInfo>>;
 using ModelMetadataHandle = std::unique_ptr<ort::ModelMetadata, OrtDeleter<&ort::Api::ReleaseModelMetadata>>;
+using MemoryInfoHandle = std::unique_ptr<ort::MemoryInfo, OrtDeleter<&ort::Api::ReleaseMemoryInfo>>;
+using IoBindingHandle = std::unique_ptr<ort::IoBinding, OrtDeleter<&ort::Api::ReleaseIoBinding>>;
 using CudaOptionsHandle =
     std::unique_ptr<ort::CudaOptions, OrtDeleter<&ort::Api::ReleaseCUDAProviderOptions>>;
 

@@ -237,15 +237,43 @@ void Session::describe() {
   metadata_ = read_metadata(session);
 }
 
-std::vector<Tensor> Session::run(std::span<const Feed> feeds, std::span<const size_t> outputs,
-                                 const std::stop_token& stop) const {
+DeviceMemory::DeviceMemory(const std::string& name) {
+  ort::MemoryInfo* info = nullptr;
+  try {
+    check(api().CreateMemoryInfo(name.c_str(), ort::kDeviceAllocator, 0, ort::kDefaultMemory, &info));
+  } catch (const OrtError& error) {
+    throw Error("PROVIDER_UNAVAILABLE", "The runtime has no memory \"" + name + "\": " + error.what());
+  }
+  info_.reset(info);
+}
+
+void Session::compute(const std::function<ort::Status*(const ort::RunOptions*)>& call,
+                      const std::stop_token& stop) const {
   if (stop.stop_requested()) throw Cancelled();
   ort::RunOptions* raw = nullptr;
   check(api().CreateRunOptions(&raw));
   const RunOptionsHandle options(raw);
   // A terminated run would otherwise print an error line.
   check(api().RunOptionsSetRunLogSeverityLevel(raw, ort::kLogFatal));
+  ort::Status* status = nullptr;
+  {
+    const std::stop_callback terminate(stop, [raw] {
+      if (auto* failed = api().RunOptionsSetTerminate(raw)) api().ReleaseStatus(failed);
+    });
+    status = call(raw);
+  }
+  if (low_memory_) return_freed_memory();
+  try {
+    check(status);
+  } catch (const OrtError& error) {
+    if (stop.stop_requested()) throw Cancelled();
+    const std::string message = "The model " + label_ + " failed: " + error.what();
+    throw Error(is_out_of_memory(message) ? "OUT_OF_MEMORY" : "INFERENCE", message);
+  }
+}
 
+std::vector<Tensor> Session::run(std::span<const Feed> feeds, std::span<const size_t> outputs,
+                                 const std::stop_token& stop) const {
   std::vector<const char*> input_names;
   std::vector<const ort::Value*> values;
   for (const Feed& feed : feeds) {
@@ -255,29 +283,45 @@ std::vector<Tensor> Session::run(std::span<const Feed> feeds, std::span<const si
   std::vector<const char*> output_names;
   for (const size_t output : outputs) output_names.push_back(outputs_.at(output).name.c_str());
   std::vector<ort::Value*> results(outputs.size(), nullptr);
-
-  ort::Status* status = nullptr;
-  {
-    const std::stop_callback terminate(stop, [raw] {
-      if (auto* failed = api().RunOptionsSetTerminate(raw)) api().ReleaseStatus(failed);
-    });
-    status = api().Run(session_.get(), raw, input_names.data(), values.data(), values.size(),
-                       output_names.data(), output_names.size(), results.data());
-  }
-  if (low_memory_) return_freed_memory();
   std::vector<ValueHandle> owned;
   owned.reserve(results.size());
-  for (ort::Value* value : results) owned.emplace_back(value);
-  try {
-    check(status);
-  } catch (const OrtError& error) {
-    if (stop.stop_requested()) throw Cancelled();
-    const std::string message = "The model " + label_ + " failed: " + error.what();
-    throw Error(is_out_of_memory(message) ? "OUT_OF_MEMORY" : "INFERENCE", message);
-  }
+  compute(
+      [&](const ort::RunOptions* options) {
+        ort::Status* status =
+            api().Run(session_.get(), options, input_names.data(), values.data(), values.size(),
+                      output_names.data(), output_names.size(), results.data());
+        for (ort::Value* value : results) owned.emplace_back(value);
+        return status;
+      },
+      stop);
   std::vector<Tensor> tensors;
   tensors.reserve(owned.size());
   for (ValueHandle& value : owned) tensors.push_back(Tensor::adopt(std::move(value)));
+  return tensors;
+}
+
+std::vector<Tensor> Session::run_on(std::span<const Feed> feeds, std::span<const size_t> outputs,
+                                    const DeviceMemory& memory, const std::stop_token& stop) const {
+  ort::IoBinding* raw = nullptr;
+  check(api().CreateIoBinding(session_.get(), &raw));
+  const IoBindingHandle binding(raw);
+  for (const Feed& feed : feeds) {
+    check(api().BindInput(raw, inputs_.at(feed.input).name.c_str(), feed.tensor->value()));
+  }
+  for (const size_t output : outputs) {
+    check(api().BindOutputToDevice(raw, outputs_.at(output).name.c_str(), memory.info()));
+  }
+  compute([&](const ort::RunOptions* options) { return api().RunWithBinding(session_.get(), options, raw); },
+          stop);
+  ort::Allocator* allocator = Runtime::instance().allocator();
+  ort::Value** values = nullptr;
+  size_t count = 0;
+  check(api().GetBoundOutputValues(raw, allocator, &values, &count));
+  std::vector<ValueHandle> owned(values, values + count);
+  if (values != nullptr) check(api().AllocatorFree(allocator, values));
+  std::vector<Tensor> tensors;
+  tensors.reserve(owned.size());
+  for (ValueHandle& value : owned) tensors.push_back(Tensor::adopt(std::move(value), false));
   return tensors;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -51,6 +52,19 @@ struct SessionOptions {
 /// reason.
 [[nodiscard]] std::string provider_problem(const std::string& name);
 
+/// Memory of an execution provider, by the runtime's name of it (`Cuda`, `WebGPU_Buffer`, `Cpu`), where
+/// outputs can stay.
+class DeviceMemory {
+ public:
+  /// Throws PROVIDER_UNAVAILABLE for names that the runtime does not know.
+  explicit DeviceMemory(const std::string& name);
+
+  [[nodiscard]] const ort::MemoryInfo* info() const noexcept { return info_.get(); }
+
+ private:
+  MemoryInfoHandle info_;
+};
+
 /// A loaded model. Runs may overlap; all members are safe to call from several threads.
 class Session {
  public:
@@ -75,8 +89,16 @@ class Session {
   [[nodiscard]] std::vector<Tensor> run(std::span<const Feed> feeds, std::span<const size_t> outputs,
                                         const std::stop_token& stop) const;
 
+  /// The same with outputs that stay in a provider's memory: they have no data on the host, and feeding them
+  /// copies nothing.
+  [[nodiscard]] std::vector<Tensor> run_on(std::span<const Feed> feeds, std::span<const size_t> outputs,
+                                           const DeviceMemory& memory, const std::stop_token& stop) const;
+
  private:
   void describe();
+  /// Calls a function of the runtime that computes, under run options that the stop token ends.
+  void compute(const std::function<ort::Status*(const ort::RunOptions*)>& call,
+               const std::stop_token& stop) const;
 
   SessionHandle session_;
   std::string label_;

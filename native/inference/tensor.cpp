@@ -81,7 +81,7 @@ Tensor Tensor::view(ElementType type, std::span<const int64_t> shape, void* data
   return tensor;
 }
 
-Tensor Tensor::adopt(ValueHandle value) {
+Tensor Tensor::adopt(ValueHandle value, bool on_host) {
   const Runtime& runtime = Runtime::instance();
   const ort::Api& api = runtime.api();
   int is_tensor = 0;
@@ -105,9 +105,11 @@ Tensor Tensor::adopt(ValueHandle value) {
   tensor.shape_.resize(rank);
   runtime.check(api.GetDimensions(raw, tensor.shape_.data(), rank));
   runtime.check(api.GetTensorSizeInBytes(value.get(), &tensor.bytes_));
-  void* data = nullptr;
-  runtime.check(api.GetTensorMutableData(value.get(), &data));
-  tensor.data_ = static_cast<std::byte*>(data);
+  if (on_host) {
+    void* data = nullptr;
+    runtime.check(api.GetTensorMutableData(value.get(), &data));
+    tensor.data_ = static_cast<std::byte*>(data);
+  }
   tensor.value_ = std::move(value);
   return tensor;
 }

@@ -46,8 +46,9 @@ class Tensor {
   [[nodiscard]] static Tensor view(ElementType type, std::span<const int64_t> shape, void* data,
                                    size_t bytes);
 
-  /// Takes over a value that the runtime made; throws MODEL_CONTRACT when it is no tensor.
-  [[nodiscard]] static Tensor adopt(ValueHandle value);
+  /// Takes over a value that the runtime made; throws MODEL_CONTRACT when it is no tensor. One that lies in a
+  /// provider's memory has no data() here: it can only be fed.
+  [[nodiscard]] static Tensor adopt(ValueHandle value, bool on_host = true);
 
   [[nodiscard]] ElementType type() const noexcept { return type_; }
   [[nodiscard]] const Shape& shape() const noexcept { return shape_; }

@@ -11,13 +11,13 @@ const executable = (name: string) =>
     .map((folder) => join(packageInfo().root, folder, process.platform === 'win32' ? `${name}.exe` : name))
     .find((path) => existsSync(path));
 
-const model = join(packageInfo().root, 'tests', 'golden', 'vlm-llava', 'onnx');
+const tests = join(packageInfo().root, 'tests');
 
 // Built by CMake only; a node-gyp build has no test executables.
 for (const [name, folder] of [
   ['ort_api_test', fixtures],
   ['inference_test', fixtures],
-  ['coalition_test', model],
+  ['coalition_test', tests],
   ['scoring_test', undefined],
   ['imaging_test', undefined],
 ] as const) {

@@ -1,7 +1,7 @@
 // The coalition executor on the tiny LLaVA of tests/golden/vlm-llava: sharing changes no value, threads
 // change no byte, and a stop or a failure leaves what was done.
 //
-// usage: coalition_test <onnxruntime library> <its version> <folder of the .onnx files>
+// usage: coalition_test <onnxruntime library> <its version> <folder of the tests>
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -36,7 +36,7 @@ size_t find(const std::vector<TensorSpec>& specs, const std::string& name) {
   return static_cast<size_t>(found - specs.begin());
 }
 
-std::shared_ptr<const Session> load(const std::string& folder, const char* name) {
+std::shared_ptr<const Session> load(const std::string& folder, const std::string& name) {
   SessionOptions options;
   options.label = name;
   return std::make_shared<const Session>(folder + "/" + name + ".onnx", options, std::stop_token{});
@@ -62,9 +62,10 @@ void add_pixels(CoalitionProgram& program) {
 /// A prompt of 3 tokens, 16 image features, 9 text players and 2 tokens; the answer has 2 scored tokens.
 CoalitionProgram make_program(const std::string& folder, size_t prefix_length, bool compact) {
   CoalitionProgram program;
-  program.vision = load(folder, "vision_encoder");
-  program.embed = load(folder, "embed_tokens");
-  program.decoder = load(folder, "decoder_model_merged");
+  const std::string models = folder + "/golden/vlm-llava/onnx";
+  program.vision = load(models, "vision_encoder");
+  program.embed = load(models, "embed_tokens");
+  program.decoder = load(models, "decoder_model_merged");
   add_pixels(program);
   const size_t tokens = kPromptBegin + kImagePlayers + kTextPlayers + 3;
   for (size_t i = 0; i < tokens; ++i) {
@@ -150,6 +151,32 @@ void test_sharing(const std::string& folder) {
   check(complete(left_out) && distance(full, left_out) < kTolerance, "absent tokens left out");
 }
 
+/// The way of providers with a memory of their own, on the host's: tensors that stay there have no data here,
+/// so that any look at them would crash.
+void test_device_caches(const std::string& folder) {
+  CoalitionProgram program = make_program(folder, kPromptBegin + kImagePlayers, false);
+  for (const size_t batch : {size_t{1}, size_t{2}, size_t{3}, size_t{7}}) {
+    CoalitionSchedule schedule = make_schedule(batch, 2);
+    // Prefixes one by one: the copies then join the caches of several runs.
+    for (const size_t prefixes : {size_t{1}, size_t{2}}) {
+      schedule.prefix_batch = prefixes;
+      program.device_caches = nullptr;
+      const CoalitionResult host = evaluate(program, schedule);
+      program.device_caches = std::make_shared<const DeviceCaches>(
+          DeviceCaches{load(folder + "/fixtures/evaluator", "join_caches"), DeviceMemory("Cpu")});
+      const CoalitionResult device = evaluate(program, schedule);
+      check(complete(device) && device.log_probabilities == host.log_probabilities,
+            "caches in a provider's memory give the same bytes, batches of " + std::to_string(batch));
+      check(device.report.cache_copies == host.report.cache_copies, "and as many copies");
+    }
+  }
+  // Two groups of two states with five texts each, one cell a batch: one copy per state.
+  CoalitionSchedule schedule = make_schedule(1, 1);
+  schedule.prefix_batch = 2;
+  check(evaluate(program, schedule).report.cache_copies == 4, "batches on the same prefix share a copy");
+  check_code([] { (void)DeviceMemory("NoSuchMemory"); }, "PROVIDER_UNAVAILABLE", "an unknown memory");
+}
+
 void test_stopping(const std::string& folder) {
   const CoalitionProgram program = make_program(folder, kPromptBegin + kImagePlayers, false);
   const CoalitionSchedule schedule = make_schedule(2, 1);
@@ -202,12 +229,13 @@ void test_failure(const std::string& folder) {
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fprintf(stderr, "usage: coalition_test <onnxruntime library> <its version> <models>\n");
+    std::fprintf(stderr, "usage: coalition_test <onnxruntime library> <its version> <tests>\n");
     return 2;
   }
   return tests::run([&] {
     Runtime::load(argv[1], argv[2]);
     test_sharing(argv[3]);
+    test_device_caches(argv[3]);
     test_stopping(argv[3]);
     test_failure(argv[3]);
   });

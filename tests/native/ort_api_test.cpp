@@ -69,6 +69,14 @@ ort::SessionOptions* make_options(const std::string& folder) {
   return options;
 }
 
+void test_arena() {
+  // Options of their own: a run below shrinks the arena.
+  ort::SessionOptions* options = nullptr;
+  OK(CreateSessionOptions, &options);
+  OK(DisableCpuMemArena, options);
+  CALL(ReleaseSessionOptions, options);
+}
+
 void test_providers(ort::SessionOptions* options) {
   ort::CudaOptions* cuda = nullptr;
   OK(CreateCUDAProviderOptions, &cuda);
@@ -196,6 +204,36 @@ void test_run(ort::Session* session) {
   CALL(ReleaseValue, owned);
 }
 
+void test_binding(ort::Session* session) {
+  ort::MemoryInfo* memory = nullptr;
+  OK(CreateMemoryInfo, "Cpu", ort::kDeviceAllocator, 0, ort::kDefaultMemory, &memory);
+  float values[4] = {1, 0, 0, 0};
+  const int64_t shape[2] = {1, 4};
+  ort::Value* x = nullptr;
+  OK(CreateTensorWithDataAsOrtValue, memory, values, sizeof values, shape, 2, 1, &x);
+  ort::IoBinding* binding = nullptr;
+  OK(CreateIoBinding, session, &binding);
+  OK(BindInput, binding, "x", x);
+  OK(BindOutputToDevice, binding, "y", memory);
+  ort::RunOptions* options = nullptr;
+  OK(CreateRunOptions, &options);
+  OK(RunWithBinding, session, options, binding);
+  ort::Value** outputs = nullptr;
+  size_t count = 0;
+  OK(GetBoundOutputValues, binding, Runtime::instance().allocator(), &outputs, &count);
+  check(count == 1, "one bound output");
+  void* data = nullptr;
+  OK(GetTensorMutableData, outputs[0], &data);
+  const auto* result = static_cast<const float*>(data);
+  check(result[0] == 1.0F && result[1] == 2.125F, "values of a bound run");
+  CALL(ReleaseValue, outputs[0]);
+  OK(AllocatorFree, Runtime::instance().allocator(), outputs);
+  CALL(ReleaseIoBinding, binding);
+  CALL(ReleaseRunOptions, options);
+  CALL(ReleaseValue, x);
+  CALL(ReleaseMemoryInfo, memory);
+}
+
 void test_table(const std::string& folder) {
   test_environment();
   ort::SessionOptions* options = make_options(folder);
@@ -208,6 +246,7 @@ void test_table(const std::string& folder) {
   test_description(session);
   test_metadata(session);
   test_run(session);
+  test_binding(session);
   CALL(ReleaseSession, session);
   std::vector<char> bytes(std::filesystem::file_size(optimized));
   if (std::FILE* file = std::fopen(optimized.c_str(), "rb")) {
@@ -219,6 +258,7 @@ void test_table(const std::string& folder) {
   OK(CreateSessionFromArray, Runtime::instance().env(), bytes.data(), bytes.size(), options, &session);
   CALL(ReleaseSession, session);
   test_providers(options);
+  test_arena();
   CALL(ReleaseSessionOptions, options);
 
 #define CHECK_CALLED(slot, name, ret, args) \

@@ -144,6 +144,26 @@ def grouped_query():
     onnx.save_model(model, folder / "grouped_query.onnx")
 
 
+def join_caches():
+    """What lib/vlm/models/cache-join.ts makes for four-dimensional float32 caches; for tests/native/coalition_test.cpp."""
+    def value(name, kind, rank):
+        return h.make_tensor_value_info(name, kind, [f"{name}_{axis}" for axis in range(rank)])
+
+    graph = h.make_graph(
+        [
+            h.make_node("Gather", ["first", "first_rows"], ["a"], axis=0),
+            h.make_node("Gather", ["second", "second_rows"], ["b"], axis=0),
+            h.make_node("Concat", ["a", "b"], ["joined"], axis=0),
+        ],
+        "join caches",
+        [value("first", T.FLOAT, 4), value("second", T.FLOAT, 4), value("first_rows", T.INT64, 1), value("second_rows", T.INT64, 1)],
+        [value("joined", T.FLOAT, 4)],
+    )
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save_model(model, folder / "join_caches.onnx")
+
+
 if __name__ == "__main__":
     folder.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
@@ -152,3 +172,4 @@ if __name__ == "__main__":
         # With one layer, cached keys would not depend on attention yet.
         bidirectional(llama(layers=2))
         grouped_query()
+        join_caches()
