@@ -8,7 +8,7 @@
  */
 export { type ErrorCode, FsynError } from './errors.js';
 export { type EvaluateAttributionOptions, type ExplainOptions, evaluate, explain } from './evaluate.js';
-export { attnLrp } from './explainers/attn-lrp.js';
+export { type AttnLrpOptions, attnLrp } from './explainers/attn-lrp.js';
 export { type GradCamOptions, gradCam } from './explainers/grad-cam.js';
 export {
   type ExternalAttribution,
@@ -25,7 +25,7 @@ export { explainers, findExplainers } from './explainers/registry.js';
 export { type ShapleyValueOptions, shapley } from './explainers/shapley.js';
 export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
 export { limitWhiteBoxMemory, releaseWhiteBoxSessions, type Target } from './explainers/white-box/model.js';
-export type { TargetOptions } from './explainers/white-box/target.js';
+export type { ProductOptions, Reference } from './explainers/white-box/reference.js';
 export type { ModelMetadata } from './inference/addon.js';
 export { CoalitionEvaluator, type EvaluatedCells, type EvaluatorOptions } from './inference/evaluator.js';
 export type { EvaluationPlan, Fallback } from './inference/plan.js';

@@ -1,11 +1,10 @@
 import type { Explainer } from './types.js';
 import { WhiteBoxChain } from './white-box/model.js';
-import { productAttribution, rowDots } from './white-box/players.js';
-import { resolveTarget, type TargetOptions } from './white-box/target.js';
+import { measuredProducts, type ProductOptions, resolveProduct } from './white-box/reference.js';
 
 /** Input x Gradient: gradient times input, summed over the pixels of each cell and over the embedding of each token. Signed. */
-export function inputXGradient(options?: TargetOptions): Explainer {
-  const target = resolveTarget('inputXGradient', options);
+export function inputXGradient(options?: ProductOptions): Explainer {
+  const { target, reference } = resolveProduct('inputXGradient', options);
   return {
     name: 'input-x-gradient',
     title: 'Input × Gradient',
@@ -14,10 +13,7 @@ export function inputXGradient(options?: TargetOptions): Explainer {
     async attribute({ sample, signal }) {
       const chain = WhiteBoxChain.of(sample, 'input-x-gradient');
       const run = await chain.gradients({ target, signal });
-      return productAttribution(sample, chain.whiteBox, {
-        pixels: rowDots(run.pixels, run.pixelGradient, 1),
-        positions: rowDots(run.embeddings, run.embeddingGradient, run.hidden),
-      });
+      return measuredProducts(sample, chain, run, reference, signal);
     },
   };
 }

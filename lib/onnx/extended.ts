@@ -1,7 +1,9 @@
 import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 import type { TensorInfo, TensorValue } from '../inference/session.js';
+import { resolveOptions } from '../options.js';
 import { appendBackward, type BackwardStatistics, gradientName } from './autodiff/backward.js';
+import type { Gamma } from './autodiff/gamma.js';
 import type { Mode } from './autodiff/rule.js';
 import { declaredShape } from './graph.js';
 import { selectLogits } from './head.js';
@@ -20,6 +22,8 @@ export const SEED = 'gradient_seed';
 export interface DifferentiableOptions {
   /** `grad` (default), or the modified gradients of AttnLRP or CP-LRP: times the tensor, they are its relevance. */
   readonly mode?: Mode;
+  /** Strength of the Gamma rule of the LRP modes in layers with constant weights. Default: 0, the epsilon rule. */
+  readonly gamma?: Gamma;
   /** The tensor to differentiate. Default: `logits`. */
   readonly output?: string;
   /** Tensors (inputs or intermediates) to take gradients of. Default: the first floating input. */
@@ -43,6 +47,7 @@ export interface DifferentiableOptions {
 
 export const differentiableDefaults = {
   mode: 'grad' as Mode,
+  gamma: undefined as Gamma | undefined,
   output: 'logits',
   wrt: undefined as readonly string[] | undefined,
   expose: [] as readonly string[],
@@ -81,6 +86,7 @@ export async function buildExtended(
   if (!['grad', 'attnlrp', 'cplrp'].includes(options.mode)) {
     throw invalidArgument('mode', 'grad, attnlrp or cplrp', options.mode);
   }
+  checkGamma(options);
   const probes = options.probe === undefined ? [] : [options.probe].flat();
   const model = await prepareModel(source, probes.at(-1), options.signal);
   const plan = makePlan(model, options);
@@ -88,6 +94,7 @@ export async function buildExtended(
   const types = await probedTypes(model, probes, options.signal);
   const { gradients, ...statistics } = appendBackward(model, {
     mode: options.mode,
+    gamma: options.gamma,
     output: plan.output,
     seed: SEED,
     wrt: plan.wrt,
@@ -98,6 +105,16 @@ export async function buildExtended(
   for (const name of wanted) model.graph.addOutput(name);
   model.graph.prune();
   return { model, plan, statistics, gradients };
+}
+
+function checkGamma({ gamma, mode }: ResolvedOptions): void {
+  if (gamma === undefined) return;
+  const { conv, linear } = resolveOptions('gamma', { conv: 0, linear: 0 }, gamma);
+  for (const [name, value] of Object.entries({ conv, linear })) {
+    if (!(Number.isFinite(value) && value >= 0))
+      throw invalidArgument(`gamma.${name}`, 'a number >= 0', value);
+  }
+  if (mode === 'grad' && conv + linear > 0) throw invalidArgument('gamma', 'a mode of LRP beside it', mode);
 }
 
 function makePlan(model: OnnxModel, options: ResolvedOptions): Plan {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+export type { Gamma } from './autodiff/gamma.js';
 export type { Mode } from './autodiff/rule.js';
 export { DifferentiableModel, type GradientResult, type LogitTarget } from './differentiable.js';
 export type { DifferentiableOptions } from './extended.js';

@@ -86,13 +86,13 @@ afterAll(() => releaseWhiteBoxSessions());
 const TOLERANCE = 1e-4;
 
 const methods: readonly Explainer[] = [
-  inputXGradient({ target: 'logit' }),
+  inputXGradient({ target: 'logit', reference: 'zero' }),
   integratedGradients({ steps: 8, target: 'logit' }),
   gradCam(),
   llavaCam({ samples: 1, noise: 0 }),
   rollout,
   gradRollout,
-  attnLrp({ target: 'logit' }),
+  attnLrp({ target: 'logit', reference: 'zero', visionGamma: { linear: 0 } }),
   tam,
 ];
 

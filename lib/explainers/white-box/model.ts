@@ -1,74 +1,12 @@
 import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
-import { type Mode, SplitModel, selectLogits, TappedModel, transformerBlocks } from '../../onnx/index.js';
+import { type Gamma, type Mode, SplitModel, selectLogits, TappedModel } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
-import { ancestors } from '../../onnx/queries.js';
 import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
+import { type ModelSessions, sessionsOf } from './sessions.js';
 
-/** Extended graphs of at most this many models stay open; the least recently used is closed. */
-const OPEN_MODELS = 4;
-
-type Disposable = { dispose(): void };
-
-/** The extended graphs of one model, each built at its first use and reused by every sample and explainer. */
-class ModelSessions {
-  readonly #open = new Map<string, Promise<Disposable>>();
-  readonly #blocks = new Map<string, readonly string[]>();
-
-  get<T extends Disposable>(key: string, load: () => Promise<T>): Promise<T> {
-    const known = this.#open.get(key);
-    if (known) return known as Promise<T>;
-    const loading = load();
-    this.#open.set(key, loading);
-    // A failed or aborted load must not stay.
-    loading.catch(() => this.#open.delete(key));
-    return loading;
-  }
-
-  /** Block outputs of a graph, up to a tensor. */
-  async blockOutputs(path: string, output: string): Promise<readonly string[]> {
-    const known = this.#blocks.get(path);
-    if (known) return known;
-    const { graph } = await prepareModel(path);
-    const before = ancestors(graph, [output]);
-    const found = transformerBlocks(graph).flatMap((block) =>
-      block.output !== undefined && before.has(block.output) ? [block.output] : [],
-    );
-    if (found.length === 0) {
-      throw new FsynError('UNSUPPORTED_MODEL', `${path}: no transformer blocks were recognised.`);
-    }
-    this.#blocks.set(path, found);
-    return found;
-  }
-
-  dispose(): void {
-    for (const loading of this.#open.values())
-      loading.then((model) => model.dispose()).catch(() => undefined);
-    this.#open.clear();
-  }
-}
-
-const models = new Map<string, ModelSessions>();
-
-function sessionsOf(whiteBox: WhiteBox): ModelSessions {
-  const key = [whiteBox.visionModel, whiteBox.embedModel, whiteBox.decoderModel].join('\n');
-  const sessions = models.get(key) ?? new ModelSessions();
-  models.delete(key);
-  models.set(key, sessions);
-  for (const [oldest, item] of models) {
-    if (models.size <= OPEN_MODELS) break;
-    item.dispose();
-    models.delete(oldest);
-  }
-  return sessions;
-}
-
-/** Closes the sessions of all white-box explainers. They are opened again when needed. */
-export function releaseWhiteBoxSessions(): void {
-  for (const sessions of models.values()) sessions.dispose();
-  models.clear();
-}
+export { releaseWhiteBoxSessions } from './sessions.js';
 
 let memoryLimit: number | undefined;
 
@@ -116,6 +54,8 @@ export type Target = 'logit' | 'contrast';
 
 export interface ChainOptions {
   readonly mode?: Mode;
+  /** Gamma rule of the LRP modes in the vision tower. Default: the epsilon rule. */
+  readonly visionGamma?: Gamma | undefined;
   readonly attentions?: boolean;
   /** Inner tensors of the vision graph and of the decoder whose values and gradients are wanted. */
   readonly visionTensors?: readonly string[];
@@ -219,7 +159,7 @@ export class WhiteBoxChain {
   async gradients(options: ChainOptions = {}): Promise<ChainResult> {
     const { mode = 'grad', attentions = false, visionTensors = [], decoderTensors = [], signal } = options;
     const pixels = options.pixels ?? this.pixels();
-    const vision = await this.#vision(mode, attentions, visionTensors);
+    const vision = await this.#vision(mode, attentions, visionTensors, options.visionGamma);
     const decoder = await this.#decoder(mode, attentions, decoderTensors);
     const pass = await vision.forward(this.visionFeeds(pixels), passOptions(signal));
     try {
@@ -285,7 +225,7 @@ export class WhiteBoxChain {
     return ndarray(rows, [...shape]) as TensorValue;
   }
 
-  #vision(mode: Mode, attentions: boolean, tensors: readonly string[]): Promise<SplitModel> {
+  #vision(mode: Mode, attentions: boolean, tensors: readonly string[], gamma?: Gamma): Promise<SplitModel> {
     const { visionModel, featureOutput, pixelInput } = this.whiteBox;
     const wrt = [pixelInput, ...tensors];
     const options = {
@@ -294,11 +234,12 @@ export class WhiteBoxChain {
       expose: tensors,
       mode,
       attentions,
+      ...(gamma ? { gamma } : {}),
       probe: this.#visionProbes(),
       // The decoder's pass needs memory while this one is kept.
       share: 0.5,
     };
-    const key = `vision ${mode} ${attentions} ${tensors.join()}`;
+    const key = `vision ${mode} ${JSON.stringify(gamma)} ${attentions} ${tensors.join()}`;
     return this.#sessions.get(key, () => SplitModel.load(visionModel, options));
   }
 

@@ -2,12 +2,13 @@ import { FsynError } from '../../errors.js';
 import { outerReferences } from '../graph.js';
 import type { OnnxModel } from '../model.js';
 import type { NodeProto } from '../protobuf.js';
-import { operatorName, requireTensor } from '../queries.js';
+import { isConstant, operatorName, requireTensor } from '../queries.js';
 import { isFloating } from '../tensors.js';
 import type { TensorTypes } from '../types.js';
 import { upgradeOpset } from '../upgrade.js';
 import { BackwardBuilder, unsupported } from './builder.js';
 import { cutEdges, edge } from './cuts.js';
+import type { Gamma } from './gamma.js';
 import type { Mode, Rule, RuleContext } from './rule.js';
 import { constantOperators, rules } from './rules.js';
 
@@ -19,6 +20,8 @@ export interface BackwardOptions {
   /** Tensors whose gradient becomes the graph output `gradientName(tensor)`. */
   readonly wrt: readonly string[];
   readonly types: TensorTypes;
+  /** Strength of the Gamma rule in the LRP modes. Default: the epsilon rule. */
+  readonly gamma?: Gamma | undefined;
 }
 
 export interface BackwardStatistics {
@@ -179,6 +182,7 @@ class BackwardPass {
     const context: RuleContext = {
       node,
       mode: this.#options.mode,
+      gammaOf: (kind, weight) => this.#gammaOf(kind, weight),
       builder: this.#builder,
       gradients,
       shared: () => this.#share(node, flow, gradients[0] as string),
@@ -192,6 +196,11 @@ class BackwardPass {
     } catch (error) {
       throw error instanceof FsynError ? this.#located(error) : error;
     }
+  }
+
+  #gammaOf(kind: keyof Gamma, weight: string): number {
+    const { mode, gamma } = this.#options;
+    return mode === 'grad' || !isConstant(this.#model.graph, weight) ? 0 : (gamma?.[kind] ?? 0);
   }
 
   #share(node: NodeProto, flow: readonly number[], gradient: string): string {

@@ -3,6 +3,7 @@ import { externalRange } from '../model.js';
 import { createMessage } from '../protobuf.js';
 import { DataType, externalEntry, isExternal } from '../tensors.js';
 import { unsupported } from './builder.js';
+import { gammaGradient } from './gamma.js';
 import { type RuleContext, type Rules, unary } from './rule.js';
 
 /**
@@ -68,5 +69,13 @@ export const contribRules: Rules = {
     const opposite = builder.once(`negated ${sine}`, () => builder.neg(sine));
     return builder.op('RotaryEmbedding', [g, positions, cosine, opposite], copyAttributes(node), node.domain);
   }),
-  MatMulNBits: unary((g, _x, _y, context) => context.builder.op('MatMul', [g, dequantisedWeight(context)])),
+  MatMulNBits: unary((gradient, input, _y, context) => {
+    const { builder, node } = context;
+    const weight = dequantisedWeight(context);
+    const backward = (g: string, w: string) => builder.op('MatMul', [g, w]);
+    const gamma = context.gammaOf('linear', node.input[1] as string);
+    if (gamma === 0) return backward(gradient, weight);
+    const forward = (x: string, w: string) => builder.fusedMatMul(x, w, false, true);
+    return gammaGradient(context, { input, weight, gradient, forward, backward }, gamma);
+  }),
 };

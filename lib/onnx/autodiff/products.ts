@@ -7,6 +7,7 @@ import {
 } from '../attributes.js';
 import type { TensorType } from '../types.js';
 import { unsupported } from './builder.js';
+import { gammaGradient } from './gamma.js';
 import type { RuleContext, Rules } from './rule.js';
 
 /** Gives the gradient of a matrix-product operand after summing over broadcast batch axes. */
@@ -38,8 +39,19 @@ function backwardMatMul(context: RuleContext, transA: boolean, transB: boolean, 
   requireMatrices(context);
   const { node, builder } = context;
   const [a, b] = node.input as [string, string];
+  const gamma = transA ? 0 : context.gammaOf('linear', b);
   giveOperand(context, 0, () => {
     const g = context.shared();
+    if (gamma > 0) {
+      const map = {
+        input: a,
+        weight: b,
+        gradient: g,
+        forward: (x: string, w: string) => builder.fusedMatMul(x, w, false, transB, alpha),
+        backward: (y: string, w: string) => builder.fusedMatMul(y, w, false, !transB, alpha),
+      };
+      return gammaGradient(context, map, gamma);
+    }
     return transA
       ? builder.fusedMatMul(b, g, transB, true, alpha)
       : builder.fusedMatMul(g, b, false, !transB, alpha);
@@ -87,11 +99,23 @@ function backwardConv(context: RuleContext): void {
   if (padding !== 'NOTSET' && padding !== 'VALID') throw unsupported(node, `auto_pad is ${padding}`);
   const geometry: Record<string, AttributeInputs[string]> = { group: intAttribute(node, 'group', 1) };
   for (const name of ['strides', 'pads', 'dilations']) geometry[name] = intsAttribute(node, name);
-  const reached = builder.op('ConvTranspose', [gradients[0] as string, weight], geometry);
+  const gamma = context.gammaOf('conv', weight);
+  const transposed = (g: string, w: string) => cover(context, builder.op('ConvTranspose', [g, w], geometry));
+  const gradient = gradients[0] as string;
+  const forward = (t: string, w: string) => builder.op('Conv', [t, w], geometry);
+  const map = { input: x, weight, gradient, forward, backward: transposed };
+  context.give(0, gamma > 0 ? gammaGradient(context, map, gamma) : transposed(gradient, weight));
+}
+
+/** Pads a transposed convolution's result where a strided window never reached. */
+function cover(context: RuleContext, reached: string): string {
+  const { node, builder } = context;
+  if (coversInput(context)) return reached;
+  const x = node.input[0] as string;
   const rank = builder.rank(x);
   const missing = builder.sub(builder.shapeOf(x), builder.op('Shape', [reached]));
   const pads = builder.op('Concat', [builder.int64(Array(rank).fill(0)), missing], { axis: 0 });
-  context.give(0, coversInput(context) ? reached : builder.op('Pad', [reached, pads]));
+  return builder.op('Pad', [reached, pads]);
 }
 
 function coversInput(context: RuleContext): boolean {

@@ -1,5 +1,6 @@
 import type { NodeProto } from '../protobuf.js';
 import type { BackwardBuilder } from './builder.js';
+import type { Gamma } from './gamma.js';
 
 /** `grad`: gradients. `attnlrp`, `cplrp`: modified gradients whose product with the tensor is its relevance. */
 export type Mode = 'grad' | 'attnlrp' | 'cplrp';
@@ -9,6 +10,8 @@ export interface RuleContext {
   readonly node: NodeProto;
   readonly mode: Mode;
   readonly builder: BackwardBuilder;
+  /** Gamma of the LRP modes for operators of one kind; 0 in mode `grad` and where the weight is no constant. */
+  gammaOf(kind: keyof Gamma, weight: string): number;
   /** Gradient of output i, undefined where none arrived. */
   readonly gradients: readonly (string | undefined)[];
   /** Gradient of output 0 for a product: halved in the LRP modes when both factors are live (uniform rule). */
