@@ -199,17 +199,27 @@ Napi::Value block_value_index(const Napi::CallbackInfo& info) {
       });
 }
 
-/// leastSquares({ matrix, right, columns, constraint, constraintValue, random, ... }) -> { solution,
-/// standardErrors, residuals }
-Napi::Value least_squares(const Napi::CallbackInfo& info) {
-  return run(info, "fsyn.leastSquares", [](const Napi::Object& request) -> Task {
-    return [matrix = to_doubles(request.Get("matrix")), right = to_doubles(request.Get("right")),
-            columns = static_cast<std::size_t>(integer(request, "columns")),
-            constraint = to_doubles(request.Get("constraint")), random = to_doubles(request.Get("random")),
+/// fitInteractions({ players, words, scale, members, offsets, shares, orders, right, constraint,
+/// constraintValue, random,
+/// ... }) -> { solution, standardErrors, residuals }; see interactions::design_matrix and least_squares
+Napi::Value fit_interactions(const Napi::CallbackInfo& info) {
+  return run(info, "fsyn.fitInteractions", [](const Napi::Object& request) -> Task {
+    const auto copy = [&request]<class Array>(const char* key, Array /*type*/) {
+      const auto array = request.Get(key).As<Array>();
+      return std::vector(array.Data(), array.Data() + array.ElementLength());
+    };
+    return [players = static_cast<std::size_t>(integer(request, "players")),
+            words = copy("words", Napi::Uint32Array()), scale = to_doubles(request.Get("scale")),
+            members = copy("members", Napi::Int32Array()), offsets = copy("offsets", Napi::Int32Array()),
+            shares = to_doubles(request.Get("shares")),
+            orders = static_cast<std::size_t>(integer(request, "orders")),
+            right = to_doubles(request.Get("right")), constraint = to_doubles(request.Get("constraint")),
+            random = to_doubles(request.Get("random")),
             value = request.Get("constraintValue").As<Napi::Number>().DoubleValue()](
                const Execution& execution) -> JobResult {
+      auto matrix = interactions::design_matrix(words, scale, {members, offsets, shares, orders}, players);
       auto fit = std::make_shared<interactions::LinearFit>(
-          interactions::least_squares(matrix, right, columns, constraint, value, random, execution.control));
+          interactions::least_squares(std::move(matrix), right, constraint, value, random, execution));
       return [fit](Napi::Env env) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);
         result.Set("solution", from_doubles(env, fit->solution));
@@ -297,7 +307,7 @@ void export_interactions(Napi::Env env, Napi::Object exports) {
   add("pairIndex", pair_index);
   add("dividendIndex", dividend_index);
   add("blockValueIndex", block_value_index);
-  add("leastSquares", least_squares);
+  add("fitInteractions", fit_interactions);
   add("sizeWeightedSum", size_weighted_sum);
   add("firstNotFinite", first_not_finite);
   add("kernelSets", kernel_sets);

@@ -21,6 +21,7 @@
       "native/inference/session.cpp",
       "native/inference/tensor.cpp",
       "native/interactions/coalitions.cpp",
+      "native/interactions/householder.cpp",
       "native/interactions/kernel_set.cpp",
       "native/interactions/kernels_avx2.cpp",
       "native/interactions/kernels_avx512.cpp",
@@ -57,6 +58,7 @@
       "tests/native/imaging_test.cpp",
       "tests/native/inference_test.cpp",
       "tests/native/interactions_test.cpp",
+      "tests/native/least_squares_test.cpp",
       "tests/native/ort_api_test.cpp",
       "tests/native/scoring_test.cpp"
     ],

@@ -38,6 +38,15 @@ export class CoalitionBatch {
     return masks;
   }
 
+  /** A copy of some coalitions. */
+  pick(rows: readonly number[]): CoalitionBatch {
+    const words = new Uint32Array(rows.length * this.stride);
+    for (const [i, row] of rows.entries()) {
+      for (let w = 0; w < this.stride; w++) words[i * this.stride + w] = this.words[row * this.stride + w];
+    }
+    return new CoalitionBatch(this.players, words);
+  }
+
   /** Coalitions [begin, end) as a view. */
   slice(begin: number, end: number): CoalitionBatch {
     return new CoalitionBatch(this.players, this.words.subarray(begin * this.stride, end * this.stride));

@@ -41,11 +41,20 @@ export interface WeightedSumRequest extends NativeExecution {
   readonly weights: Float64Array;
 }
 
-export interface LeastSquaresRequest extends NativeExecution {
-  /** [columns][rows], column after column, rows scaled by the square roots of their weights. */
-  readonly matrix: Float64Array;
+/** Least squares of values on what interactions give coalitions. */
+export interface FitRequest extends NativeExecution {
+  readonly players: number;
+  /** [rows][words]: bit p % 32 of word p / 32 is player p. */
+  readonly words: Uint32Array;
+  /** [rows]: square roots of the rows' weights; `right` is scaled by them, too. */
+  readonly scale: Float64Array;
   readonly right: Float64Array;
-  readonly columns: number;
+  /** The columns, as in InteractionSet. */
+  readonly members: Int32Array;
+  readonly offsets: Int32Array;
+  /** [orders][orders]: what an interaction of s players gives a coalition with r of them. */
+  readonly shares: Float64Array;
+  readonly orders: number;
   /** Empty, or [columns] with constraint[0] = 1: sum of constraint[c] x[c] = constraintValue, exactly. */
   readonly constraint: Float64Array;
   readonly constraintValue: number;
@@ -78,7 +87,7 @@ declare module '../inference/addon.js' {
     pairIndex: NativeOperation<PairIndexRequest, PairIndexValues>;
     dividendIndex: NativeOperation<SizeIndexRequest, Float64Array>;
     blockValueIndex: NativeOperation<SizeIndexRequest, Float64Array>;
-    leastSquares: NativeOperation<LeastSquaresRequest, LinearFit>;
+    fitInteractions: NativeOperation<FitRequest, LinearFit>;
     sizeWeightedSum: NativeOperation<WeightedSumRequest, number>;
     firstNotFinite(values: TableValues): number;
     kernelSets(): readonly string[];

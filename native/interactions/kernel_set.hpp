@@ -81,6 +81,18 @@ template <class T>
 using PairKernel = void (*)(const T* table, double offset, std::size_t begin, std::size_t end,
                             const PairWeights& weights, PairPartial& partial, const PairGroups& groups);
 
+/// What blocked reflections need. Matrices are columns of `rows` values, `stride` apart; rows is a multiple
+/// of 8.
+struct MatrixKernels {
+  /// out[j * left_count + k] += sum over r of left[k][r] * right[j][r]. The same bytes for a column however
+  /// many there are.
+  void (*dots)(const double* left, std::size_t left_count, const double* right, std::size_t right_count,
+               std::size_t stride, std::size_t rows, double* out) = nullptr;
+  /// right[j][r] -= sum over k of left[k][r] * factors[j * left_count + k].
+  void (*subtract)(const double* left, std::size_t left_count, double* right, std::size_t right_count,
+                   std::size_t stride, std::size_t rows, const double* factors) = nullptr;
+};
+
 /// All kernels of one instruction set.
 struct KernelSet {
   std::string_view name;
@@ -88,6 +100,7 @@ struct KernelSet {
   std::array<TransformKernels<float>, kTransformCount> f32;
   PairKernel<double> pairs_f64 = nullptr;
   PairKernel<float> pairs_f32 = nullptr;
+  MatrixKernels matrix;
 
   template <class T>
   [[nodiscard]] const TransformKernels<T>& transform(Transform kind) const noexcept {

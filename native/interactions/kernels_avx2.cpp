@@ -15,6 +15,8 @@ namespace fsyn::interactions {
 namespace {
 
 #include "interactions/kernel_templates.inc"
+#include "interactions/matrix_templates.inc"
+#include "interactions/pair_templates.inc"
 
 struct Avx2F64 {
   using Element = double;
@@ -105,8 +107,12 @@ struct Avx2F32 {
 }  // namespace
 
 const KernelSet* avx2_kernels() noexcept {
-  static const KernelSet set{"avx2", transform_kernels<Avx2F64>(), transform_kernels<Avx2F32>(),
-                             pair_kernel<Avx2F64, double>, pair_kernel<Avx2F64, float>};
+  static const KernelSet set{"avx2",
+                             transform_kernels<Avx2F64>(),
+                             transform_kernels<Avx2F32>(),
+                             pair_kernel<Avx2F64, double>,
+                             pair_kernel<Avx2F64, float>,
+                             matrix_kernels<Avx2F64>()};
   return &set;
 }
 

@@ -20,6 +20,8 @@ namespace fsyn::interactions {
 namespace {
 
 #include "interactions/kernel_templates.inc"
+#include "interactions/matrix_templates.inc"
+#include "interactions/pair_templates.inc"
 
 struct Avx512F64 {
   using Element = double;
@@ -146,8 +148,12 @@ struct Avx512F32 {
 }  // namespace
 
 const KernelSet* avx512_kernels() noexcept {
-  static const KernelSet set{"avx512", transform_kernels<Avx512F64>(), transform_kernels<Avx512F32>(),
-                             pair_kernel<Avx512F64, double>, pair_kernel<Avx512F64, float>};
+  static const KernelSet set{"avx512",
+                             transform_kernels<Avx512F64>(),
+                             transform_kernels<Avx512F32>(),
+                             pair_kernel<Avx512F64, double>,
+                             pair_kernel<Avx512F64, float>,
+                             matrix_kernels<Avx512F64>()};
   return &set;
 }
 

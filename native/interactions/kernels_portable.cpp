@@ -10,6 +10,8 @@ namespace fsyn::interactions {
 namespace {
 
 #include "interactions/kernel_templates.inc"
+#include "interactions/matrix_templates.inc"
+#include "interactions/pair_templates.inc"
 
 /// One double at a time; the compiler vectorises what it can for the architecture that it was told to build
 /// for.
@@ -29,9 +31,12 @@ struct PortablePairs : Scalar<double> {
 }  // namespace
 
 const KernelSet* portable_kernels() noexcept {
-  static const KernelSet set{"portable", transform_kernels<Scalar<double>>(),
-                             transform_kernels<Scalar<float>>(), pair_kernel<PortablePairs, double>,
-                             pair_kernel<PortablePairs, float>};
+  static const KernelSet set{"portable",
+                             transform_kernels<Scalar<double>>(),
+                             transform_kernels<Scalar<float>>(),
+                             pair_kernel<PortablePairs, double>,
+                             pair_kernel<PortablePairs, float>,
+                             matrix_kernels<PortablePairs>()};
   return &set;
 }
 

@@ -284,6 +284,10 @@ describe('what estimators refuse', () => {
       /largest order/,
     );
     expect((await rejection({ budgets: 12 } as object)).message).toMatch(/Unknown option/);
+    for (const estimator of ['svarm-iq', 'shap-iq', 'kernel-shap-iq', 'regression'] as const) {
+      const error = await rejection({ estimator, index: 'SV', budget: 4100 }, 1001);
+      expect(error.message).toMatch(/at most 1000 players.*'permutation' takes any number/);
+    }
     expect((await rejection({}, 1)).message).toMatch(/at least 2 players|order/);
     expect(estimatorsOf('FSII')).toEqual(['shap-iq', 'svarm-iq', 'faithful']);
   });

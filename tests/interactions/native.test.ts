@@ -9,15 +9,13 @@ import { built } from './support.js';
 const run = (name: string, args: readonly string[]) =>
   spawnSync(built(name) ?? name, args, { encoding: 'utf8', timeout: 300_000 });
 
-test.skipIf(built('interactions_test') === null)(
-  'the C++ tests of the kernels pass',
-  { timeout: 300_000 },
-  () => {
-    const result = run('interactions_test', []);
+for (const name of ['interactions_test', 'least_squares_test']) {
+  test.skipIf(built(name) === null)(`the C++ tests pass: ${name}`, { timeout: 300_000 }, () => {
+    const result = run(name, []);
     expect(result.status, result.stderr).toBe(0);
     expect(result.stdout).toMatch(/\d+ checks, 0 failures/);
-  },
-);
+  });
+}
 
 const fake = built('libfake_cuda.so');
 

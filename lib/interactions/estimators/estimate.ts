@@ -96,6 +96,9 @@ const DEFAULTS: EstimateOptions = {
   onProgress: undefined,
 };
 
+/** Binomial coefficients of more players are beyond double precision. */
+const MOST_SAMPLED = 1000;
+
 /**
  * Estimates interaction indices of a game that is too large to enumerate, within a budget of evaluations.
  *
@@ -173,6 +176,13 @@ function checkSettings(options: EstimateOptions, players: Players): Settings {
   }
   if (typeof p !== 'number' || !(p >= 0 && p <= 1)) throw invalidArgument('p', 'a number in 0..1', p);
   if (players.count < 2) throw invalidArgument('players', 'at least 2 players to estimate', players.count);
+  if (players.count > MOST_SAMPLED && estimator !== 'permutation' && estimator !== 'product') {
+    throw invalidArgument(
+      'players',
+      `at most ${MOST_SAMPLED} players for ${estimator}, whose weights overflow beyond; 'permutation' takes any number`,
+      players.count,
+    );
+  }
   const sides = players.sides(options.pairs);
   if (index === 'k-SII' && sides && order > 2)
     throw invalidArgument('order', '2 for k-SII restricted to pairs', order);

@@ -130,6 +130,10 @@ export function svarmIq(
   ];
   const pattern = new Uint8Array(y.length);
   const tables = orderTables(set, (s) => standardWeights(index, n, set.maxOrder, s, p));
+  // Weight of a whole stratum: of one coalition, times how many have r members of S and t members in all.
+  const whole = tables.map((gamma, s) =>
+    gamma.map((weight, i) => weight * binomial(n - s, (i % (n + 1)) - Math.floor(i / (n + 1)))),
+  );
   const drawn = sizesDrawn(sample);
   const pooled = pooledMoments(sample, y);
   for (let at = 0; at < set.length; at++) {
@@ -157,12 +161,13 @@ export function svarmIq(
       squares[stratum] += sample.counts[i] * y[i] * y[i];
     }
     let variance = 0;
+    const factors = whole[s];
     for (let w = 0; w < 2 ** s; w++) {
       const r = bits(w);
       for (let t = r; t <= n - s + r; t++) {
         if (!drawn[t]) continue;
         const stratum = w * (n + 1) + t;
-        const factor = gamma[r * (n + 1) + t] * binomial(n - s, t - r);
+        const factor = factors[r * (n + 1) + t];
         if (factor === 0) continue;
         const count = counts[stratum];
         if (count === 0) {

@@ -40,36 +40,30 @@ interface Problem {
 
 async function fit(problem: Problem): Promise<LinearFit> {
   const { sample, rows, columns, share } = problem;
-  const present = presence(sample.coalitions);
   const scale = Float64Array.from(rows, (row) => Math.sqrt(problem.weight(row)));
-  const matrix = new Float64Array(columns.length * rows.length);
-  const shares = Array.from({ length: columns.maxOrder + 1 }, (_, s) =>
-    Float64Array.from({ length: s + 1 }, (_, r) => share(s, r)),
-  );
-  for (let c = 0; c < columns.length; c++) {
-    const members = columns.at(c);
-    const table = shares[members.length];
-    for (let i = 0; i < rows.length; i++) {
-      let inside = 0;
-      for (let m = 0; m < members.length; m++) inside += present[members[m]][rows[i]];
-      matrix[c * rows.length + i] = scale[i] * table[inside];
-    }
-  }
+  const orders = columns.maxOrder + 1;
+  const shares = new Float64Array(orders * orders);
+  for (let s = 0; s < orders; s++) for (let r = 0; r <= s; r++) shares[s * orders + r] = share(s, r);
   const constraint =
     problem.total === null
       ? new Float64Array(0)
-      : Float64Array.from({ length: columns.length }, (_, c) => shares[columns.order(c)][columns.order(c)]);
+      : Float64Array.from({ length: columns.length }, (_, c) => shares[columns.order(c) * (orders + 1)]);
   const request = {
-    matrix,
+    players: columns.players,
+    words: sample.coalitions.pick(rows).words,
+    scale,
     right: Float64Array.from(rows, (row, i) => scale[i] * problem.y[row]),
-    columns: columns.length,
+    members: columns.members,
+    offsets: columns.offsets,
+    shares,
+    orders,
     constraint,
     constraintValue: problem.total ?? 0,
     random: Float64Array.from(rows, (row) => sample.sampled[row]),
     threads: 0,
     kernels: '',
   };
-  return runJob(() => addon().leastSquares(request, null), problem.signal);
+  return runJob(() => addon().fitInteractions(request, null), problem.signal);
 }
 
 function interior(sample: CoalitionSample): number[] {
