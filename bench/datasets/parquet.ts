@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import {
   type AsyncBuffer,
-  asyncBufferFromFile,
   type FileMetaData,
   parquetMetadataAsync,
   parquetReadObjects,
@@ -55,7 +55,7 @@ export class ParquetTable {
    */
   static async open(path: string, columns: Readonly<Record<string, ColumnKind>>): Promise<ParquetTable> {
     const digest = await digestOf(path);
-    const file = await asyncBufferFromFile(path);
+    const file = await rangesOf(path);
     const metadata = await parquetMetadataAsync(file).catch((cause: unknown) => {
       throw new FsynError(
         'DATASET',
@@ -122,6 +122,28 @@ export async function readTables<T>(
     for (const [index, row] of (await table.rows()).entries()) rows.push(read(table, row, index));
   }
   return { rows, version: digests.sort().join('+') };
+}
+
+/** Ranges of a file, read into one buffer each: a picture column may be large, and hyparquet's own reader holds it thrice. */
+async function rangesOf(path: string): Promise<AsyncBuffer> {
+  const { size } = await stat(path);
+  return {
+    byteLength: size,
+    async slice(start, end = size) {
+      const bytes = new Uint8Array(end - start);
+      const handle = await open(path);
+      try {
+        for (let filled = 0; filled < bytes.length; ) {
+          const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, start + filled);
+          if (bytesRead === 0) throw new Error(`the file ends before byte ${end}`);
+          filled += bytesRead;
+        }
+      } finally {
+        await handle.close();
+      }
+      return bytes.buffer;
+    },
+  };
 }
 
 async function digestOf(path: string): Promise<string> {

@@ -1,4 +1,12 @@
-import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -322,6 +330,8 @@ describe('a sample of a published dataset', () => {
     const path = join(folder, 'gone.parquet');
     cpSync(fixture('mmstar', 'mmstar.parquet'), path);
     const samples = await all(await openMmstar(path, everything));
+    truncateSync(path, 1000);
+    await expect(samples[0].image()).rejects.toThrow(/gone\.parquet: the file ends before byte \d+/);
     rmSync(path);
     await expect(samples[0].image()).rejects.toMatchObject({ code: 'DATASET' });
   });
