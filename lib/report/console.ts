@@ -3,6 +3,7 @@ import { ExplainerStyle } from './charts.js';
 import type { ModelReport, Report } from './report.js';
 import {
   bySynergy,
+  failureTable,
   gridTable,
   percentText,
   type ReportTable,
@@ -15,7 +16,7 @@ import { accuracyNote, answerText, explainerNames, standingText, trustText } fro
 
 /**
  * A report as plain text for a terminal, about 120 columns wide: the table of the paper's kind (F_syn per explainer and
- * model with intervals, unimodal ranks, tau, rho, cost), then the answer and the checks of the metric per model.
+ * model with intervals, unimodal ranks, tau, rho, cost), then the answer and the checks of the metric per model, and why rows failed.
  */
 export function renderConsole(report: Report): string {
   const style = new ExplainerStyle(explainerNames(report), report.titles);
@@ -27,6 +28,7 @@ export function renderConsole(report: Report): string {
   parts.push(
     `Agreement of rankings (tau) and with the exact index (rho)\n${plain(scopeTable(report.models))}`,
   );
+  if (report.failedRows > 0) parts.push(`Failed rows\n${plain(failureTable(report, style))}`);
   return parts.join('\n\n');
 }
 
@@ -103,7 +105,8 @@ function plain({ head, body }: ReportTable): string {
     head.map((title, i) => ({
       title,
       align: i === 0 ? ('left' as const) : ('right' as const),
-      value: (row: readonly string[]) => row[i],
+      // Messages of failed rows may have several lines.
+      value: (row: readonly string[]) => row[i].replaceAll(/\s*\n\s*/g, ' '),
     })),
     body,
   );

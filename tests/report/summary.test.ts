@@ -124,6 +124,7 @@ describe('summaries', () => {
     expect(text).toContain('m: 7 samples, accuracy 67 %');
     const random = text.split('\n').find((line) => line.startsWith('random'))!;
     expect(random.split(/\s{2,}/).slice(-4)).toEqual(['-', '6', '1', '-']);
+    expect(text).toMatch(/Failed rows\n.*\n.*\nm +random +IMAGE +1 +no$/m);
     expect(text).toContain('grounded (n=6)');
     expect(text).toContain('a (n=4, accuracy 67 %)');
     expect(text).toContain('Oracle) above Random: difference 0.300 [0.300, 0.300] on 6 grounded samples');
