@@ -1,0 +1,110 @@
+import { describe, expect, test } from 'vitest';
+import type { NodeProto } from '../../lib/onnx/protobuf.js';
+import { float32Tensor, tensor } from '../../lib/onnx/tensors.js';
+import {
+  BATCH,
+  type Fused,
+  HEADS,
+  inputsOf,
+  LENGTH,
+  microsoft,
+  next,
+  numbers,
+  random,
+  SIZE,
+  tables,
+} from './fused-cases.js';
+import {
+  analyticGradient,
+  DataType,
+  float,
+  forward,
+  int64,
+  node,
+  randomTensor,
+  sketch,
+  valuesOf,
+} from './helpers.js';
+
+describe('operators with a direct rule', () => {
+  const positions = int64(
+    Array.from({ length: BATCH * LENGTH }, (_, i) => (i * 2) % 9),
+    [BATCH, LENGTH],
+  );
+  const [rows, columns, block] = [24, 64, 32];
+  const bytes = (count: number) =>
+    Uint8Array.from({ length: count }, () => Math.floor((next() + 1) * 128) & 255);
+  const quantised = [
+    tensor('w', DataType.uint8, [rows, columns / block, block / 2], bytes((rows * columns) / 2)),
+    float32Tensor(
+      'scales',
+      numbers((rows * columns) / block).map((v) => 0.05 + 0.02 * v),
+      [(rows * columns) / block],
+    ),
+  ];
+  const zero = tensor(
+    'zero',
+    DataType.uint8,
+    [(rows * columns) / block / 2],
+    bytes((rows * columns) / block / 2),
+  );
+  const nbits = { N: rows, K: columns, bits: 4, block_size: block, accuracy_level: 1 };
+  const cases: readonly (Fused & { readonly nodes?: readonly NodeProto[] })[] = [
+    {
+      name: 'RotaryEmbedding (contrib)',
+      node: node('RotaryEmbedding', ['x', 'p', 'cos', 'sin'], ['y'], {}, microsoft),
+      feeds: { x: random(BATCH, HEADS, LENGTH, SIZE), p: positions },
+      constants: tables,
+    },
+    {
+      name: 'MatMulNBits',
+      node: node('MatMulNBits', ['x', 'w', 'scales'], ['y'], nbits, microsoft),
+      feeds: { x: random(BATCH, LENGTH, columns) },
+      constants: quantised,
+    },
+    {
+      name: 'MatMulNBits with zero points',
+      node: node('MatMulNBits', ['x', 'w', 'scales', 'zero'], ['y'], nbits, microsoft),
+      feeds: { x: random(BATCH, LENGTH, columns) },
+      constants: [...quantised, zero],
+    },
+    {
+      name: 'MatMulNBits, last block of each row padded',
+      node: node('MatMulNBits', ['x', 'w', 'scales'], ['y'], { ...nbits, K: columns - 16 }, microsoft),
+      feeds: { x: random(BATCH, LENGTH, columns - 16) },
+      constants: quantised,
+    },
+  ];
+  test.each(cases.map((item) => [item.name, item] as const))('%s', async (_, item) => {
+    const model = sketch({
+      nodes: [item.node],
+      inputs: inputsOf(item.feeds),
+      constants: item.constants ?? [],
+    });
+    const y = (await forward(model, item.feeds)).y as { shape: number[] };
+    const seed = randomTensor(y.shape, next);
+    const { gradient } = await analyticGradient(model, item.feeds, seed, 'x');
+    // All are linear in x: the difference over a step of 1 along each of a few axes is exact but for rounding.
+    const x = valuesOf(item.feeds.x);
+    const weighted = async (values: Float32Array) => {
+      const out = valuesOf(
+        (
+          await forward(model, {
+            ...item.feeds,
+            x: float([...values], [...(item.feeds.x as { shape: number[] }).shape]),
+          })
+        ).y,
+      );
+      return out.reduce((sum, v, i) => sum + v * (valuesOf(seed)[i] as number), 0);
+    };
+    const base = await weighted(x);
+    const scale = Math.max(...gradient.map(Math.abs));
+    for (const i of [0, 7, 31, x.length - 1]) {
+      const moved = x.slice();
+      moved[i] = (x[i] as number) + 1;
+      expect(Math.abs((await weighted(moved)) - base - (gradient[i] as number))).toBeLessThan(
+        2e-4 * Math.max(1, scale),
+      );
+    }
+  });
+});
