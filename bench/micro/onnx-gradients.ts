@@ -10,6 +10,7 @@ import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import ndarray from 'ndarray';
+import { integratedGradients } from '../../lib/explainers/integrated-gradients.js';
 import { explainers } from '../../lib/explainers/registry.js';
 import { WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
 import { Session, type TensorValue } from '../../lib/inference/session.js';
@@ -186,10 +187,13 @@ async function explained(directory: string, rounds: number) {
     });
   };
   const works: Record<string, () => Promise<unknown>> = { 'full pass': pass };
-  for (const explainer of explainers.filter((item) => !item.needsTruth)) {
+  for (const explainer of explainers.filter((item) => !item.needsTruth && !item.byNameOnly)) {
     works[explainer.name] = () =>
       explainer.attribute({ sample, seed: 1, evaluate: (cells, options) => sample.evaluate(cells, options) });
   }
+  const alone = integratedGradients({ batch: 1 });
+  works['integrated-gradients, one step per run'] = () =>
+    alone.attribute({ sample, seed: 1, evaluate: (cells, options) => sample.evaluate(cells, options) });
   const times = await interleaved(works, rounds);
   vlm.dispose();
   return { length, times };
@@ -200,7 +204,7 @@ function table(title: string, times: Readonly<Record<string, number>>): void {
   console.log(title);
   for (const [name, time] of Object.entries(times)) {
     console.log(
-      `  ${name.padEnd(26)} ${time.toFixed(1).padStart(9)} ms  ${(time / first).toFixed(2).padStart(7)} x`,
+      `  ${name.padEnd(40)} ${time.toFixed(1).padStart(9)} ms  ${(time / first).toFixed(2).padStart(7)} x`,
     );
   }
 }

@@ -1,7 +1,7 @@
 import { invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { Explainer } from './types.js';
-import { type Target, WhiteBoxChain } from './white-box/model.js';
+import { type ChainResult, type Target, WhiteBoxChain } from './white-box/model.js';
 import { productAttribution, rowDots } from './white-box/players.js';
 import { checkTarget, DEFAULT_TARGET } from './white-box/target.js';
 
@@ -10,11 +10,18 @@ export interface IntegratedGradientsOptions {
   readonly steps?: number;
   /** Where the path starts in the image: the sample's own baseline (every player absent), or the mean colour. Default: `absent`. */
   readonly imageBaseline?: 'absent' | 'mean';
+  /** Steps per run of the model. Default: as many as make 512 tokens, where the model's graphs take batches. */
+  readonly batch?: number;
   /** `contrast` (default): the lead over the token that the model would have said instead of the full input; or `logit`. */
   readonly target?: Target;
 }
 
-const DEFAULTS = { steps: 16, imageBaseline: 'absent' as 'absent' | 'mean', target: DEFAULT_TARGET };
+const DEFAULTS = {
+  steps: 16,
+  imageBaseline: 'absent' as 'absent' | 'mean',
+  batch: undefined as number | undefined,
+  target: DEFAULT_TARGET,
+};
 
 /**
  * Integrated Gradients on the straight path from the baseline to the input: pixels from the
@@ -24,8 +31,11 @@ const DEFAULTS = { steps: 16, imageBaseline: 'absent' as 'absent' | 'mean', targ
  * `diagnostics.difference` is f(x) - f(baseline); more steps make the error smaller. Signed.
  */
 export function integratedGradients(given?: IntegratedGradientsOptions): Explainer {
-  const { steps, imageBaseline, target } = resolveOptions('integratedGradients', DEFAULTS, given);
+  const { steps, imageBaseline, batch, target } = resolveOptions('integratedGradients', DEFAULTS, given);
   if (!Number.isInteger(steps) || steps < 1) throw invalidArgument('steps', 'an integer >= 1', steps);
+  if (batch !== undefined && (!Number.isInteger(batch) || batch < 1)) {
+    throw invalidArgument('batch', 'an integer >= 1', batch);
+  }
   checkTarget(target);
   if (imageBaseline !== 'absent' && imageBaseline !== 'mean') {
     throw invalidArgument('imageBaseline', 'absent or mean', imageBaseline);
@@ -53,25 +63,23 @@ export function integratedGradients(given?: IntegratedGradientsOptions): Explain
       const along = { target, rival: end.rival, signal };
       const pixelSum = new Float64Array(pixels.length);
       const textSum = new Float64Array(text.length);
-      for (let step = 0; step < steps; step++) {
-        const t = (step + 0.5) / steps;
-        const run = await chain.gradients({
-          pixels: between(from, pixels, t),
-          tokenEmbeddings: between(absent, text, t),
-          ...along,
-        });
+      const point = (t: number) => ({
+        pixels: between(from, pixels, t),
+        tokenEmbeddings: between(absent, text, t),
+      });
+      // The start gives its value only, the middles of the steps their gradients.
+      const [start, ...middles] = await chain.gradientsAt(
+        [point(0), ...Array.from({ length: steps }, (_, step) => point((step + 0.5) / steps))],
+        { ...along, batch },
+      );
+      for (const run of middles) {
         addScaled(pixelSum, run.pixelGradient, 1 / steps);
         addScaled(textSum, run.embeddingGradient, 1 / steps);
       }
       // Image positions of the embeddings are overwritten by the merge: both ends agree there, so their product is 0.
       const pixelProducts = rowProducts(pixelSum, pixels, from, 1);
       const textProducts = rowProducts(textSum, text, absent, hidden);
-      const start = await chain.gradients({
-        pixels: Float32Array.from(from),
-        tokenEmbeddings: absent,
-        ...along,
-      });
-      const difference = end.explained - start.explained;
+      const difference = end.explained - (start as ChainResult).explained;
       const completenessError = Math.abs(sum(pixelProducts) + sum(textProducts) - difference);
       return {
         ...productAttribution(sample, whiteBox, { pixels: pixelProducts, positions: textProducts }),

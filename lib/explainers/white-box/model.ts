@@ -1,30 +1,18 @@
 import ndarray from 'ndarray';
-import { FsynError, invalidArgument } from '../../errors.js';
+import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import { type Gamma, type Mode, SplitModel, selectLogits, TappedModel } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
 import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
+import { concatenated, parts, repeatedFeeds, sameGradients } from './batch.js';
+import { passOptions, signalOption } from './memory.js';
 import { type ModelSessions, sessionsOf } from './sessions.js';
 
+export { limitWhiteBoxMemory } from './memory.js';
 export { releaseWhiteBoxSessions } from './sessions.js';
 
-let memoryLimit: number | undefined;
-
-/**
- * Sets how many bytes the activations and gradients of one explanation may take, half of it in each of the two graphs.
- * Above it, transformer blocks are run forward again instead of being kept; what still does not fit is refused with code
- * `OUT_OF_MEMORY` before the run.
- *
- * @param bytes > 0; undefined (the default) for what the system has available at the time
- */
-export function limitWhiteBoxMemory(bytes: number | undefined): void {
-  if (bytes !== undefined && !(bytes > 0)) throw invalidArgument('bytes', 'a number > 0', bytes);
-  memoryLimit = bytes;
-}
-
-function passOptions(signal: AbortSignal | undefined): { signal?: AbortSignal; memory: number | undefined } {
-  return { ...signalOption(signal), memory: memoryLimit === undefined ? undefined : memoryLimit / 2 };
-}
+/** Tokens per run at which matrix products are efficient, as the evaluator has it; more only costs memory. */
+const BATCH_TOKENS = 512;
 
 /** Gradients (or LRP's modified gradients) of the decision token's logit through the whole chain. */
 export interface ChainResult {
@@ -70,6 +58,9 @@ export interface ChainOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Where gradients are taken: pixels and embeddings of the text tokens. */
+export type ChainPoint = Required<Pick<ChainOptions, 'pixels'>> & Pick<ChainOptions, 'tokenEmbeddings'>;
+
 /** The graphs behind a sample, chained: pixels -> vision tower and projector -> merge -> decoder -> one logit. */
 export class WhiteBoxChain {
   readonly whiteBox: WhiteBox;
@@ -113,16 +104,19 @@ export class WhiteBoxChain {
   }
 
   visionFeeds(pixels = this.pixels()): Record<string, TensorValue> {
-    const shaped = ndarray(pixels, [...this.pixelShape]);
+    const [first, ...rest] = this.pixelShape as [number, ...number[]];
+    const size = rest.reduce((product, extent) => product * extent, first);
+    const shaped = ndarray(pixels, [(first * pixels.length) / size, ...rest]);
     return { ...this.whiteBox.visionFeeds, [this.whiteBox.pixelInput]: shaped } as Record<
       string,
       TensorValue
     >;
   }
 
-  decoderFeeds(embeddings: Float32Array, length = this.length): Record<string, TensorValue> {
-    const shaped = ndarray(embeddings, [1, length, embeddings.length / length]);
-    return { ...this.whiteBox.decoderFeeds(length), inputs_embeds: shaped } as Record<string, TensorValue>;
+  decoderFeeds(embeddings: Float32Array, length = this.length, count = 1): Record<string, TensorValue> {
+    const shaped = ndarray(embeddings, [count, length, embeddings.length / length / count]);
+    const feeds = repeatedFeeds(this.whiteBox.decoderFeeds(length), count);
+    return { ...feeds, inputs_embeds: shaped } as Record<string, TensorValue>;
   }
 
   /** Embeddings of tokens, [tokens, hidden], before the merge. */
@@ -157,48 +151,98 @@ export class WhiteBoxChain {
 
   /** One forward and one backward pass through the whole chain. */
   async gradients(options: ChainOptions = {}): Promise<ChainResult> {
+    const { pixels = this.pixels(), tokenEmbeddings } = options;
+    const [result] = await this.#pass([{ pixels, ...(tokenEmbeddings ? { tokenEmbeddings } : {}) }], options);
+    return result as ChainResult;
+  }
+
+  /**
+   * `gradients` at many points: several in one run where the graphs take batches and one point is too short to keep the
+   * processor busy, else one after the other. The values are those of single runs; inner tensors are not given.
+   */
+  async gradientsAt(
+    points: readonly ChainPoint[],
+    options: Omit<ChainOptions, 'pixels' | 'tokenEmbeddings'> & { readonly batch?: number | undefined } = {},
+  ): Promise<ChainResult[]> {
+    const { batch, ...rest } = options;
+    const most = batch ?? Math.max(1, Math.floor(BATCH_TOKENS / this.length));
+    const size = most > 1 && points.length > 1 && (await this.#takesBatches(points, rest)) ? most : 1;
+    const results: ChainResult[] = [];
+    for (let at = 0; at < points.length; at += size) {
+      results.push(...(await this.#pass(points.slice(at, at + size), rest)));
+    }
+    return results;
+  }
+
+  /** Whether a batch gives what single runs give; tried once per model, because exports may have the batch size built in. */
+  async #takesBatches(points: readonly ChainPoint[], options: ChainOptions): Promise<boolean> {
+    // Other inputs of the vision graph describe the one image that there is.
+    if (this.pixelShape.length !== 4 || Object.keys(this.whiteBox.visionFeeds).length > 1) return false;
+    const pair = [points[0] as ChainPoint, points.at(-1) as ChainPoint];
+    return this.#sessions.decide(`batches ${options.mode}`, async () => {
+      try {
+        const together = await this.#pass(pair, options);
+        for (const [i, point] of pair.entries()) {
+          const [alone] = await this.#pass([point], options);
+          if (!sameGradients(together[i] as ChainResult, alone as ChainResult)) return false;
+        }
+        return true;
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        if (error instanceof FsynError && error.code !== 'DISPOSED') return false;
+        throw error;
+      }
+    });
+  }
+
+  /** One forward and one backward pass for all points together. */
+  async #pass(points: readonly ChainPoint[], options: ChainOptions): Promise<ChainResult[]> {
     const { mode = 'grad', attentions = false, visionTensors = [], decoderTensors = [], signal } = options;
-    const pixels = options.pixels ?? this.pixels();
     const vision = await this.#vision(mode, attentions, visionTensors, options.visionGamma);
     const decoder = await this.#decoder(mode, attentions, decoderTensors);
-    const pass = await vision.forward(this.visionFeeds(pixels), passOptions(signal));
+    const count = points.length;
+    const pass = await vision.forward(
+      this.visionFeeds(concatenated(points.map(({ pixels }) => pixels))),
+      passOptions(signal),
+    );
     try {
-      const features = floats(pass.output);
-      const embeddings = await this.merged(features, options.tokenEmbeddings, signal);
-      const hidden = embeddings.length / this.length;
-      const feeds = { ...this.decoderFeeds(embeddings), logit_positions: int64(this.length - 1) };
-      const read = await decoder.forward(feeds, passOptions(signal));
+      const features = parts(floats(pass.output), count);
+      const embeddings: Float32Array[] = [];
+      for (const [i, { tokenEmbeddings }] of points.entries()) {
+        embeddings.push(await this.merged(features[i] as Float32Array, tokenEmbeddings, signal));
+      }
+      const hidden = (embeddings[0] as Float32Array).length / this.length;
+      const feeds = this.decoderFeeds(concatenated(embeddings), this.length, count);
+      const rows = { ...feeds, logit_positions: int64(this.length - 1) };
+      const read = await decoder.forward(rows, passOptions(signal));
       try {
-        const row = floats(read.output);
-        if (this.targetToken >= row.length) {
-          const message = `The decision token ${this.targetToken} is outside the ${row.length} words of ${this.whiteBox.decoderModel}.`;
-          throw new FsynError('MODEL_CONTRACT', message);
-        }
-        const rival = options.target === 'contrast' ? this.#rival(row, options.rival) : undefined;
-        const seed = new Float32Array(row.length);
-        seed[this.targetToken] = 1;
-        if (rival !== undefined) seed[rival] = -1;
-        const back = await read.backward(
-          ndarray(seed, [...read.output.shape]) as TensorValue,
-          signalOption(signal),
-        );
-        const embeddingGradient = floats(back.inputs_embeds);
-        const cotangent = this.#featureCotangent(embeddingGradient, hidden, pass.output.shape);
+        const logits = parts(floats(read.output), count);
+        const rivals = logits.map((row) => this.#rival(row, options));
+        const seeds = logits.map((row, i) => this.#seed(row, rivals[i]));
+        const seed = ndarray(concatenated(seeds), [...read.output.shape]) as TensorValue;
+        const back = await read.backward(seed, signalOption(signal));
+        const embeddingGradients = parts(floats(back.inputs_embeds), count);
+        const cotangents = embeddingGradients.map((gradient) => this.#featureRows(gradient, hidden));
+        const cotangent = ndarray(concatenated(cotangents), [...pass.output.shape]) as TensorValue;
         const visionGradients = await pass.backward(cotangent, signalOption(signal));
-        const logit = row[this.targetToken] as number;
-        return {
-          explained: rival === undefined ? logit : logit - (row[rival] as number),
-          rival,
-          embeddings,
-          embeddingGradient,
-          hidden,
-          pixels,
-          pixelGradient: floats(visionGradients[this.whiteBox.pixelInput]),
-          visionValues: pass.values,
-          visionGradients,
-          decoderValues: read.values,
-          decoderGradients: back,
-        };
+        const pixelGradients = parts(floats(visionGradients[this.whiteBox.pixelInput]), count);
+        return points.map(({ pixels }, i) => {
+          const [row, rival] = [logits[i] as Float32Array, rivals[i]];
+          const logit = row[this.targetToken] as number;
+          return {
+            explained: rival === undefined ? logit : logit - (row[rival] as number),
+            rival,
+            embeddings: embeddings[i] as Float32Array,
+            embeddingGradient: embeddingGradients[i] as Float32Array,
+            hidden,
+            pixels,
+            pixelGradient: pixelGradients[i] as Float32Array,
+            visionValues: pass.values,
+            visionGradients,
+            decoderValues: read.values,
+            decoderGradients: back,
+          };
+        });
       } finally {
         read.dispose();
       }
@@ -207,9 +251,21 @@ export class WhiteBoxChain {
     }
   }
 
-  /** The largest logit besides the decision token's, ties to the lower index. */
-  #rival(row: Float32Array, given: number | undefined): number {
-    if (given !== undefined) return given;
+  #seed(row: Float32Array, rival: number | undefined): Float32Array {
+    if (this.targetToken >= row.length) {
+      const message = `The decision token ${this.targetToken} is outside the ${row.length} words of ${this.whiteBox.decoderModel}.`;
+      throw new FsynError('MODEL_CONTRACT', message);
+    }
+    const seed = new Float32Array(row.length);
+    seed[this.targetToken] = 1;
+    if (rival !== undefined) seed[rival] = -1;
+    return seed;
+  }
+
+  /** The largest logit besides the decision token's, ties to the lower index; none for target `logit`. */
+  #rival(row: Float32Array, { target, rival }: ChainOptions): number | undefined {
+    if (target !== 'contrast') return undefined;
+    if (rival !== undefined) return rival;
     let best = this.targetToken === 0 ? 1 : 0;
     for (const [token, logit] of row.entries()) {
       if (token !== this.targetToken && logit > (row[best] as number)) best = token;
@@ -217,12 +273,12 @@ export class WhiteBoxChain {
     return best;
   }
 
-  #featureCotangent(gradient: Float32Array, hidden: number, shape: readonly number[]): TensorValue {
+  #featureRows(gradient: Float32Array, hidden: number): Float32Array {
     const rows = new Float32Array(this.whiteBox.imagePositions.length * hidden);
     for (const [i, position] of this.whiteBox.imagePositions.entries()) {
       rows.set(gradient.subarray(position * hidden, (position + 1) * hidden), i * hidden);
     }
-    return ndarray(rows, [...shape]) as TensorValue;
+    return rows;
   }
 
   #vision(mode: Mode, attentions: boolean, tensors: readonly string[], gamma?: Gamma): Promise<SplitModel> {
@@ -333,10 +389,6 @@ export function floats(tensor: TensorValue | undefined): Float32Array {
     );
   }
   return tensor.data;
-}
-
-function signalOption(signal: AbortSignal | undefined): { signal?: AbortSignal } {
-  return signal ? { signal } : {};
 }
 
 function int64(value: number): TensorValue {

@@ -13,6 +13,7 @@ type Disposable = { dispose(): void };
 export class ModelSessions {
   readonly #open = new Map<string, Promise<Disposable>>();
   readonly #blocks = new Map<string, readonly string[]>();
+  readonly #decisions = new Map<string, Promise<boolean>>();
 
   get<T extends Disposable>(key: string, load: () => Promise<T>): Promise<T> {
     const known = this.#open.get(key);
@@ -22,6 +23,16 @@ export class ModelSessions {
     // A failed or aborted load must not stay.
     loading.catch(() => this.#open.delete(key));
     return loading;
+  }
+
+  /** What was found out about the model under this name, once. */
+  decide(name: string, find: () => Promise<boolean>): Promise<boolean> {
+    const known = this.#decisions.get(name);
+    if (known) return known;
+    const finding = find();
+    this.#decisions.set(name, finding);
+    finding.catch(() => this.#decisions.delete(name));
+    return finding;
   }
 
   /** Block outputs of a graph, up to a tensor. */

@@ -1,0 +1,27 @@
+import { invalidArgument } from '../../errors.js';
+
+let memoryLimit: number | undefined;
+
+/**
+ * Sets how many bytes the activations and gradients of one explanation may take, half of it in each of the two graphs.
+ * Above it, transformer blocks are run forward again instead of being kept; what still does not fit is refused with code
+ * `OUT_OF_MEMORY` before the run.
+ *
+ * @param bytes > 0; undefined (the default) for what the system has available at the time
+ */
+export function limitWhiteBoxMemory(bytes: number | undefined): void {
+  if (bytes !== undefined && !(bytes > 0)) throw invalidArgument('bytes', 'a number > 0', bytes);
+  memoryLimit = bytes;
+}
+
+/** What a forward pass takes: the signal and its share of the limit. */
+export function passOptions(signal: AbortSignal | undefined): {
+  signal?: AbortSignal;
+  memory: number | undefined;
+} {
+  return { ...signalOption(signal), memory: memoryLimit === undefined ? undefined : memoryLimit / 2 };
+}
+
+export function signalOption(signal: AbortSignal | undefined): { signal?: AbortSignal } {
+  return signal ? { signal } : {};
+}
