@@ -14,6 +14,7 @@ import { mergeResults } from '../../bench/runner/merge.js';
 import { readRecords } from '../../bench/runner/result-store.js';
 import { isSpread, runBenchmark } from '../../bench/runner/run.js';
 import { defaultSettings } from '../../bench/runner/settings.js';
+import { FsynError } from '../../lib/errors.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import type { Explainer } from '../../lib/explainers/types.js';
 import { buildReport } from '../../lib/report/report.js';
@@ -102,6 +103,42 @@ describe('a benchmark run', () => {
       'INVALID_ARGUMENT',
       'INVALID_ARGUMENT',
     ]);
+  });
+
+  it('counts batches that were halved for want of memory', async () => {
+    const model = fakeModel();
+    const halvings = [{ stage: 'suffix', from: 8, to: 4 }] as const;
+    const outcome = await benchmark({
+      models: [
+        {
+          ...model,
+          async prepare(image, question, options) {
+            const prepared = await model.prepare(image, question, options);
+            const evaluate = async (...args: Parameters<typeof prepared.evaluate>) => ({
+              ...(await prepared.evaluate(...args)),
+              halvings,
+            });
+            return { ...prepared, evaluate };
+          },
+        },
+      ],
+    });
+    expect(outcome.halvings).toBe(questions.length);
+    const times = readFileSync(join(out, 'timings.jsonl'), 'utf8').trim().split('\n');
+    for (const line of times) expect(JSON.parse(line).halvings).toBe(1);
+  });
+
+  it('stops at a memory budget that is too small, with the rows before it kept', async () => {
+    const model = fakeModel();
+    const prepare: typeof model.prepare = async (image, question, options) => {
+      if (question.endsWith('d2')) throw new FsynError('BUDGET', 'A memory budget of 1 kB is too small.');
+      return model.prepare(image, question, options);
+    };
+    await expect(benchmark({ models: [{ ...model, prepare }] })).rejects.toMatchObject({ code: 'BUDGET' });
+    expect([...readRecords(out)].map(({ sample, status }) => `${sample} ${status}`)).toEqual(
+      ['q0 ok', 'q1 ok'].flatMap((row) => [row, row, row]),
+    );
+    expect((await benchmark({ resume: true })).resumed).toBe(6);
   });
 
   it('refuses a folder with results unless it resumes', async () => {
