@@ -30,7 +30,8 @@ function bench(...args: string[]): Promise<{ code: number | string | null; stdou
 }
 const rows = (out: string) => parseRecords(readFileSync(join(folder, out, 'results.jsonl'), 'utf8'));
 
-describe('fsyn bench --dataset NAME:PATH', () => {
+// Every test starts the command line; a busy machine needs longer than the suite's limit for all explainers.
+describe('fsyn bench --dataset NAME:PATH', { timeout: 180_000 }, () => {
   it('measures the embedded model on RePOPE, CV-Bench and MMStar files', async () => {
     const done = await bench(
       ...['--dataset', `repope:${fixture('repope')},cv-bench:${fixture('cv-bench')}`],
