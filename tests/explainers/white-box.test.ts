@@ -54,7 +54,9 @@ describe('the chain of graphs', () => {
 });
 
 test('Input x Gradient sums to the products that it is made of', async () => {
-  const { image, text } = await inputXGradient({ target: 'logit', reference: 'zero' }).attribute(contextOf(sample));
+  const { image, text } = await inputXGradient({ target: 'logit', reference: 'zero' }).attribute(
+    contextOf(sample),
+  );
   const gradients = await WhiteBoxChain.of(sample, 'test').gradients();
   expect(image.length).toBe(sample.imagePlayers.count);
   expect(text.length).toBe(sample.textPlayers.count);
