@@ -1,7 +1,9 @@
 // Error against budget of the estimators on two families of games; writes docs/interactions-error.csv and .svg.
 //
-//   node dist/bench/micro/interactions-curves.js [games per family]
-import { writeFileSync } from 'node:fs';
+//   node dist/bench/micro/interactions-curves.js [games per family] [estimator,...]
+//
+// With estimators named, only those are measured; the rows of the others are kept as they are in the file.
+import { readFileSync, writeFileSync } from 'node:fs';
 import {
   type EstimatorName,
   estimate,
@@ -23,6 +25,7 @@ const ESTIMATORS: readonly EstimatorName[] = [
   'permutation',
   'svarm-iq',
   'shap-iq',
+  'sparse',
 ];
 const PAIRS = {
   image: Array.from({ length: IMAGE }, (_, i) => i),
@@ -121,7 +124,7 @@ async function measure(
   };
 }
 
-const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'];
+const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'];
 
 /** A log-log panel of relative error over `x`. */
 function panel(
@@ -171,7 +174,7 @@ function picture(rows: readonly Row[]): string {
   const shown = rows.filter((row) => row.family === 'saturating');
   const legend = ESTIMATORS.map(
     (name, e) =>
-      `<rect x="${60 + e * 128}" y="366" width="12" height="12" fill="${COLOURS[e]}"/><text x="${76 + e * 128}" y="377">${name}</text>`,
+      `<rect x="${60 + e * 110}" y="366" width="12" height="12" fill="${COLOURS[e]}"/><text x="${76 + e * 110}" y="377">${name}</text>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 840 392" font-family="sans-serif" font-size="12">
 <rect width="840" height="392" fill="white"/>
@@ -183,26 +186,51 @@ ${legend.join('\n')}
 `;
 }
 
+const csv = `${packageInfo().root}/docs/interactions-error.csv`;
+
+/** Rows of the file whose estimator is not measured again. */
+function keptRows(measured: readonly string[]): Row[] {
+  const lines = readFileSync(csv, 'utf8').trim().split('\n').slice(1);
+  return lines
+    .map((line) => line.split(','))
+    .filter(([, estimator]) => !measured.includes(estimator))
+    .map(([family, estimator, budget, coalitions, imageStates, error]) => ({
+      family: family as Family,
+      estimator: estimator as EstimatorName,
+      budget: Number(budget),
+      coalitions: Number(coalitions),
+      imageStates: Number(imageStates),
+      error: Number(error),
+    }));
+}
+
 const count = Number(process.argv[2] ?? 10);
-const rows: Row[] = [];
+const measured = process.argv[3] ? (process.argv[3].split(',') as EstimatorName[]) : ESTIMATORS;
+const rows: Row[] = measured.length < ESTIMATORS.length ? keptRows(measured) : [];
 for (const family of ['sparse', 'saturating'] as const) {
   const games = Array.from({ length: count }, (_, seed) => drawGame(family, 100 + seed));
-  for (const estimator of ESTIMATORS) {
+  for (const estimator of measured) {
     for (const budget of BUDGETS) {
       const row = await measure(family, estimator, budget, games);
       if (row) rows.push(row);
     }
   }
 }
+const families: readonly Family[] = ['sparse', 'saturating'];
+rows.sort(
+  (a, b) =>
+    families.indexOf(a.family) - families.indexOf(b.family) ||
+    ESTIMATORS.indexOf(a.estimator) - ESTIMATORS.indexOf(b.estimator) ||
+    a.budget - b.budget,
+);
 const lines = rows.map((row) =>
   [row.family, row.estimator, row.budget, row.coalitions, row.imageStates, row.error.toPrecision(4)].join(
     ',',
   ),
 );
-const folder = `${packageInfo().root}/docs`;
 writeFileSync(
-  `${folder}/interactions-error.csv`,
+  csv,
   `game,estimator,budget,distinct_coalitions,image_states,relative_squared_error\n${lines.join('\n')}\n`,
 );
-writeFileSync(`${folder}/interactions-error.svg`, picture(rows));
+writeFileSync(`${packageInfo().root}/docs/interactions-error.svg`, picture(rows));
 console.log(lines.join('\n'));

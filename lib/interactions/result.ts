@@ -20,6 +20,8 @@ export interface Provenance {
   readonly seed: number;
   readonly budget: number;
   readonly spent: Spending;
+  /** Share of the variance of held-out coalitions that the model explains; 'sparse' only. */
+  readonly explained?: number;
 }
 
 /** One interaction of a result. */

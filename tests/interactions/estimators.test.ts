@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromSample } from '../../lib/interactions/estimators/estimate.js';
@@ -181,7 +182,7 @@ describe('estimators below full budget', () => {
   });
 
   it('the same seed gives the same bytes, another seed others', async () => {
-    for (const estimator of ['regression', 'permutation', 'product', 'svarm-iq'] as const) {
+    for (const estimator of ['regression', 'permutation', 'product', 'svarm-iq', 'sparse'] as const) {
       const values = async (seed: number) =>
         (await estimate(10, game.value, { estimator, pairs, budget: 300, seed })).values;
       expect(await values(7)).toEqual(await values(7));
@@ -217,6 +218,67 @@ describe('estimators below full budget', () => {
     }
   });
 
+  it('sparse models are exact for sparse games of any order up to 4, far below what a regression needs', async () => {
+    // 24 players: a regression of order 2 needs 554 coalitions and is blind to order 4.
+    const sparse = new UnanimitySum(24, [
+      { players: [0], weight: 2 },
+      { players: [3, 17], weight: -1.5 },
+      { players: [1, 5, 9], weight: 1 },
+      { players: [2, 8, 20, 23], weight: 3 },
+    ]);
+    const found = await estimate(24, sparse.value, {
+      estimator: 'sparse',
+      budget: 300,
+      minOrder: 1,
+      seed: 4,
+    });
+    for (const { players, value, standardError } of found) {
+      expect(Math.abs(value - sparse.shapleyInteraction(players))).toBeLessThan(1e-9);
+      expect(standardError).toBeLessThan(1e-9);
+    }
+    expect(found.provenance?.explained).toBeGreaterThan(0.999);
+    expect(found.provenance?.spent.evaluations).toBe(300);
+    expect(JSON.parse(JSON.stringify(found)).metadata.provenance.explained).toBe(found.provenance?.explained);
+    const banzhaf = await estimate(24, sparse.value, {
+      estimator: 'sparse',
+      index: 'BII',
+      budget: 300,
+      seed: 4,
+      order: 3,
+    });
+    for (const players of [
+      [1, 5, 9],
+      [2, 8, 20],
+      [0, 1, 2],
+      [3, 17],
+    ])
+      expect(Math.abs(banzhaf.get(...players) - sparse.banzhafInteraction(players))).toBeLessThan(1e-9);
+  });
+
+  it('sparse models of a game that is not sparse say how wrong they are, or refuse', async () => {
+    const truth = interactionsSync(exact, { index: 'SII', order: 2, pairs });
+    let [squaredError, squaredStandardError] = [0, 0];
+    for (let seed = 0; seed < 8; seed++) {
+      const found = await estimate(10, game.value, { estimator: 'sparse', pairs, budget: 100, seed });
+      expect(found.provenance?.explained).toBeLessThan(1);
+      for (let i = 0; i < truth.values.length; i++) {
+        squaredError += (found.values[i] - truth.values[i]) ** 2;
+        squaredStandardError += found.standardErrors![i] ** 2;
+      }
+    }
+    const ratio = Math.sqrt(squaredStandardError / squaredError);
+    // What all five models miss is not in the standard errors, so they may be on the small side.
+    expect(ratio).toBeGreaterThan(0.4);
+    expect(ratio).toBeLessThan(3);
+    const noise = numbers(2 ** 14, 8);
+    const random: ValueFunction = (batch) =>
+      Float64Array.from({ length: batch.length }, (_, i) => noise[batch.mask(i)]);
+    await expect(estimate(14, random, { estimator: 'sparse', budget: 200, seed: 2 })).rejects.toMatchObject({
+      code: 'BUDGET',
+      message: expect.stringMatching(/no better than their mean/),
+    });
+  });
+
   it('takes thousands of players', async () => {
     const large = UnanimitySum.random(2000, 50, 1, 9);
     const found = await estimate(2000, large.value, {
@@ -247,6 +309,7 @@ describe('what estimators refuse', () => {
   it('budgets that cannot determine the answer', async () => {
     expect((await rejection({ estimator: 'permutation', budget: 40 })).code).toBe('BUDGET');
     expect((await rejection({ estimator: 'regression', budget: 30 })).code).toBe('BUDGET');
+    expect((await rejection({ estimator: 'sparse', budget: 39 })).code).toBe('BUDGET');
     expect((await rejection({ estimator: 'faithful', index: 'FSII', budget: 20 })).code).toBe('BUDGET');
     expect(['BUDGET', 'RANK_DEFICIENT']).toContain(
       (await rejection({ estimator: 'faithful', index: 'FSII', order: 3, budget: 180 }, 10)).code,
@@ -289,7 +352,7 @@ describe('what estimators refuse', () => {
       expect(error.message).toMatch(/at most 1000 players.*'permutation' takes any number/);
     }
     expect((await rejection({}, 1)).message).toMatch(/at least 2 players|order/);
-    expect(estimatorsOf('FSII')).toEqual(['shap-iq', 'svarm-iq', 'faithful']);
+    expect(estimatorsOf('FSII')).toEqual(['shap-iq', 'svarm-iq', 'faithful', 'sparse']);
   });
 
   it('value functions that fail, and keeps nothing running after an abort', async () => {
@@ -310,6 +373,45 @@ describe('what estimators refuse', () => {
       boom,
     );
     expect(calls).toBe(1);
+  });
+});
+
+describe('abort', () => {
+  it('ends a search between two steps, and one long fit', async () => {
+    const large = UnanimitySum.random(40, 300, 4, 1);
+    for (const estimator of ['sparse', 'regression'] as const) {
+      const controller = new AbortController();
+      const reason = new Error('no more');
+      const running = estimate(40, large.value, {
+        estimator,
+        budget: 1700,
+        seed: 1,
+        signal: controller.signal,
+        // The last batch of values starts the work that is to be stopped.
+        onProgress: (done, total) => done === total && setTimeout(() => controller.abort(reason), 20),
+      });
+      await expect(running).rejects.toBe(reason);
+    }
+  });
+
+  it('of a value function that never settles leaves no listener on the signal', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    let settled = 0;
+    const slow: ValueFunction = (batch) =>
+      new Promise((resolve) =>
+        setTimeout(() => {
+          settled++;
+          resolve(new Float64Array(batch.length));
+        }, 1),
+      );
+    await estimate(6, slow, { budget: 60, batchSize: 10, signal });
+    expect([settled, getEventListeners(signal, 'abort').length]).toEqual([6, 0]);
+    const reason = new Error('no more');
+    const never = estimate(6, () => new Promise(() => {}), { budget: 60, signal });
+    setTimeout(() => controller.abort(reason), 5);
+    await expect(never).rejects.toBe(reason);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   });
 });
 

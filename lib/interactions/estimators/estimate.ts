@@ -17,6 +17,7 @@ import {
   polynomialValues,
 } from './regression.js';
 import { type CoalitionSample, drawCoalitions } from './sample.js';
+import { sparseFourier } from './sparse.js';
 
 /**
  * How interactions are estimated:
@@ -27,6 +28,8 @@ import { type CoalitionSample, drawCoalitions } from './sample.js';
  * - 'permutation': permutations with shared prefixes. Orders 1 and 2, unbiased, no minimum beyond one visit of each pair.
  * - 'shap-iq', 'svarm-iq': moment estimators for any order, unbiased; 'kernel-shap-iq': consistent regression for SII.
  * - 'faithful': the regression that defines FSII, FBII or kADD-SHAP.
+ * - 'sparse': a Fourier model with few coefficients, chosen by what they predict. For games with few strong interactions, of
+ *   any size up to 4, and budgets below what a regression needs; refuses when coalitions held out are not predicted.
  */
 export type EstimatorName =
   | 'regression'
@@ -35,7 +38,8 @@ export type EstimatorName =
   | 'shap-iq'
   | 'svarm-iq'
   | 'kernel-shap-iq'
-  | 'faithful';
+  | 'faithful'
+  | 'sparse';
 
 /** Indices that estimators know. */
 export type EstimatedIndex = 'SV' | 'BV' | MomentIndex | 'k-SII' | 'kADD-SHAP';
@@ -48,6 +52,7 @@ const SUPPORT: Readonly<Record<EstimatorName, readonly EstimatedIndex[]>> = {
   'svarm-iq': ['SV', 'BV', 'SII', 'k-SII', 'STII', 'CHII', 'BII', 'WBII', 'FSII', 'FBII'],
   'kernel-shap-iq': ['SV', 'SII', 'k-SII'],
   faithful: ['SV', 'BV', 'FSII', 'FBII', 'kADD-SHAP'],
+  sparse: ['SV', 'BV', 'SII', 'k-SII', 'STII', 'CHII', 'BII', 'WBII', 'FSII', 'FBII', 'kADD-SHAP'],
 };
 
 /** Estimators that know an index, best first. */
@@ -138,6 +143,7 @@ export async function estimate(
       seed: resolved.seed,
       budget: resolved.budget,
       spent: evaluator.spent,
+      ...(found.explained === undefined ? {} : { explained: found.explained }),
     },
   });
 }
@@ -193,7 +199,7 @@ function checkSettings(options: EstimateOptions, players: Players): Settings {
   };
 }
 
-type Found = Estimate & { readonly baseline: number };
+type Found = Estimate & { readonly baseline: number; readonly explained?: number };
 
 async function run(evaluator: Evaluator, { set, index }: Settings, options: EstimateOptions): Promise<Found> {
   const n = set.players;
@@ -213,11 +219,15 @@ async function run(evaluator: Evaluator, { set, index }: Settings, options: Esti
     }
     default: {
       const fitted = options.estimator === 'regression' || options.estimator === 'faithful';
-      const weights = index === 'FBII' || (index === 'BII' && fitted) ? 'uniform' : 'shapley';
+      const uniform = options.estimator === 'sparse' || index === 'FBII' || (index === 'BII' && fitted);
+      const weights = uniform ? 'uniform' : 'shapley';
       const sample = drawCoalitions(n, set.maxOrder, budget, weights, options.paired, seed);
       const values = await evaluator.values(sample.coalitions);
       const baseline = values[0];
       const y = values.map((value) => value - baseline);
+      if (options.estimator === 'sparse') {
+        return { ...(await sparseFourier(sample, y, set, index, p, seed, signal)), baseline };
+      }
       return { ...(await fromSample(sample, y, set, index, options, signal)), baseline };
     }
   }
