@@ -182,6 +182,36 @@ describe('baselineImage', () => {
   });
 });
 
+describe('work on native threads', () => {
+  const large = pattern(600, 800);
+
+  it('leaves the event loop free', async () => {
+    let turns = 0;
+    let working = true;
+    const turn = () => {
+      turns++;
+      if (working) setImmediate(turn);
+    };
+    setImmediate(turn);
+    await gaussianBlur(large, 40);
+    await resizeImage(large, 300, 400, 'bicubic');
+    working = false;
+    // Work that held the loop would let about one turn through each; a free loop makes hundreds on any machine.
+    expect(turns).toBeGreaterThan(20);
+  });
+
+  it('stops with the reason of an abort', async () => {
+    const reason = new Error('enough');
+    const signal = AbortSignal.abort(reason);
+    await expect(gaussianBlur(large, 9, signal)).rejects.toBe(reason);
+    await expect(resizeImage(large, 100, 100, 'bicubic', signal)).rejects.toBe(reason);
+    const controller = new AbortController();
+    const blurred = gaussianBlur(large, 9, controller.signal);
+    controller.abort(reason);
+    await expect(blurred).rejects.toBe(reason);
+  });
+});
+
 it('rounds halves to even', () => {
   expect([0.5, 1.5, 2.5, -0.5, 2.4, 2.6].map(roundHalfEven)).toEqual([0, 2, 2, 0, 2, 3]);
 });
