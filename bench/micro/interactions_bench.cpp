@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "games/memory.hpp"
+#include "games/parallel.hpp"
 #include "interactions/pair_index.hpp"
 #include "interactions/size_index.hpp"
 #include "interactions/target.hpp"
@@ -215,6 +216,20 @@ std::vector<Row> bench(int players, double seconds, const std::string& kernels) 
   subjects.push_back({"all pairs f64", "read sweep f64", f64, [&] { pairs(one, false); }});
   subjects.push_back({"all pairs + singles f64", "read sweep f64", f64, [&] { pairs(one, true); }});
   if (players >= 22 && std::thread::hardware_concurrency() > 1) {
+    // What two threads can gain at all: where one core saturates the memory, nothing does.
+    const auto halves = [count](const auto& work) {
+      games::parallel_for(2, 2, [&](std::size_t half) { work(half * (count / 2), count / 2); });
+    };
+    subjects.push_back({"in-place sweep f64, 2 threads", "in-place sweep f64", 2 * f64, [&, halves] {
+                          halves([&](std::size_t at, std::size_t size) { sweep(wide.data() + at, size); });
+                        }});
+    subjects.push_back({"read sweep f64, 2 threads", "read sweep f64", f64, [&, halves] {
+                          double sums[2] = {};
+                          halves([&](std::size_t at, std::size_t size) {
+                            sums[at == 0 ? 0 : 1] = read_sum(wide.data() + at, size);
+                          });
+                          sink = sink + sums[0] + sums[1];
+                        }});
     subjects.push_back({"Moebius f64, 2 threads", "Moebius f64", 2 * f64,
                         [&] { transform(wide.data(), players, Transform::kMoebius, 0, two); }});
     subjects.push_back(

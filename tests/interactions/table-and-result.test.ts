@@ -38,7 +38,17 @@ describe('ValueTable', () => {
   it('reads and writes the game files of shapiq', () => {
     const table = ValueTable.from([1, 4, 3, 9, 2, 8, 7, 15], { players: ['a', 'b', 'c'] });
     const json = JSON.parse(JSON.stringify(table));
-    expect(json.data).toMatchObject({ Empty: 1, '0': 4, '0,1': 9, '0,1,2': 15 });
+    expect(json).toEqual({
+      metadata: {
+        n_players: 3,
+        game_name: 'ValueTable',
+        normalization_value: 1,
+        precompute_flag: true,
+        precomputed: true,
+        player_names: ['a', 'b', 'c'],
+      },
+      data: { Empty: 1, '0': 4, '1': 3, '0,1': 9, '2': 2, '0,2': 8, '1,2': 7, '0,1,2': 15 },
+    });
     const back = ValueTable.fromJSON(json);
     expect(Array.from(back.values)).toEqual(Array.from(table.values));
     expect(back.value(['a', 'c'])).toBe(8);
@@ -112,6 +122,19 @@ describe('Interactions', () => {
     expect(Array.from(back.values)).toEqual(Array.from(result.values));
     expect(back.get('x', 'y')).toBe(5);
     expect(back.estimated).toBe(false);
+    // The names and types that the peer reads; the rest of the metadata is ours.
+    expect(JSON.parse(JSON.stringify(result))).toMatchObject({
+      metadata: {
+        n_players: 3,
+        index: 'Moebius',
+        max_order: 3,
+        min_order: 0,
+        estimated: false,
+        estimation_budget: null,
+        baseline_value: 0,
+      },
+      data: { Empty: 0, '0': 1, '1': 2, '0,1': 5, '0,1,2': -14 },
+    });
     const peer = Interactions.fromJSON({
       metadata: {
         n_players: 3,
