@@ -134,14 +134,18 @@ export class ForwardPass {
   readonly values: Readonly<Record<string, TensorValue>>;
   readonly #chain: SegmentChain;
   readonly #plan: Plan;
+  readonly #feeds: Feeds;
   #saved: Saved | undefined;
 
-  private constructor(chain: SegmentChain, plan: Plan, saved: Saved) {
+  private constructor(chain: SegmentChain, plan: Plan, feeds: Feeds, saved: Saved) {
     this.#chain = chain;
     this.#plan = plan;
+    this.#feeds = feeds;
     this.#saved = saved;
     this.output = saved[plan.output] as TensorValue;
-    this.values = Object.fromEntries(plan.expose.map((name) => [name, saved[name] as TensorValue]));
+    this.values = Object.fromEntries(
+      plan.expose.map((name) => [name, (saved[name] ?? feeds[name]) as TensorValue]),
+    );
   }
 
   /** @internal made by `SplitModel.forward` */
@@ -151,16 +155,19 @@ export class ForwardPass {
     feeds: Feeds,
     options: { readonly signal?: AbortSignal },
   ): Promise<ForwardPass> {
-    const saved: Saved = { ...feeds };
+    const saved: Saved = {};
     chain.acquire();
     try {
       const last = chain.segments.length - 1;
       for (const [index, segment] of chain.segments.entries()) {
         // The last segment is the first to be run backward.
         const names = [...segment.carried, ...(index === last ? segment.residuals : [])];
-        Object.assign(saved, await runForward(segment, saved, names, segment.wanted, options));
+        Object.assign(
+          saved,
+          await runForward(segment, { ...feeds, ...saved }, names, segment.wanted, options),
+        );
       }
-      return new ForwardPass(chain, plan, saved);
+      return new ForwardPass(chain, plan, feeds, saved);
     } catch (error) {
       free(saved);
       chain.release();
@@ -180,7 +187,7 @@ export class ForwardPass {
   ): Promise<Record<string, TensorValue>> {
     const saved = this.#saved;
     if (!saved) throw new FsynError('DISPOSED', 'The forward pass has been disposed.');
-    const given: Saved = { ...saved, [SEED]: cotangent };
+    const given: Saved = { ...this.#feeds, ...saved, [SEED]: cotangent };
     const passed: Saved = {};
     this.#chain.acquire();
     try {

@@ -47,10 +47,10 @@ describe.each(cases)('$title', { timeout: 300_000 }, ({ name, size }) => {
     vlm.dispose();
   });
 
-  test('every explainer scores every player', async () => {
+  test('every explainer of all scores every player', async () => {
     const vlm = await loadVlm(`${golden}vlm-${name}`);
     const sample = await vlm.prepare(pattern(...size), 'Is there a dog?', { maxNewTokens: 2 });
-    for (const explainer of explainers.filter((item) => !item.needsTruth)) {
+    for (const explainer of explainers.filter((item) => !item.needsTruth && !item.byNameOnly)) {
       const { image, text } = await explainer.attribute(contextOf(sample));
       expect([explainer.name, image.length, text.length]).toEqual([
         explainer.name,

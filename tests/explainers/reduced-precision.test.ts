@@ -113,10 +113,10 @@ describe.each(cases)('a whole $name model', { timeout: 300_000 }, ({ name, dtype
     vlm.dispose();
   });
 
-  test('every explainer scores every player', async () => {
+  test('every explainer of all scores every player', async () => {
     const vlm = await loadVlm(directory, { dtype });
     const sample = await vlm.prepare(pattern(40, 60), QUESTION, { maxNewTokens: 1 });
-    for (const explainer of explainers.filter((item) => !item.needsTruth)) {
+    for (const explainer of explainers.filter((item) => !item.needsTruth && !item.byNameOnly)) {
       const { image, text } = await explainer.attribute(contextOf(sample));
       expect([explainer.name, image.length, text.length]).toEqual([
         explainer.name,

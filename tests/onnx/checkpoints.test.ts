@@ -3,11 +3,12 @@ import ndarray from 'ndarray';
 import { afterAll, describe, expect, test } from 'vitest';
 import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
 import type { TensorValue } from '../../lib/inference/session.js';
+import type { NativeTensor } from '../../lib/inference/tensor.js';
 import { selectLogits } from '../../lib/onnx/head.js';
 import type { OnnxModel } from '../../lib/onnx/model.js';
 import { prepareModel } from '../../lib/onnx/prepare.js';
 import { SplitModel, type SplitOptions } from '../../lib/onnx/split.js';
-import type { Feeds } from '../../lib/onnx/types.js';
+import { type Feeds, openSession } from '../../lib/onnx/types.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { pattern } from '../vlm/pattern.js';
 import { DataType, float, node, randomStream, relativeError, sketch, valuesOf } from './helpers.js';
@@ -141,6 +142,21 @@ test('the estimate counts what is kept', async () => {
   // x as it is fed, exp(sin x) and cos x: 320 bytes each.
   expect(plain.kept).toBe(3 * 320);
   expect([segments, unknown, plain.weights]).toEqual([1, [], 0]);
+});
+
+test("a fed tensor is the caller's: it outlives the pass", async () => {
+  const model = sketch({ nodes: [node('Sin', ['x'], ['y'])], inputs: [['x', DataType.float32, ['n', 8]]] });
+  using session = await openSession(model);
+  const { y } = await session.run({ x: float(new Array(8).fill(1), [1, 8]) }, { keep: ['y'] });
+  using split = await SplitModel.load(model, { output: 'y', wrt: ['x'], checkpoints: 'never' });
+  const pass = await split.forward({ x: y as TensorValue });
+  const gradients = await pass.backward(float(new Array(8).fill(1), [1, 8]));
+  expect(valuesOf(gradients.x)[0]).toBeCloseTo(Math.cos(Math.sin(1)), 6);
+  pass.dispose();
+  expect((y as NativeTensor).toNdArray().data[0]).toBeCloseTo(Math.sin(1), 6);
+  await expect(pass.backward(float(new Array(8).fill(1), [1, 8]))).rejects.toMatchObject({
+    code: 'DISPOSED',
+  });
 });
 
 test('misuse is refused before any work', async () => {
