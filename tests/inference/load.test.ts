@@ -29,6 +29,25 @@ test('a session describes inputs, outputs and metadata', async () => {
   session.dispose();
 });
 
+test('low memory changes where weights and freed blocks are, not values', async () => {
+  const x = ndarray(new Float32Array([1, 0, 0, 8]), [1, 4]);
+  for (const name of ['affine', 'external']) {
+    const [plain, frugal] = await Promise.all([
+      Session.load(fixture(name)),
+      Session.load(fixture(name), { lowMemory: true }),
+    ]);
+    const [expected, first] = [await plain.run({ x }), await frugal.run({ x }, { keep: ['y'] })];
+    const second = await frugal.run({ x });
+    // The kept result outlives the return of what its run freed.
+    expect(values(first.y)).toEqual(values(expected.y));
+    expect(values(second.y)).toEqual(values(expected.y));
+  }
+  await expect(Session.load(fixture('affine'), { lowMemory: 'yes' as never })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('lowMemory'),
+  });
+});
+
 test('external weights are found beside the file, in another folder, and for bytes', async () => {
   const moved = join(scratch, 'moved');
   await cp(fixture('external'), join(scratch, 'external.onnx'));
