@@ -1,6 +1,6 @@
 // Error against budget of the estimators on two families of games; writes docs/interactions-error.csv and .svg.
 //
-//   node dist/bench/micro/interactions-curves.js [games per family] [estimator,...]
+//   node dist/bench/micro/interactions-curves.js [games per family] [estimator,...] [budget,...]
 //
 // With estimators named, only those are measured; the rows of the others are kept as they are in the file.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -206,11 +206,12 @@ function keptRows(measured: readonly string[]): Row[] {
 
 const count = Number(process.argv[2] ?? 10);
 const measured = process.argv[3] ? (process.argv[3].split(',') as EstimatorName[]) : ESTIMATORS;
+const budgets = process.argv[4] ? process.argv[4].split(',').map(Number) : BUDGETS;
 const rows: Row[] = measured.length < ESTIMATORS.length ? keptRows(measured) : [];
 for (const family of ['sparse', 'saturating'] as const) {
   const games = Array.from({ length: count }, (_, seed) => drawGame(family, 100 + seed));
   for (const estimator of measured) {
-    for (const budget of BUDGETS) {
+    for (const budget of budgets) {
       const row = await measure(family, estimator, budget, games);
       if (row) rows.push(row);
     }
