@@ -14,32 +14,37 @@ import { renderConsole } from '../report/console.js';
 import { buildReport, type Report } from '../report/report.js';
 import { summariseReport, summaryJson } from '../report/summary.js';
 import { type Command, type CommandIo, exitCodes, type OptionValues, UsageError } from './command.js';
-import { loadDatasets, masteredFamilies } from './datasets.js';
+import { embeddedFamilies, loadDatasets } from './datasets.js';
 import { renderDryRun } from './dry-run.js';
 import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
-import { loadModels } from './models.js';
+import { embeddedModels, loadModels } from './models.js';
 import { duration, ProgressLine } from './progress.js';
 import { writePage } from './report.js';
+
+/** Sizes of a run where none is given: a first look at the embedded grid in a few minutes on two cores, and all of it. */
+const quick = { size: 15, limit: 40, shapley: 1 };
+const full = { size: 60, limit: Number.POSITIVE_INFINITY, shapley: 5 };
 
 export const bench: Command = {
   name: 'bench',
   summary: 'rank explainers by synergistic faithfulness',
   description:
     'Measures every explainer on every sample of every dataset for every model: F_syn, unimodal curves and, on some\n' +
-    'samples, the exact Shapley interaction index. Without options it runs the embedded model on the embedded suite.\n' +
+    'samples, the exact Shapley interaction index. Without --model it takes all embedded models, without --dataset all\n' +
+    'embedded datasets: together the grid of the paper in small.\n' +
     'Results are one JSON line per sample, explainer and model; a killed run goes on with --resume.',
   options: {
     model: {
       kind: 'list',
       value: 'DIR',
       help: 'embedded model or model directory; repeatable',
-      fallback: ['llava-tiny'],
+      fallback: [...embeddedModels().keys()],
     },
     dataset: {
       kind: 'list',
       value: 'NAME',
       help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR; repeatable',
-      fallback: [...masteredFamilies],
+      fallback: [...embeddedFamilies.keys()],
     },
     explainers: {
       kind: 'list',
@@ -47,13 +52,21 @@ export const bench: Command = {
       help: `comma-separated: ${explainers.map((e) => e.name).join(', ')}`,
       fallback: ['all'],
     },
-    limit: { kind: 'integer', value: 'N', minimum: 1, help: 'samples per dataset', fallback: 40 },
+    limit: {
+      kind: 'integer',
+      value: 'N',
+      minimum: 1,
+      help: `samples per dataset (default: ${quick.size} of an embedded one, ${quick.limit} of another; with --full ${full.size}, all)`,
+    },
+    full: {
+      kind: 'flag',
+      help: 'all samples instead of a first look, and more of them with the exact index',
+    },
     'sii-samples': {
       kind: 'integer',
       value: 'N',
       minimum: 0,
-      help: 'samples per dataset with the exact Shapley interaction index (costs about 30 F_syn each)',
-      fallback: 5,
+      help: `samples per dataset with the exact Shapley interaction index, which costs about 30 F_syn each (default: ${quick.shapley}; with --full ${full.shapley})`,
     },
     'sii-groups': {
       kind: 'integer',
@@ -130,7 +143,13 @@ export const bench: Command = {
     const named = selectExplainers(values.list('explainers'));
     const shard = parseShard(values.string('shard')!);
     const seed = values.number('seed')!;
-    const datasets = await loadDatasets(values.list('dataset'), { size: values.number('limit')!, seed });
+    const sizes = values.flag('full') ? full : quick;
+    const shapleySamples = values.number('sii-samples') ?? sizes.shapley;
+    const datasets = await loadDatasets(values.list('dataset'), {
+      size: values.number('limit') ?? sizes.size,
+      limit: values.number('limit') ?? sizes.limit,
+      seed,
+    });
     for (const note of datasets.flatMap(({ notes }) => notes ?? [])) io.log(`${note}\n`);
     const selected = values.list('explainers').includes('all') ? withoutTruth(named, datasets, io) : named;
     const out = values.string('out') ?? defaultFolder();
@@ -143,7 +162,7 @@ export const bench: Command = {
           datasets,
           explainers: selected,
           settings: settingsOf(values),
-          shapleySamples: values.number('sii-samples')!,
+          shapleySamples,
           shard,
           planSamples: values.number('plan-samples')!,
           signal: io.signal,
@@ -159,7 +178,7 @@ export const bench: Command = {
         resume: values.flag('resume'),
         retryFailed: values.flag('retry-failed'),
         shard,
-        shapleySamples: values.number('sii-samples')!,
+        shapleySamples,
         gallerySamples: values.number('gallery')!,
         versions: { fsyn: packageInfo().version, onnxruntime: runtime().version },
         settings: settingsOf(values),

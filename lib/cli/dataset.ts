@@ -24,6 +24,7 @@ export const dataset: Command = {
     const out = values.required('out');
     const [opened] = await loadDatasets([name], {
       size: values.number('limit')!,
+      limit: values.number('limit')!,
       seed: values.number('seed')!,
     });
     if (!opened) throw new UsageError(`No dataset named ${name}.`);

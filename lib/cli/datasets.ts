@@ -26,13 +26,12 @@ const published: ReadonlyMap<string, (path: string, options: PublishedOptions) =
 );
 
 export interface DatasetSettings {
-  /** Samples per dataset. */
+  /** Samples per embedded dataset, which has no end of its own. */
   readonly size: number;
+  /** Most samples per dataset on disk. */
+  readonly limit: number;
   readonly seed: number;
 }
-
-/** What the embedded model was brought to answer; the other families are for models that can (see its model card). */
-export const masteredFamilies: readonly string[] = ['presence'];
 
 /** Opens datasets by name (embedded), name and path (published), or path (JSON Lines). */
 export async function loadDatasets(names: readonly string[], settings: DatasetSettings): Promise<Dataset[]> {
@@ -42,8 +41,8 @@ export async function loadDatasets(names: readonly string[], settings: DatasetSe
       if (families) return embeddedMixture(name, families, settings);
       const [, loader, subset, path] = /^([a-z-]+)(?:\/([^:]+))?:(.+)$/.exec(name) ?? [];
       const open = published.get(loader);
-      if (open) return open(path, { subset, limit: settings.size, seed: settings.seed });
-      if (existsSync(name)) return openJsonl(name, { limit: settings.size });
+      if (open) return open(path, { subset, limit: settings.limit, seed: settings.seed });
+      if (existsSync(name)) return openJsonl(name, { limit: settings.limit });
       const kinds = [...embeddedFamilies.keys(), ...Array.from(published.keys(), (key) => `${key}:PATH`)];
       throw new UsageError(
         `Expected one of ${kinds.join(', ')} or a JSONL file for --dataset but received ${JSON.stringify(name)}.`,

@@ -63,6 +63,7 @@ export const speedup: Command = {
   async run(values, io) {
     const [dataset] = await loadDatasets([values.string('dataset')!], {
       size: values.number('limit')!,
+      limit: values.number('limit')!,
       seed: values.number('seed')!,
     });
     if (!dataset) throw new UsageError('--dataset is required.');

@@ -16,7 +16,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function bench(...args: string[]): Promise<{ code: number | string | null; stdout: string; stderr: string }> {
-  const quick = ['--sii-samples', '0', '--gallery', '0', '--threads', '1'];
+  const quick = ['--model', 'llava-tiny', '--sii-samples', '0', '--gallery', '0', '--threads', '1'];
   return new Promise((resolve) => {
     execFile(
       process.execPath,

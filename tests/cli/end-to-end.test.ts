@@ -7,6 +7,7 @@ import { parseRecords } from './records.js';
 
 const root = join(import.meta.dirname, '../..');
 const main = join(root, 'dist/lib/cli/main.js');
+const model = ['--model', 'llava-tiny'];
 const small = ['--explainers', 'oracle,random', '--dataset', 'presence', '--sii-samples', '0'];
 let folder: string;
 beforeAll(() => {
@@ -35,6 +36,7 @@ describe('fsyn bench on the embedded model', () => {
   it('ranks the controls, prints the table and leaves the same numbers in the folder', async () => {
     const done = await fsyn(
       'bench',
+      ...model,
       '--dataset',
       'presence',
       '--explainers',
@@ -68,7 +70,17 @@ describe('fsyn bench on the embedded model', () => {
   });
 
   it('plans a run without evaluating or writing anything', async () => {
-    const options = ['--dataset', 'presence', '--limit', '10', '--sii-samples', '0', '--out', 'planned'];
+    const options = [
+      ...model,
+      '--dataset',
+      'presence',
+      '--limit',
+      '10',
+      '--sii-samples',
+      '0',
+      '--out',
+      'planned',
+    ];
     const page = await fsyn('bench', '--dry-run', ...options, '--memory', '64MB');
     expect(page.code).toBe(0);
     expect(page.stdout).toMatch(/budget +64\.0 MB/);
@@ -93,6 +105,7 @@ describe('fsyn bench on the embedded model', () => {
     for (const threads of ['1', '2']) {
       const done = await fsyn(
         'bench',
+        ...model,
         ...small,
         '--limit',
         '4',
@@ -107,17 +120,31 @@ describe('fsyn bench on the embedded model', () => {
   });
 
   it('keeps finished rows on SIGINT, ends with 130 and resumes to the same bytes', async () => {
-    expect((await fsyn('bench', ...small, '--limit', '12', '--out', 'whole')).code).toBe(0);
-    const child = spawn(process.execPath, [main, 'bench', ...small, '--limit', '12', '--out', 'stopped'], {
-      cwd: folder,
-    });
+    expect((await fsyn('bench', ...model, ...small, '--limit', '12', '--out', 'whole')).code).toBe(0);
+    const child = spawn(
+      process.execPath,
+      [main, 'bench', ...model, ...small, '--limit', '12', '--out', 'stopped'],
+      {
+        cwd: folder,
+      },
+    );
     await untilRows(child, join(folder, 'stopped', 'results.jsonl'), 2);
     child.kill('SIGINT');
     const code = await new Promise((resolve) => child.once('exit', resolve));
     expect(code).toBe(130);
     const kept = rows('stopped');
     expect(kept.endsWith('\n')).toBe(true);
-    const resumed = await fsyn('bench', ...small, '--limit', '12', '--resume', '--out', 'stopped', '--json');
+    const resumed = await fsyn(
+      'bench',
+      ...model,
+      ...small,
+      '--limit',
+      '12',
+      '--resume',
+      '--out',
+      'stopped',
+      '--json',
+    );
     expect(resumed.code).toBe(0);
     expect(JSON.parse(resumed.stdout).resumed).toBe(kept.trimEnd().split('\n').length);
     expect(rows('stopped')).toBe(rows('whole'));
@@ -128,7 +155,16 @@ describe('fsyn bench on the embedded model', () => {
       join(folder, 'data.jsonl'),
       `${JSON.stringify({ image: 'no.png', question: 'Is there a red circle?', answer: 'yes' })}\n`,
     );
-    const done = await fsyn('bench', '--dataset', 'data.jsonl', '--explainers', 'random', '--out', 'failed');
+    const done = await fsyn(
+      'bench',
+      ...model,
+      '--dataset',
+      'data.jsonl',
+      '--explainers',
+      'random',
+      '--out',
+      'failed',
+    );
     expect(done.code).toBe(3);
     const [record] = parseRecords(rows('failed'));
     expect(record).toMatchObject({
@@ -150,6 +186,7 @@ describe('fsyn bench on the embedded model', () => {
         process.execPath,
         main,
         'bench',
+        ...model,
         ...small,
         '--limit',
         '40',
@@ -183,7 +220,7 @@ describe('broken models', () => {
 
 describe('fsyn explain', () => {
   it('writes an overlay per explainer and a page that shows them all', async () => {
-    const image = join(root, 'tests/golden/llava-tiny/test-2026-presence-grounded-0.png');
+    const image = join(root, 'tests/golden/embedded/test-2026-presence-grounded-0.png');
     const done = await fsyn(
       'explain',
       '--image',

@@ -18,7 +18,16 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function bench(...args: string[]): ChildProcess {
-  const cheap = ['--dataset', 'presence', '--explainers', 'oracle,random', '--sii-samples', '0'];
+  const cheap = [
+    '--model',
+    'llava-tiny',
+    '--dataset',
+    'presence',
+    '--explainers',
+    'oracle,random',
+    '--sii-samples',
+    '0',
+  ];
   const size = ['--limit', String(samples), '--gallery', '8', '--threads', '1'];
   return spawn(process.execPath, [main, 'bench', ...cheap, ...size, ...args], {
     cwd: folder,

@@ -17,7 +17,7 @@ import {
 
 export const GROUNDINGS: readonly Grounding[] = ['grounded', 'text-prior', 'image-prior'];
 /** Raised whenever the samples of a seed change. */
-const VERSION = '2';
+const VERSION = '3';
 /** Scenes are small and cells few: at the paper's radius a blurred cell would still show its colour. 16 pixels. */
 export const EMBEDDED_MASKING = { baseline: 'blur', blurRadius: 0.25, blurUnit: 'relative' } as const;
 const MAX_ATTEMPTS = 10_000;

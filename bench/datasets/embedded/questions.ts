@@ -40,13 +40,6 @@ export interface Form {
   readonly ask: (random: Random, scene: Scene, answer: string) => Draft | undefined;
 }
 
-const PLURAL: Readonly<Record<Shape, string>> = {
-  circle: 'circles',
-  square: 'squares',
-  triangle: 'triangles',
-  cross: 'crosses',
-};
-
 export const RELATIONS = ['left', 'right', 'above', 'below'] as const;
 export type Relation = (typeof RELATIONS)[number];
 
@@ -68,16 +61,9 @@ export const GROUNDED_FORMS: readonly Form[] = [
     }),
   ),
   {
-    name: 'counting-colour',
+    name: 'counting',
     family: 'counting',
-    ask: (random, scene, answer) =>
-      askCount(random, scene, answer, COLOURS, 'colour', (colour) => ['How many ', [colour], ' shapes']),
-  },
-  {
-    name: 'counting-shape',
-    family: 'counting',
-    ask: (random, scene, answer) =>
-      askCount(random, scene, answer, SHAPES, 'shape', (shape) => ['How many ', [PLURAL[shape]]]),
+    ask: askCount,
   },
   {
     name: 'choice-shape',
@@ -143,20 +129,14 @@ function askRelation(random: Random, scene: Scene, answer: string, relation: Rel
   return { family: 'relation', question, answer, truth: { boxes: boxesOf([a, b]), words } };
 }
 
-function askCount<V extends Colour | Shape>(
-  random: Random,
-  scene: Scene,
-  answer: string,
-  values: readonly V[],
-  attribute: 'colour' | 'shape',
-  phrase: (value: V) => Phrase,
-): Draft | undefined {
-  const group = (value: V) => scene.objects.filter((o) => o[attribute] === value);
-  const candidates = values.filter((value) => group(value).length === Number(answer));
+/** "How many red shapes are there?" */
+function askCount(random: Random, scene: Scene, answer: string): Draft | undefined {
+  const group = (colour: Colour) => scene.objects.filter((o) => o.colour === colour);
+  const candidates = COLOURS.filter((colour) => group(colour).length === Number(answer));
   if (candidates.length === 0) return undefined;
-  const value = random.pick(candidates);
-  const { question, words } = compose([...phrase(value), ' are there?']);
-  return { family: 'counting', question, answer, truth: { boxes: boxesOf(group(value)), words } };
+  const colour = random.pick(candidates);
+  const { question, words } = compose(['How many ', [colour], ' shapes are there?']);
+  return { family: 'counting', question, answer, truth: { boxes: boxesOf(group(colour)), words } };
 }
 
 /** "What shape is the red one? A circle B square C triangle D cross" about the only red object. */

@@ -1,6 +1,6 @@
 """Does F_syn see the truth on this model? Oracle, Random and Anti-Oracle attributions on samples of the suite.
 
-    python bench/models/llava-tiny/study.py DATA [--limit 50] [--checkpoint FOLDER]
+    python bench/models/training/study.py llava-tiny DATA [--limit 50] [--checkpoint FOLDER]
 
 Scores are probabilities of the right answer's token. With s = 0, .1, ..., 1 and k = round(s * players), ins keeps only the
 top k players, del removes them; synergy of a step = v(ins,ins) - v(ins,none) - v(none,ins) + v(none,none), and
@@ -13,8 +13,9 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from evaluate import Judge, load
-from model import CELLS, GRID, HERE, PATCH
+from families import FAMILIES
+from judge import Judge, load
+from stream import CELL, CELLS, GRID
 
 STEPS = np.linspace(0, 1, 11)
 
@@ -24,12 +25,22 @@ def truth_of(sample, offsets):
     image, text = np.zeros(CELLS), np.zeros(len(offsets))
     for x0, y0, x1, y1 in sample["truth"]["boxes"]:
         for cell in range(CELLS):
-            x, y = cell % GRID * PATCH, cell // GRID * PATCH
-            image[cell] = max(image[cell], x < x1 and x0 < x + PATCH and y < y1 and y0 < y + PATCH)
+            x, y = cell % GRID * CELL, cell // GRID * CELL
+            image[cell] = max(image[cell], x < x1 and x0 < x + CELL and y < y1 and y0 < y + CELL)
     for a, b in sample["truth"]["words"]:
         for i, (c, d) in enumerate(offsets):
             text[i] = max(text[i], a < d and c < b)
     return image, text
+
+
+def question(judge, text):
+    """-> ids of the question's tokens, their character ranges in it without leading spaces."""
+    prompts = judge.prompts
+    encoding = prompts.tokenizer.encode(prompts.family.head + text + prompts.family.tail)
+    inside = slice(prompts.length, len(encoding.ids) - len(prompts.tail))
+    shift = len(prompts.family.head)
+    offsets = [(a - shift, b - shift) for a, b in encoding.offsets[inside]]
+    return encoding.ids[inside], [(a + (text[a : a + 1] == " "), b) for a, b in offsets]
 
 
 def curves(judge, pixels, words, target, image, text):
@@ -66,24 +77,22 @@ def curves(judge, pixels, words, target, image, text):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("model", choices=sorted(FAMILIES))
     parser.add_argument("data")
     parser.add_argument("--limit", type=int, default=50, help="samples per family and grounding")
-    parser.add_argument("--checkpoint", default=str(HERE / "work" / "checkpoint"))
+    parser.add_argument("--checkpoint")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    judge, rng = Judge(arguments.checkpoint), np.random.default_rng(0)
+    judge, rng = Judge(arguments.model, arguments.checkpoint), np.random.default_rng(0)
     values, count = defaultdict(list), defaultdict(int)
     for sample, pixels in load(arguments.data):
         group = (sample["grounding"], sample["family"] + (f" {sample['answer']}" if sample["family"] == "presence" else ""))
         if count[group] >= arguments.limit:
             continue
         count[group] += 1
-        encoding = judge.tokenizer.encode("<image>" + sample["question"], add_special_tokens=False)
-        offsets = [(a - len("<image>"), b - len("<image>")) for a, b in encoding.offsets[1:]]
-        offsets = [(a + (sample["question"][a : a + 1] == " "), b) for a, b in offsets]
-        words = judge.question_ids(sample["question"])
+        words, offsets = question(judge, sample["question"])
         image, text = truth_of(sample, offsets)
-        target = judge.answer_id(sample["answer"])
+        target = judge.prompts.answer(sample["answer"])
         for name, attribution in {
             "oracle": (image, text),
             "random": (rng.random(CELLS), rng.random(len(words))),

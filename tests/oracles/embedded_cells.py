@@ -1,13 +1,12 @@
-"""Makes tests/golden/llava-tiny-cells.json and its images: scores of llava-tiny on cells, evaluated by PyTorch.
+"""Makes tests/golden/embedded/: scores of the embedded models on masked cells, evaluated by PyTorch.
 
-    node dist/bench/models/write-samples.js --size 8 --seed 2026 --families presence --out DATA
-    python tests/oracles/llava_tiny_cells.py DATA
+    node dist/bench/models/training/write-samples.js --size 8 --seed 2026 --out DATA
+    python tests/oracles/embedded_cells.py DATA
 
 Every cell is (image state, text state), presence as a string of 0 and 1 per player. `remove`: an absent token becomes
 <pad> and leaves attention, positions kept; `attend`: it becomes <pad> and stays attended.
 """
 
-import hashlib
 import json
 import shutil
 import sys
@@ -16,11 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from llava_tiny import ROOT, LlavaTiny
+from embedded_models import BLUR, MODELS, ROOT, Embedded
 
-FOLDER = ROOT / "tests" / "golden" / "llava-tiny"
-SAMPLES = 3
-RANDOM_CELLS = 14
+FOLDER = ROOT / "tests" / "golden" / "embedded"
+# One sample of every family of questions.
+SAMPLES = 4
+RANDOM_CELLS = 10
 
 
 def bits(present):
@@ -44,26 +44,17 @@ def cells_of(rng, cells, words):
 def golden(model, record, pixels, rng):
     question, answer = record["question"], record["answer"]
     ids, positions = model.encode(question)
-    states = cells_of(rng, model.config.image_seq_length, len(positions))
-    values = model.pixel_values(pixels)[0].numpy()
+    states = cells_of(rng, 64, len(positions))
     return {
         "id": record["id"],
-        "image": f"llava-tiny/{record['id']}.png",
-        "blurred": f"llava-tiny/{record['id']}-blurred.png",
+        "image": f"{record['id']}.png",
         "question": question,
         "answer": answer,
         "choices": record.get("choices"),
         "prompt": model.prompt(question),
         "promptIds": ids,
         "questionPositions": positions,
-        "answerIds": model.answer_ids(answer),
-        "pixelValues": {
-            "shape": list(values.shape),
-            "channelSums": values.astype(np.float64).sum((1, 2)).tolist(),
-            "channelSquares": np.square(values.astype(np.float64)).sum((1, 2)).tolist(),
-            "firstRow": values[0, 0, :8].tolist(),
-            "pixelsSha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
-        },
+        "answerIds": model.answer_ids(question, answer),
         "cells": [{"image": bits(image), "text": bits(text)} for image, text in states],
         **{
             masking: [model.log_probabilities(pixels, question, answer, *state, masking) for state in states]
@@ -74,20 +65,20 @@ def golden(model, record, pixels, rng):
 
 def main():
     data = Path(sys.argv[1])
-    records = [json.loads(line) for line in (data / "samples.jsonl").read_text().splitlines()]
-    chosen = records[:SAMPLES]
-    model, rng = LlavaTiny(), np.random.default_rng(7)
+    records = [json.loads(line) for line in (data / "samples.jsonl").read_text().splitlines()][:SAMPLES]
     FOLDER.mkdir(parents=True, exist_ok=True)
-    samples = []
-    for record in chosen:
-        pixels = np.asarray(Image.open(data / record["image"]).convert("RGB"))
+    for record in records:
         shutil.copy(data / record["image"], FOLDER / f"{record['id']}.png")
-        Image.fromarray(model.blurred(pixels)).save(FOLDER / f"{record['id']}-blurred.png", optimize=True)
-        samples.append(golden(model, record, pixels, rng))
-    result = {"model": "llava-tiny", "blurRadiusRelative": 0.25, "blurRadiusPixels": 16, "samples": samples}
-    path = FOLDER.parent / "llava-tiny-cells.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{sum(len(s['cells']) for s in samples)} cells of {len(samples)} samples in {path.relative_to(ROOT)}")
+    for folder in sorted(MODELS.glob("*/model/config.json")):
+        name = folder.parent.parent.name
+        model, rng = Embedded(name), np.random.default_rng(7)
+        samples = [
+            golden(model, record, np.asarray(Image.open(data / record["image"]).convert("RGB")), rng)
+            for record in records
+        ]
+        path = FOLDER / f"{name}.json"
+        path.write_text(json.dumps({"model": name, "blurRadiusRelative": BLUR, "samples": samples}, indent=1) + "\n")
+        print(f"{sum(len(s['cells']) for s in samples)} cells of {len(samples)} samples in {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 /**
  * Writes samples of the embedded suite as PNG and JSONL:
- *   node dist/bench/models/write-samples.js --out FOLDER [--size 200] [--seed 1] [--split test]
+ *   node dist/bench/models/training/write-samples.js --out FOLDER [--size 200] [--seed 1] [--split test]
  *     [--families presence,relation,counting,choice] [--groundings grounded,text-prior,image-prior]
  */
 import { parseArgs } from 'node:util';
-import { embeddedDataset } from '../datasets/embedded/dataset.js';
-import { writeDataset } from '../datasets/embedded/files.js';
-import type { Family } from '../datasets/embedded/questions.js';
-import type { Split } from '../datasets/embedded/scene.js';
-import type { Grounding } from '../datasets/types.js';
+import { embeddedDataset } from '../../datasets/embedded/dataset.js';
+import { writeDataset } from '../../datasets/embedded/files.js';
+import type { Family } from '../../datasets/embedded/questions.js';
+import type { Split } from '../../datasets/embedded/scene.js';
+import type { Grounding } from '../../datasets/types.js';
 
 const { values } = parseArgs({
   options: {
