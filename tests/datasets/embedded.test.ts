@@ -90,7 +90,7 @@ describe('embedded suite', () => {
       const of = counts.get(key) ?? new Map<string, number>();
       counts.set(key, of.set(answer, (of.get(answer) ?? 0) + 1));
     }
-    expect(counts.size).toBe(9 + 9 + 5);
+    expect(counts.size).toBe(8 + 8 + 5);
     for (const [key, of] of counts) {
       expect(new Set(of.values()).size, key).toBe(1);
       expect(of.size, key).toBe(/presence|relation/.test(key) ? 2 : 4);
