@@ -148,16 +148,21 @@ std::vector<double> block_value_index(const Interactions& device, const T* table
   return result;
 }
 
-#define FSYN_INSTANTIATE(T)                                                                           \
-  template void transform<T>(const Interactions&, T*, int, Transform, double, const games::Control&); \
-  template interactions::PairIndex pair_index<T>(const Interactions&, const T*, int,                  \
-                                                 std::span<const double>, std::span<const double>,    \
-                                                 const games::Control&);                              \
-  template std::vector<double> dividend_index<T>(const Interactions&, const T*, int, int, int,        \
-                                                 std::span<const double>, const games::Control&);     \
-  template std::vector<double> block_value_index<T>(const Interactions&, const T*, int, int, int,     \
-                                                    std::span<const double>, const games::Control&)
-FSYN_INSTANTIATE(double);
-FSYN_INSTANTIATE(float);
+template void transform<double>(const Interactions&, double*, int, Transform, double, const games::Control&);
+template interactions::PairIndex pair_index<double>(const Interactions&, const double*, int,
+                                                    std::span<const double>, std::span<const double>,
+                                                    const games::Control&);
+template std::vector<double> dividend_index<double>(const Interactions&, const double*, int, int, int,
+                                                    std::span<const double>, const games::Control&);
+template std::vector<double> block_value_index<double>(const Interactions&, const double*, int, int, int,
+                                                       std::span<const double>, const games::Control&);
+template void transform<float>(const Interactions&, float*, int, Transform, double, const games::Control&);
+template interactions::PairIndex pair_index<float>(const Interactions&, const float*, int,
+                                                   std::span<const double>, std::span<const double>,
+                                                   const games::Control&);
+template std::vector<double> dividend_index<float>(const Interactions&, const float*, int, int, int,
+                                                   std::span<const double>, const games::Control&);
+template std::vector<double> block_value_index<float>(const Interactions&, const float*, int, int, int,
+                                                      std::span<const double>, const games::Control&);
 
 }  // namespace fsyn::cuda
