@@ -22,8 +22,14 @@ import { duration, ProgressLine } from './progress.js';
 import { writePage } from './report.js';
 
 /** Sizes of a run where none is given: a first look at the embedded grid in a few minutes on two cores, and all of it. */
-const quick = { size: 15, limit: 40, shapley: 1 };
-const full = { size: 60, limit: Number.POSITIVE_INFINITY, shapley: 5 };
+const quick = { size: 8, limit: 40, shapley: 1, groups: 4, partitions: 1 };
+const full = {
+  size: 60,
+  limit: Number.POSITIVE_INFINITY,
+  shapley: 5,
+  groups: defaultSettings.shapleyGroups,
+  partitions: defaultSettings.shapleyPartitions,
+};
 
 export const bench: Command = {
   name: 'bench',
@@ -72,15 +78,13 @@ export const bench: Command = {
       kind: 'integer',
       value: 'G',
       minimum: 1,
-      help: 'background groups of the Shapley interaction index',
-      fallback: defaultSettings.shapleyGroups,
+      help: `background groups of the Shapley interaction index (default: ${quick.groups}; with --full ${full.groups}, as published)`,
     },
     'sii-partitions': {
       kind: 'integer',
       value: 'P',
       minimum: 1,
-      help: 'random partitions that it is averaged over',
-      fallback: defaultSettings.shapleyPartitions,
+      help: `random partitions that it is averaged over (default: ${quick.partitions}; with --full ${full.partitions})`,
     },
     gallery: {
       kind: 'integer',
@@ -143,7 +147,7 @@ export const bench: Command = {
     const named = selectExplainers(values.list('explainers'));
     const shard = parseShard(values.string('shard')!);
     const seed = values.number('seed')!;
-    const sizes = values.flag('full') ? full : quick;
+    const sizes = sizesOf(values);
     const shapleySamples = values.number('sii-samples') ?? sizes.shapley;
     const datasets = await loadDatasets(values.list('dataset'), {
       size: values.number('limit') ?? sizes.size,
@@ -206,7 +210,12 @@ export const bench: Command = {
   },
 };
 
+function sizesOf(values: OptionValues): typeof quick {
+  return values.flag('full') ? full : quick;
+}
+
 function settingsOf(values: OptionValues): BenchmarkSettings {
+  const sizes = sizesOf(values);
   return {
     ...defaultSettings,
     seed: values.number('seed')!,
@@ -218,8 +227,8 @@ function settingsOf(values: OptionValues): BenchmarkSettings {
     textMasking: values.string('text-masking') as BenchmarkSettings['textMasking'],
     includeInstruction: values.flag('include-instruction'),
     includeTemplate: values.flag('include-template'),
-    shapleyGroups: values.number('sii-groups')!,
-    shapleyPartitions: values.number('sii-partitions')!,
+    shapleyGroups: values.number('sii-groups') ?? sizes.groups,
+    shapleyPartitions: values.number('sii-partitions') ?? sizes.partitions,
   };
 }
 
