@@ -54,6 +54,11 @@ export function describe(value: unknown): string {
   return `a ${typeof value}`;
 }
 
+/** What an error says, whatever was thrown. */
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
 /** Throws the signal's reason when it is already aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   signal?.throwIfAborted();

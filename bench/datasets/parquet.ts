@@ -10,7 +10,7 @@ import {
   parquetSchema,
   type SchemaTree,
 } from 'hyparquet';
-import { FsynError } from '../../lib/errors.js';
+import { FsynError, reasonOf } from '../../lib/errors.js';
 
 /** What a column holds: `image` is bytes, alone or as `bytes` of a struct, as Hugging Face datasets stores pictures. */
 export type ColumnKind = 'text' | 'integer' | 'texts' | 'image';
@@ -203,8 +203,4 @@ function checkCodecs(
       );
     }
   }
-}
-
-function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

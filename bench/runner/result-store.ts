@@ -12,7 +12,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { FsynError } from '../../lib/errors.js';
+import { FsynError, reasonOf } from '../../lib/errors.js';
 import { type BenchmarkRecord, recordSchema } from '../../lib/report/record.js';
 
 export const resultsFile = 'results.jsonl';
@@ -159,7 +159,7 @@ export class ResultStore {
       fsyncSync(this.#descriptor);
     } catch (cause) {
       this.#discardTail();
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause);
       throw new FsynError(
         'RESULTS',
         `Cannot write results to ${this.folder}: ${reason}. Rows before this batch are kept.`,
@@ -232,10 +232,6 @@ function guard<T>(action: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof FsynError) throw cause;
-    throw new FsynError(
-      'RESULTS',
-      `Cannot ${action}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
+    throw new FsynError('RESULTS', `Cannot ${action}: ${reasonOf(cause)}`, { cause });
   }
 }

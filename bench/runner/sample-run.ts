@@ -1,4 +1,4 @@
-import { FsynError } from '../../lib/errors.js';
+import { FsynError, reasonOf } from '../../lib/errors.js';
 import type { Attribution, Explainer, PlayerTruth } from '../../lib/explainers/types.js';
 import { CellTable } from '../../lib/metrics/cells.js';
 import {
@@ -175,7 +175,7 @@ function failure(head: RecordHead, error: unknown): BenchmarkRecord {
   return {
     ...head,
     status: 'failed',
-    error: { code, message: error instanceof Error ? error.message : String(error) },
+    error: { code, message: reasonOf(error) },
   };
 }
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { parseBytes } from '../bytes.js';
-import { FsynError } from '../errors.js';
+import { FsynError, reasonOf } from '../errors.js';
 
 /** How a command's option is read; `list` takes comma-separated or repeated values, `bytes` a size like 2GB. */
 export type OptionKind = 'string' | 'integer' | 'number' | 'bytes' | 'flag' | 'list';
@@ -107,7 +107,7 @@ export function parseOptions(command: Command, args: readonly string[]): OptionV
     parsed = found.values;
     operands = found.positionals;
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : String(error));
+    throw new UsageError(reasonOf(error).split('. ')[0]);
   }
   const values = new Map(specs.map(([name, spec]) => [name, convert(name, spec, parsed[name])]));
   if (command.operand) {

@@ -1,3 +1,4 @@
+import { reasonOf } from '../errors.js';
 import { type InferenceFacts, inferenceFacts } from '../inference/runtime.js';
 import { cudaFacts } from '../interactions/device.js';
 import { kernelFacts } from '../interactions/native.js';
@@ -37,7 +38,7 @@ export const doctor: Command = {
     try {
       inference = inferenceFacts();
     } catch (error) {
-      problems.push(messageOf(error));
+      problems.push(reasonOf(error));
     }
     const models: Diagnosis['models'][number][] = [];
     if (inference) {
@@ -53,8 +54,8 @@ export const doctor: Command = {
           models.push({ name, ok: true, detail: `${model.architecture}, fingerprint ${model.fingerprint}` });
           model.dispose();
         } catch (error) {
-          models.push({ name, ok: false, detail: messageOf(error) });
-          problems.push(`model ${name}: ${messageOf(error)}`);
+          models.push({ name, ok: false, detail: reasonOf(error) });
+          problems.push(`model ${name}: ${reasonOf(error)}`);
         }
       }
     }
@@ -78,7 +79,7 @@ function kernelName(problems: string[]): string {
   try {
     return kernelFacts().active;
   } catch (error) {
-    problems.push(messageOf(error));
+    problems.push(reasonOf(error));
     return 'none';
   }
 }
@@ -105,8 +106,4 @@ function render({ fsyn, node, platform, inference, kernel, cuda, models, problem
     ...problems.map((problem) => `  ${problem}`),
   );
   return `${lines.join('\n')}\n`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

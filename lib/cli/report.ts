@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
 import { readRecords, resultsFile } from '../../bench/runner/result-store.js';
-import { FsynError } from '../errors.js';
+import { FsynError, reasonOf } from '../errors.js';
 import { renderConsole } from '../report/console.js';
 import { renderCsv } from '../report/csv.js';
 import { renderHtml } from '../report/html.js';
@@ -86,10 +86,6 @@ function writeText(path: string, text: string): void {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);
   } catch (cause) {
-    throw new FsynError(
-      'RESULTS',
-      `Cannot write ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
+    throw new FsynError('RESULTS', `Cannot write ${path}: ${reasonOf(cause)}`, { cause });
   }
 }

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { FsynError } from '../errors.js';
+import { FsynError, reasonOf } from '../errors.js';
 import { packageInfo } from '../package.js';
 import type { NativeJob } from './job.js';
 import type { BatchHalving } from './plan.js';
@@ -213,7 +213,7 @@ function load(): NativeAddon {
       native.initialise(FsynError);
       return native;
     } catch (error) {
-      const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+      const [reason] = reasonOf(error).split('\n');
       reasons.push(`  ${file || 'prebuilt binary'}: ${reason}`);
     }
   }

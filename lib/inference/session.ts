@@ -1,6 +1,6 @@
 import { access, constants, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { FsynError, invalidArgument } from '../errors.js';
+import { FsynError, invalidArgument, reasonOf } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import {
   addon,
@@ -242,7 +242,7 @@ async function checkFile(path: string): Promise<void> {
     const { size } = await file.stat().finally(() => file.close());
     if (size === 0) throw new Error('the file is empty');
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new FsynError('MODEL_FILE', `Cannot read the model file ${path}: ${reason}.`, { cause });
   }
 }

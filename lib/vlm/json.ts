@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { describe, FsynError } from '../errors.js';
+import { describe, FsynError, reasonOf } from '../errors.js';
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -15,7 +15,7 @@ export async function readJsonObject(path: string, what: string): Promise<JsonOb
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new FsynError(
       'MODEL_FILE',
       `${what} ${JSON.stringify(path)} is not valid JSON (truncated?): ${reason}.`,

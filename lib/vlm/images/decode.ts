@@ -1,6 +1,6 @@
 import ndarray from 'ndarray';
 import sharp from 'sharp';
-import { describe, FsynError } from '../../errors.js';
+import { describe, FsynError, reasonOf } from '../../errors.js';
 import type { RgbImage } from '../types.js';
 
 /**
@@ -30,7 +30,7 @@ export async function decodeImage(source: string | Uint8Array): Promise<RgbImage
     if (info.channels === 1) return ndarray(repeatChannel(pixels), [info.height, info.width, 3]);
     throw new Error(`decoded to ${info.channels} channels`);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new FsynError('IMAGE', `Cannot read an image from ${label}: ${reason}.`, { cause });
   }
 }

@@ -1,5 +1,5 @@
 import { Template } from '@huggingface/jinja';
-import { describe, FsynError } from '../../errors.js';
+import { describe, FsynError, reasonOf } from '../../errors.js';
 import { isObject, type JsonObject } from '../json.js';
 
 /** Two characters of the private use area that no question holds and no template touches. */
@@ -25,7 +25,7 @@ export class ChatTemplate {
     try {
       this.#template = new Template(source);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause);
       throw new FsynError('TOKENIZER', `Cannot parse the chat template: ${reason}.`, { cause });
     }
     this.#tokens = tokens;
@@ -70,7 +70,7 @@ export class ChatTemplate {
     try {
       return this.#template.render({ messages: turns, add_generation_prompt: true, ...this.#tokens });
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause);
       throw new FsynError('TOKENIZER', `Cannot render the chat template: ${reason}.`, { cause });
     }
   }

@@ -1,5 +1,5 @@
 import { Tokenizer } from '@huggingface/tokenizers';
-import { describe, FsynError } from '../../errors.js';
+import { describe, FsynError, reasonOf } from '../../errors.js';
 import { isObject, type JsonObject } from '../json.js';
 import { alignTokens, wordCharacters } from './alignment.js';
 import { detectSpelling, TokenSpeller } from './token-bytes.js';
@@ -49,7 +49,7 @@ export class TextTokenizer {
         config,
       );
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause);
       throw new FsynError('TOKENIZER', `Cannot build the tokenizer of tokenizer.json: ${reason}.`, { cause });
     }
     this.#speller = new TokenSpeller(detectSpelling(tokenizerJson));
