@@ -1,9 +1,8 @@
 import { FsynError } from '../../lib/errors.js';
 import { decodeImage } from '../../lib/vlm/images/decode.js';
-import { choiceInstruction, choiceInstructions } from './choices.js';
-import { parquetFiles } from './folder.js';
-import { type ParquetRow, type ParquetTable, readTables } from './parquet.js';
-import { type Entry, type PublishedOptions, publishedDataset, sizeNotes } from './published.js';
+import { type ChoiceSet, openChoiceSet } from './choices.js';
+import type { ParquetRow, ParquetTable } from './parquet.js';
+import type { Entry, PublishedOptions } from './published.js';
 import type { Dataset } from './types.js';
 
 const columns = {
@@ -15,7 +14,15 @@ const columns = {
   answer: 'text',
   prompt: 'text',
 } as const;
-const publishedSize = 2638;
+const set: ChoiceSet = {
+  name: 'cv-bench',
+  columns,
+  size: 2638,
+  absent: (path) =>
+    `CV-Bench is not at ${path}: expected a folder with test_2d.parquet and test_3d.parquet of the dataset nyu-visionx/CV-Bench, ` +
+    'or the path of one of them.',
+  entryOf,
+};
 
 /**
  * CV-Bench (Tong et al. 2024): 2638 questions on counting, spatial relation, depth and distance, from its two Parquet files.
@@ -25,26 +32,7 @@ const publishedSize = 2638;
  * @throws FsynError DATASET when there is no file, or one is truncated or of another schema
  */
 export async function openCvBench(path: string, options: PublishedOptions): Promise<Dataset> {
-  const files = await parquetFiles(path);
-  if (!files) {
-    throw new FsynError(
-      'DATASET',
-      `CV-Bench is not at ${path}: expected a folder with test_2d.parquet and test_3d.parquet of the dataset nyu-visionx/CV-Bench, ` +
-        'or the path of one of them. fsyn downloads nothing.',
-    );
-  }
-  const { rows, version } = await readTables(files, columns, entryOf);
-  return publishedDataset(
-    {
-      name: 'cv-bench',
-      version,
-      entries: rows,
-      instruction: choiceInstruction,
-      instructions: choiceInstructions,
-      notes: sizeNotes('cv-bench', path, rows.length, publishedSize),
-    },
-    options,
-  );
+  return openChoiceSet(set, path, options);
 }
 
 function entryOf(table: ParquetTable, row: ParquetRow, i: number): Entry {

@@ -1,9 +1,8 @@
 import { FsynError } from '../../lib/errors.js';
 import { decodeImage } from '../../lib/vlm/images/decode.js';
-import { choiceInstruction, choiceInstructions } from './choices.js';
-import { parquetFiles } from './folder.js';
-import { type ParquetRow, type ParquetTable, readTables } from './parquet.js';
-import { type Entry, type PublishedOptions, publishedDataset, sizeNotes } from './published.js';
+import { type ChoiceSet, openChoiceSet } from './choices.js';
+import type { ParquetRow, ParquetTable } from './parquet.js';
+import type { Entry, PublishedOptions } from './published.js';
 import type { Dataset } from './types.js';
 
 const columns = {
@@ -15,7 +14,14 @@ const columns = {
   l2_category: 'text',
 } as const;
 const letters = ['A', 'B', 'C', 'D'];
-const publishedSize = 1500;
+const set: ChoiceSet = {
+  name: 'mmstar',
+  columns,
+  size: 1500,
+  absent: (path) =>
+    `MMStar is not at ${path}: expected mmstar.parquet (split val of the dataset Lin-Chen/MMStar) there, or the path of the file itself.`,
+  entryOf,
+};
 
 /**
  * MMStar (Chen et al. 2024): 1500 four-way questions with their options in the text, from the Parquet file of its split `val`.
@@ -25,26 +31,7 @@ const publishedSize = 1500;
  * @throws FsynError DATASET when there is no file, or one is truncated or of another schema
  */
 export async function openMmstar(path: string, options: PublishedOptions): Promise<Dataset> {
-  const files = await parquetFiles(path);
-  if (!files) {
-    throw new FsynError(
-      'DATASET',
-      `MMStar is not at ${path}: expected mmstar.parquet (split val of the dataset Lin-Chen/MMStar) there, or the path of the file itself. ` +
-        'fsyn downloads nothing.',
-    );
-  }
-  const { rows, version } = await readTables(files, columns, entryOf);
-  return publishedDataset(
-    {
-      name: 'mmstar',
-      version,
-      entries: rows,
-      instruction: choiceInstruction,
-      instructions: choiceInstructions,
-      notes: sizeNotes('mmstar', path, rows.length, publishedSize),
-    },
-    options,
-  );
+  return openChoiceSet(set, path, options);
 }
 
 function entryOf(table: ParquetTable, row: ParquetRow, i: number): Entry {
