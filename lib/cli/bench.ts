@@ -43,8 +43,7 @@ export const bench: Command = {
     model: {
       kind: 'list',
       value: 'DIR',
-      help: 'embedded model or model directory; repeatable',
-      fallback: [...embeddedModels().keys()],
+      help: 'embedded model or model directory; repeatable (default: all embedded models)',
     },
     dataset: {
       kind: 'list',
@@ -157,7 +156,7 @@ export const bench: Command = {
     for (const note of datasets.flatMap(({ notes }) => notes ?? [])) io.log(`${note}\n`);
     const selected = values.list('explainers').includes('all') ? withoutTruth(named, datasets, io) : named;
     const out = values.string('out') ?? defaultFolder();
-    const models = await loadModels(values.list('model'), loadSettings(values, io.signal));
+    const models = await loadModels(modelsOf(values), loadSettings(values, io.signal));
     const progress = new ProgressLine(io.log, io.interactive);
     try {
       if (values.flag('dry-run')) {
@@ -209,6 +208,11 @@ export const bench: Command = {
     }
   },
 };
+
+function modelsOf(values: OptionValues): readonly string[] {
+  const named = values.list('model');
+  return named.length > 0 ? named : [...embeddedModels().keys()];
+}
 
 function sizesOf(values: OptionValues): typeof quick {
   return values.flag('full') ? full : quick;

@@ -20,8 +20,7 @@ export function embeddedModels(): ReadonlyMap<string, string> {
 }
 
 /** A model's directory: the name of an embedded model or a path. */
-export function resolveModel(nameOrPath: string): string {
-  const embedded = embeddedModels();
+function resolveModel(nameOrPath: string, embedded: ReadonlyMap<string, string>): string {
   const directory = embedded.get(nameOrPath) ?? nameOrPath;
   if (!existsSync(directory)) {
     throw new UsageError(
@@ -41,12 +40,13 @@ export interface LoadSettings {
 
 /** Loads models by name or path, in order. */
 export async function loadModels(names: readonly string[], settings: LoadSettings): Promise<Vlm[]> {
+  const embedded = embeddedModels();
   const models: Vlm[] = [];
   try {
     for (const name of names) {
       models.push(
-        await loadVlm(resolveModel(name), {
-          ...(embeddedModels().has(name) ? { name } : {}),
+        await loadVlm(resolveModel(name, embedded), {
+          ...(embedded.has(name) ? { name } : {}),
           dtype: settings.dtype,
           threads: settings.threads ?? availableParallelism(),
           memory: settings.memory,
