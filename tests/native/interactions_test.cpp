@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "check.hpp"
 #include "games/memory.hpp"
 #include "interactions/pair_index.hpp"
 #include "interactions/size_index.hpp"
@@ -21,16 +22,7 @@ namespace {
 
 using namespace fsyn;
 using namespace fsyn::interactions;
-
-int failures = 0;
-int checks = 0;
-
-void check(bool ok, const std::string& what) {
-  ++checks;
-  if (ok) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
+using tests::check;
 
 template <class Call>
 void check_throws(const Call& call, const std::string& what) {
@@ -316,18 +308,18 @@ void test_stop() {
 }  // namespace
 
 int main() {
-  for (const KernelSet* kernels : kernel_sets()) {
-    std::printf("kernels: %s\n", std::string(kernels->name).c_str());
-    test_transforms<double>(*kernels);
-    test_transforms<float>(*kernels);
-    test_pairs<double>(*kernels);
-    test_pairs<float>(*kernels);
-    test_threads(*kernels);
-  }
-  test_unanimity();
-  test_block_values();
-  test_misuse();
-  test_stop();
-  std::printf("%d checks, %d failures\n", checks, failures);
-  return failures == 0 ? 0 : 1;
+  return tests::run([] {
+    for (const KernelSet* kernels : kernel_sets()) {
+      std::printf("kernels: %s\n", std::string(kernels->name).c_str());
+      test_transforms<double>(*kernels);
+      test_transforms<float>(*kernels);
+      test_pairs<double>(*kernels);
+      test_pairs<float>(*kernels);
+      test_threads(*kernels);
+    }
+    test_unanimity();
+    test_block_values();
+    test_misuse();
+    test_stop();
+  });
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "check.hpp"
 #include "errors.hpp"
 #include "interactions/least_squares.hpp"
 
@@ -16,16 +17,7 @@ namespace {
 
 using namespace fsyn;
 using namespace fsyn::interactions;
-
-int failures = 0;
-int checks = 0;
-
-void check(bool ok, const std::string& what) {
-  ++checks;
-  if (ok) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
+using tests::check;
 
 /// The code of the error that `call` throws; empty when it throws none.
 template <class Call>
@@ -295,13 +287,13 @@ void test_design() {
 }  // namespace
 
 int main() {
-  for (const KernelSet* kernels : kernel_sets()) {
-    std::printf("kernels: %s\n", std::string(kernels->name).c_str());
-    test_fits(*kernels);
-    test_threads(*kernels);
-  }
-  test_refusals();
-  test_design();
-  std::printf("%d checks, %d failures\n", checks, failures);
-  return failures == 0 ? 0 : 1;
+  return tests::run([] {
+    for (const KernelSet* kernels : kernel_sets()) {
+      std::printf("kernels: %s\n", std::string(kernels->name).c_str());
+      test_fits(*kernels);
+      test_threads(*kernels);
+    }
+    test_refusals();
+    test_design();
+  });
 }
