@@ -195,7 +195,7 @@ function measured(
       decisionToken: answer.decisionToken,
       decisionIndex: answer.decisionIndex,
       decisionKind: answer.decisionKind,
-      correct: sameAnswer(answer.decisionToken, sample.answer),
+      correct: answer.decisionKind === 'similarity' ? null : sameAnswer(answer.decisionToken, sample.answer),
     },
     players: {
       image: imagePlayers.count,

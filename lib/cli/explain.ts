@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FsynError } from '../errors.js';
 import { evaluate, explain as runExplainer } from '../evaluate.js';
 import { explainers, selectExplainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
@@ -52,13 +53,22 @@ export const explain: Command = {
     try {
       const sample = await model.prepare(image, question, prepareOptions(values, io.signal));
       const explanations: Explanation[] = [];
+      const able: Explainer[] = [];
       for (const explainer of selected) {
         if (io.interactive) io.log(`\r\x1b[K${explainer.title} ...`);
-        explanations.push(await explainOne(sample, explainer, values.number('seed')!, io.signal));
+        try {
+          explanations.push(await explainOne(sample, explainer, values.number('seed')!, io.signal));
+          able.push(explainer);
+        } catch (error) {
+          // Who asks for all methods wants those that this model allows; who names one wants to know why not.
+          const unable = error instanceof FsynError && error.code === 'UNSUPPORTED_MODEL';
+          if (!unable || !values.list('explainers').includes('all')) throw error;
+          io.log(`${io.interactive ? '\r\x1b[K' : ''}Left out: ${error.message}\n`);
+        }
       }
       if (io.interactive) io.log('\r\x1b[K');
       const out = values.string('out')!;
-      const description = await writeFiles(out, sample, selected, explanations);
+      const description = await writeFiles(out, sample, able, explanations);
       if (values.flag('json')) io.out(`${JSON.stringify(description)}\n`);
       else io.out(summary(sample, explanations, out));
       return exitCodes.ok;
@@ -140,7 +150,11 @@ function summary(sample: PreparedSample, explanations: readonly Explanation[], o
     ],
     explanations,
   );
-  return `${sample.question}\n-> ${answer.text} (decision token ${JSON.stringify(answer.decisionToken)}, ${answer.decisionKind})\n\n${table}\n\nPictures in ${out}: open ${join(out, 'explanation.html')}\n`;
+  const decision =
+    answer.decisionKind === 'similarity'
+      ? ''
+      : ` (decision token ${JSON.stringify(answer.decisionToken)}, ${answer.decisionKind})`;
+  return `${sample.question}\n-> ${answer.text}${decision}\n\n${table}\n\nPictures in ${out}: open ${join(out, 'explanation.html')}\n`;
 }
 
 function wordsFor(labels: readonly string[], scores: Float64Array): string {

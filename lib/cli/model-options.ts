@@ -26,7 +26,7 @@ export const maskingOptions = {
     kind: 'string',
     value: 'KIND',
     choices: ['remove', 'attend'],
-    help: 'absent tokens leave attention (remove, the default) or stay as attended pads (attend)',
+    help: 'absent tokens leave attention (remove, the default) or stay as attended pads (attend, the default for SigLIP)',
   },
 } satisfies Record<string, OptionSpec>;
 

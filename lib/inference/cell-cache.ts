@@ -65,7 +65,8 @@ export function cellKeys(cells: CellTable): string[] {
   );
 }
 
-function stateKeys(masks: Uint8Array, players: number): string[] {
+/** A key per state of a mask table [states, players]: its presence bits. */
+export function stateKeys(masks: Uint8Array, players: number): string[] {
   const keys: string[] = [];
   for (let begin = 0; begin < masks.length; begin += players) {
     const bytes = Buffer.alloc(Math.ceil(players / 8));

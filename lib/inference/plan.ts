@@ -31,7 +31,7 @@ export interface EvaluationPlan {
   /** Image and text states among the cells to be run. */
   readonly imageStates: number;
   readonly textStates: number;
-  /** Passes through the language model: one prefix per image state, one suffix per cell. */
+  /** Passes through the language model: one prefix per image state, one suffix per cell; of a dual encoder, per text state. */
   readonly prefixes: number;
   readonly suffixes: number;
   /** Whether prefixes' caches stay in the provider's memory. */

@@ -4,11 +4,16 @@ import type { CellScores } from '../vlm/types.js';
 /**
  * What a cell is worth, from the log-probabilities of its answer tokens.
  * `probability` and `log-probability` look at the decision token only, `answer` at the probability of all answer tokens.
+ * Where a model gives similarities instead, `probability` is the similarity and the others are refused.
  */
 export type Scoring = 'probability' | 'log-probability' | 'answer';
 
-/** One value per cell. */
+/** One value per cell. @throws FsynError INVALID_ARGUMENT for a scoring that the scores do not have */
 export function cellValues(scores: CellScores, scoring: Scoring): Float64Array {
+  if (scores.similarities !== undefined) {
+    if (scoring === 'probability') return scores.similarities.slice();
+    throw invalidArgument('scoring', "'probability' for a model that gives similarities", scoring);
+  }
   const { logProbabilities, tokens, decision } = scores;
   const cells = logProbabilities.length / tokens;
   switch (scoring) {
@@ -37,6 +42,7 @@ export function cellValues(scores: CellScores, scoring: Scoring): Float64Array {
  * @param baseline cell of the metric's baseline
  */
 export function referenceValues(scores: CellScores, full: number, baseline: number): Float64Array {
+  if (scores.similarities !== undefined) return cellValues(scores, 'probability');
   const { logProbabilities, tokens } = scores;
   let column = 0;
   let largest = Number.NEGATIVE_INFINITY;

@@ -5,6 +5,7 @@ import {
   bySynergy,
   failureTable,
   gridTable,
+  notRanked,
   percentText,
   type ReportTable,
   rankText,
@@ -43,10 +44,12 @@ function modelText({ model, overall, datasets, verdict }: ModelReport, style: Ex
       { title: 'text SRG', value: (row) => decimal(row.means.textSrg.estimate) },
       {
         title: 'ranks visual/textual/joint',
-        value: ({ ranks }) =>
-          ranks
-            ? [ranks.image, ranks.text, ranks.synergy].map((rank) => rankText(rank.estimate)).join('/')
-            : 'control',
+        value: (row) =>
+          row.ranks
+            ? [row.ranks.image, row.ranks.text, row.ranks.synergy]
+                .map((rank) => rankText(rank.estimate))
+                .join('/')
+            : notRanked(row),
       },
       { title: 'SII', value: (row) => (row.shapley ? decimal(row.shapley.mean) : '-') },
       { title: 'n', value: (row) => String(row.samples) },

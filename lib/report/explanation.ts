@@ -46,10 +46,16 @@ figure { margin: 0 } figcaption { font-weight: 600 } small { font-weight: 400; o
 img { width: 100%; image-rendering: pixelated } mark { color: #111; border-radius: .2em; padding: 0 .15em }
 </style>
 <h1>${escapeHtml(sample.question)}</h1>
-<p>Answer: <strong>${escapeHtml(sample.answer.text)}</strong> (decision token ${escapeHtml(JSON.stringify(sample.answer.decisionToken))}).
-Red speaks for the answer, blue against it; colours are scaled per picture.</p>
+<p>${answerHtml(sample)}
+Red speaks for ${sample.answer.decisionKind === 'similarity' ? 'the caption' : 'the answer'}, blue against it; colours are scaled per picture.</p>
 <main>${figures.join('\n')}</main></html>
 `;
+}
+
+function answerHtml({ answer }: PreparedSample): string {
+  if (answer.decisionKind === 'similarity') return `<strong>${escapeHtml(answer.text)}</strong>.`;
+  const token = escapeHtml(JSON.stringify(answer.decisionToken));
+  return `Answer: <strong>${escapeHtml(answer.text)}</strong> (decision token ${token}).`;
 }
 
 function htmlWords(labels: readonly string[], scores: Float64Array): string {

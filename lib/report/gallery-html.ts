@@ -32,11 +32,7 @@ ${choice(
   'grounding',
   distinct((s) => s.grounding ?? 'unknown'),
 )}
-${choice(
-  'answer',
-  'outcome',
-  distinct((s) => (s.correct ? 'correct' : 'wrong')),
-)}
+${choice('answer', 'outcome', distinct(outcomeOf))}
 <label>explainer <select data-explainer><option value="">all</option>${shown
     .map((name) => `<option value="${escapeHtml(name)}">${escapeHtml(style.title(name))}</option>`)
     .join('')}</select></label>
@@ -45,8 +41,16 @@ ${parts.join('\n')}
 <script>${filterScript}</script>`;
 }
 
+/** A similarity answers nothing that could be right. */
+function outcomeOf({ correct }: GallerySample): string {
+  if (correct === null) return 'not judged';
+  return correct ? 'correct' : 'wrong';
+}
+
 async function sampleHtml(sample: GallerySample, id: string, style: ExplainerStyle): Promise<string> {
-  const { picture, correct, grounding } = sample;
+  const { picture, grounding } = sample;
+  const outcome = outcomeOf(sample);
+  const judged = sample.correct === null ? '' : `, expected “${sample.expected}” (${outcome})`;
   const order = [...sample.views].sort(
     (a, b) => style.names.indexOf(a.explainer) - style.names.indexOf(b.explainer),
   );
@@ -56,10 +60,10 @@ async function sampleHtml(sample: GallerySample, id: string, style: ExplainerSty
     picture.dataset,
     picture.sample,
     grounding ?? '',
-    `answer “${sample.answer.trim()}”, expected “${sample.expected}” (${correct ? 'correct' : 'wrong'})`,
+    `answer “${sample.answer.trim()}”${judged}`,
   ];
   return `<style>.${id}{background-image:url(data:image/png;base64,${picture.png})}</style>
-<section class="sample" data-model="${escapeHtml(picture.model)}" data-dataset="${escapeHtml(picture.dataset)}" data-grounding="${escapeHtml(grounding ?? 'unknown')}" data-outcome="${correct ? 'correct' : 'wrong'}">
+<section class="sample" data-model="${escapeHtml(picture.model)}" data-dataset="${escapeHtml(picture.dataset)}" data-grounding="${escapeHtml(grounding ?? 'unknown')}" data-outcome="${outcome}">
 <h3>${escapeHtml(sample.question)}</h3>
 <p class="note">${facts
     .filter((fact) => fact !== '')

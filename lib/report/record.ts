@@ -44,7 +44,8 @@ export interface MeasuredRecord extends RecordHead {
     decisionToken: string;
     decisionIndex: number;
     decisionKind: string;
-    correct: boolean;
+    /** Null where there is no answer to judge: a dual encoder's similarity. */
+    correct: boolean | null;
   };
   readonly players: { image: number; imageRows: number; imageColumns: number; text: number };
   readonly textLabels: readonly string[];

@@ -10,6 +10,11 @@ export interface ReportTable {
   readonly body: readonly (readonly string[])[];
 }
 
+/** What stands where a rank would: controls that know the truth are not ranked, others without rows have none. */
+export function notRanked({ control }: ExplainerAnalysis): string {
+  return control ? 'control' : '-';
+}
+
 /** Explainers by raw F_syn, largest first; those without rows last. */
 export function bySynergy(explainers: readonly ExplainerAnalysis[]): ExplainerAnalysis[] {
   const value = (row: ExplainerAnalysis) =>
@@ -37,7 +42,7 @@ export function synergyTable(scope: ScopeAnalysis, style: ExplainerStyle): Repor
       interval(row.means.normalised),
       interval(row.means.clipped),
       row.shapley ? `${decimal(row.shapley.mean)} (${row.shapley.rows})` : '-',
-      row.meanRanks ? decimal(row.meanRanks.synergy, 2) : 'control',
+      row.meanRanks ? decimal(row.meanRanks.synergy, 2) : notRanked(row),
       String(row.samples),
       String(row.failed),
       secondsText(row.secondsPerSample),
@@ -64,7 +69,7 @@ export function rankTable(scope: ScopeAnalysis, style: ExplainerStyle): ReportTa
       interval(row.means.imageSrg),
       interval(row.means.textSrg),
       ...(['image', 'text', 'synergy'] as const).map((kind) =>
-        row.ranks ? rankRange(row.ranks[kind]) : 'control',
+        row.ranks ? rankRange(row.ranks[kind]) : notRanked(row),
       ),
       ...(['image', 'text', 'synergy'] as const).map((kind) =>
         row.meanRanks ? decimal(row.meanRanks[kind], 2) : '-',

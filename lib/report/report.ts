@@ -24,7 +24,7 @@ export interface GallerySample {
   readonly question: string;
   readonly expected: string;
   readonly answer: string;
-  readonly correct: boolean;
+  readonly correct: boolean | null;
   readonly grounding: string | null;
   readonly family: string;
   readonly textLabels: readonly string[];

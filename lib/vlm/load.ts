@@ -12,6 +12,7 @@ import { QwenVl } from './architectures/qwen-vl.js';
 import { Classifier, isManifestPath } from './classifier/classifier.js';
 import { manifestName } from './classifier/manifest.js';
 import { DecoderVlm } from './decoder-vlm.js';
+import { DualEncoder, dualFamilies } from './dual/dual-encoder.js';
 import { Fields, isObject } from './json.js';
 import { deviceCaches } from './models/cache-join.js';
 import type { Graph } from './models/contract.js';
@@ -89,6 +90,10 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
   if (!existsSync(join(directory, 'config.json')) && existsSync(manifest))
     return Classifier.load(manifest, options);
   const opened = await openModelDirectory(directory);
+  const type = new Fields(opened.config, 'config.json').string('model_type', '');
+  if (dualFamilies.includes(type)) {
+    return DualEncoder.load(opened, type, options.name ?? basename(resolve(directory)), options);
+  }
   const tokenizer = new TextTokenizer(opened.tokenizer, opened.tokenizerConfig);
   const family = findFamily(opened);
   const token = imageToken(opened, tokenizer);
@@ -187,7 +192,7 @@ function findFamily(directory: ModelDirectory): Family {
   if (Object.hasOwn(families, type)) return families[type];
   throw new FsynError(
     'UNSUPPORTED_MODEL',
-    `Unknown model_type ${JSON.stringify(type)} in config.json; supported: ${Object.keys(families).join(', ')}.`,
+    `Unknown model_type ${JSON.stringify(type)} in config.json; supported: ${[...Object.keys(families), ...dualFamilies].join(', ')}.`,
   );
 }
 

@@ -29,7 +29,8 @@ export interface TextPlayers {
   readonly positions: Int32Array;
 }
 
-export type DecisionKind = 'yes-no' | 'choice' | 'content';
+/** `similarity`: a dual encoder, which answers nothing and says how well a caption fits. */
+export type DecisionKind = 'yes-no' | 'choice' | 'content' | 'similarity';
 
 /** The answer that the model gave on the full input, and the token that carries the decision. */
 export interface Answer {
@@ -41,8 +42,13 @@ export interface Answer {
   readonly decisionToken: string;
 }
 
-/** Log-probabilities (natural log, float32 arithmetic of the model) of answer tokens on cells. */
+/** Log-probabilities (natural log, float32 arithmetic of the model) of answer tokens on cells, or similarities. */
 export interface CellScores {
+  /**
+   * [cells]: the value of every cell where the model gives no probability: CLIP's cosine of image and caption, in [-1, 1].
+   * `logProbabilities` is then empty.
+   */
+  readonly similarities?: Float64Array;
   /** [cells, tokens], row-major, in the order of the table's cells. */
   readonly logProbabilities: Float64Array;
   readonly tokens: number;
@@ -138,7 +144,10 @@ export interface PrepareOptions {
   readonly blurRadius?: number;
   readonly blurUnit?: 'pixels' | 'relative';
   readonly noiseSeed?: number;
-  /** `remove`: an absent token is padded and taken out of attention, positions kept; `attend`: the pad stays attended. */
+  /**
+   * `remove`: an absent token is padded and taken out of attention, positions kept; `attend`: the pad stays attended.
+   * Default: `remove`, for SigLIP `attend`.
+   */
   readonly textMasking?: 'remove' | 'attend';
   /** Which tokens are players besides the question's own. */
   readonly includeInstruction?: boolean;

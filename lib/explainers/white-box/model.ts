@@ -83,7 +83,7 @@ export class WhiteBoxChain {
    */
   static of(sample: PreparedSample, explainer: string): WhiteBoxChain {
     if (!sample.whiteBox) {
-      const message = `${explainer} needs the model's graphs, which this sample does not show.`;
+      const message = `${explainer} looks inside a vision tower and a decoder; this model has no such pair or does not show it.`;
       throw new FsynError('UNSUPPORTED_MODEL', message);
     }
     return new WhiteBoxChain(sample.whiteBox);

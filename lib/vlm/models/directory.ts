@@ -6,8 +6,14 @@ import { FsynError, invalidArgument } from '../../errors.js';
 import { isMissing, type JsonObject, readJsonObject, readOptionalJsonObject } from '../json.js';
 import { chatTemplateSource } from '../text/chat.js';
 
-/** The graphs that a vision-language model is split into. */
-export type ModelPart = 'vision_encoder' | 'embed_tokens' | 'decoder_model_merged';
+/** The graphs that a vision-language model is split into; the last three are those of dual encoders. */
+export type ModelPart =
+  | 'vision_encoder'
+  | 'embed_tokens'
+  | 'decoder_model_merged'
+  | 'model'
+  | 'vision_model'
+  | 'text_model';
 
 /** Number formats of published exports, in the order in which `auto` looks for them. */
 export const dtypes = ['fp32', 'fp16', 'q4f16', 'q4', 'quantized', 'int8', 'uint8'] as const;
@@ -92,7 +98,25 @@ export interface PartFile {
  * @throws FsynError MODEL_FILE listing what is there instead
  */
 export async function locatePart(directory: string, part: ModelPart, choice: DtypeChoice): Promise<PartFile> {
-  const wanted = typeof choice === 'string' ? choice : (choice[part] ?? 'auto');
+  const found = await findPart(directory, part, choice);
+  if (found !== undefined) return found;
+  const wanted = dtypeOf(part, choice);
+  const present = await listModels(directory);
+  const expected = wanted === 'auto' ? `${part}[_dtype].onnx` : `${part}${suffixes[wanted]}.onnx`;
+  throw new FsynError(
+    'MODEL_FILE',
+    `Expected onnx/${expected} in ${JSON.stringify(directory)}; ` +
+      (present.length === 0 ? 'there is no .onnx file.' : `there are: ${present.join(', ')}.`),
+  );
+}
+
+/** As locatePart, but undefined where the part is not there. */
+export async function findPart(
+  directory: string,
+  part: ModelPart,
+  choice: DtypeChoice,
+): Promise<PartFile | undefined> {
+  const wanted = dtypeOf(part, choice);
   if (wanted !== 'auto' && !dtypes.includes(wanted)) {
     throw invalidArgument('dtype', `auto or one of ${dtypes.join(', ')}`, wanted);
   }
@@ -104,13 +128,17 @@ export async function locatePart(directory: string, part: ModelPart, choice: Dty
       if (listings[i].includes(name)) return { path: join(folder, name), dtype };
     }
   }
-  const present = listings.flat().filter((name) => name.endsWith('.onnx'));
-  const expected = wanted === 'auto' ? `${part}[_dtype].onnx` : `${part}${suffixes[wanted]}.onnx`;
-  throw new FsynError(
-    'MODEL_FILE',
-    `Expected onnx/${expected} in ${JSON.stringify(directory)}; ` +
-      (present.length === 0 ? 'there is no .onnx file.' : `there are: ${present.join(', ')}.`),
-  );
+  return undefined;
+}
+
+/** Names of the model files of a directory. */
+export async function listModels(directory: string): Promise<string[]> {
+  const listings = await Promise.all([join(directory, 'onnx'), directory].map(listFolder));
+  return listings.flat().filter((name) => name.endsWith('.onnx'));
+}
+
+function dtypeOf(part: ModelPart, choice: DtypeChoice): Dtype | 'auto' {
+  return typeof choice === 'string' ? choice : (choice[part] ?? 'auto');
 }
 
 async function listFolder(folder: string): Promise<string[]> {

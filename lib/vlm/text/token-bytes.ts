@@ -44,16 +44,27 @@ export function detectSpelling(tokenizerJson: JsonObject): Spelling {
   return 'plain';
 }
 
+/** The mark that the last token of a word carries in some vocabularies, CLIP's `</w>`; empty where there is none. */
+export function wordEnd(tokenizerJson: JsonObject): string {
+  const model = isObject(tokenizerJson.model) ? tokenizerJson.model : {};
+  return typeof model.end_of_word_suffix === 'string' ? model.end_of_word_suffix : '';
+}
+
 /** Turns a token string of the vocabulary into the UTF-8 bytes of the text that it stands for. */
 export class TokenSpeller {
   readonly spelling: Spelling;
   readonly #alphabet = byteLevelAlphabet();
+  readonly #wordEnd: string;
 
-  constructor(spelling: Spelling) {
+  /** @param wordEnd what the last token of a word ends in, which is no text */
+  constructor(spelling: Spelling, wordEnd = '') {
     this.spelling = spelling;
+    this.#wordEnd = wordEnd;
   }
 
-  bytes(token: string): Uint8Array {
+  bytes(spelled: string): Uint8Array {
+    const ends = this.#wordEnd !== '' && spelled.endsWith(this.#wordEnd);
+    const token = ends ? spelled.slice(0, -this.#wordEnd.length) : spelled;
     switch (this.spelling) {
       case 'byte-level':
         return this.#byteLevel(token);

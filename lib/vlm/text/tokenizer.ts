@@ -2,7 +2,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { describe, FsynError, reasonOf } from '../../errors.js';
 import { isObject, type JsonObject } from '../json.js';
 import { alignTokens, wordCharacters } from './alignment.js';
-import { detectSpelling, TokenSpeller } from './token-bytes.js';
+import { detectSpelling, TokenSpeller, wordEnd } from './token-bytes.js';
 
 /** What is used of @huggingface/tokenizers, whose own declarations do not resolve under NodeNext. */
 interface BackingTokenizer {
@@ -52,7 +52,7 @@ export class TextTokenizer {
       const reason = reasonOf(cause);
       throw new FsynError('TOKENIZER', `Cannot build the tokenizer of tokenizer.json: ${reason}.`, { cause });
     }
-    this.#speller = new TokenSpeller(detectSpelling(tokenizerJson));
+    this.#speller = new TokenSpeller(detectSpelling(tokenizerJson), wordEnd(tokenizerJson));
     this.#normalise = characterNormaliser(tokenizerJson.normalizer);
     const added = this.#tokenizer.get_added_tokens_decoder();
     this.#added = new Set(added.keys());
@@ -122,7 +122,8 @@ export class TextTokenizer {
         label,
         bytes: added ? new TextEncoder().encode(label) : this.#speller.bytes(label),
         added,
-        unknown: id === this.#unknownId && !text.includes(label),
+        // CLIP's unknown token is its end token, which stands for no text.
+        unknown: id === this.#unknownId && id !== this.eosTokenId && !text.includes(label),
       };
     });
     return { ids: Int32Array.from(ids), spans: alignTokens(text, tokens, this.#normalise) };
@@ -208,6 +209,14 @@ function characterNormaliser(node: unknown): ((piece: string) => string) | undef
       return (piece) => piece.normalize('NFKC');
     case 'Lowercase':
       return (piece) => piece.toLowerCase();
+    // What is taken out of a text shows in no token; other replacements are undone by the spelling, or refused.
+    case 'Replace': {
+      const pattern = isObject(node.pattern) ? node.pattern : {};
+      if (node.content !== '' || typeof pattern.Regex !== 'string') return undefined;
+      // Escapes of characters that need none are an error in Unicode patterns.
+      const removed = new RegExp(pattern.Regex.replace(/\\([#&~%"'`,:;=@!<>_ ])/g, '$1'), 'gu');
+      return (piece) => piece.replace(removed, '');
+    }
     case 'StripAccents':
       return (piece) => piece.normalize('NFD').replace(/\p{Mn}/gu, '');
     case 'BertNormalizer': {
