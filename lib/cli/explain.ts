@@ -146,7 +146,11 @@ function summary(sample: PreparedSample, explanations: readonly Explanation[], o
     [
       { title: 'explainer', align: 'left', value: (row) => row.title },
       { title: 'F_syn raw', value: (row) => decimal(row.synergy) },
-      { title: 'words', align: 'left', value: (row) => wordsFor(textPlayers.labels, row.attribution.text) },
+      {
+        title: 'words (1: the strongest)',
+        align: 'left',
+        value: (row) => wordsFor(textPlayers.labels, row.attribution.text),
+      },
     ],
     explanations,
   );
@@ -159,5 +163,6 @@ function summary(sample: PreparedSample, explanations: readonly Explanation[], o
 
 function wordsFor(labels: readonly string[], scores: Float64Array): string {
   if (process.stdout.isTTY && process.env.NO_COLOR === undefined) return colouredWords(labels, scores);
-  return labels.map((label, i) => `${label.trim()}:${decimal(scores[i], 2)}`).join(' ');
+  const largest = scores.reduce((most, score) => Math.max(most, Math.abs(score)), 0) || 1;
+  return labels.map((label, i) => `${label.trim()}:${decimal(scores[i] / largest, 2)}`).join(' ');
 }

@@ -1,6 +1,6 @@
 import type { Attribution } from '../explainers/types.js';
 import type { PreparedSample } from '../vlm/types.js';
-import { heatColour, overlayPng } from './heatmap.js';
+import { heatColour, overlayPng, picturePng } from './heatmap.js';
 import { escapeHtml } from './html-text.js';
 
 /** One explainer's view of a sample, ready to be drawn. */
@@ -36,6 +36,7 @@ export async function explanationPage(
 <p>${htmlWords(sample.textPlayers.labels, attribution.text)}</p></figure>`;
     }),
   );
+  const picture = await picturePng(sample.image);
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>fsyn explain</title>
 <style>
@@ -47,8 +48,10 @@ img { width: 100%; image-rendering: pixelated } mark { color: #111; border-radiu
 </style>
 <h1>${escapeHtml(sample.question)}</h1>
 <p>${answerHtml(sample)}
-Red speaks for ${sample.answer.decisionKind === 'similarity' ? 'the caption' : 'the answer'}, blue against it; colours are scaled per picture.</p>
-<main>${figures.join('\n')}</main></html>
+Red speaks for ${sample.answer.decisionKind === 'similarity' ? 'the caption' : 'the answer'}, blue against it; colours are scaled per picture and per question.</p>
+<main><figure><figcaption>The picture</figcaption>
+<img alt="the picture" src="data:image/png;base64,${picture.toString('base64')}"></figure>
+${figures.join('\n')}</main></html>
 `;
 }
 

@@ -19,7 +19,8 @@ export function heatColour(score: number, largest: number): HeatColour {
 }
 
 /**
- * Draws the image players' scores over the image and encodes it as PNG. Small images are enlarged so that cells can be seen.
+ * Draws the image players' scores over a pale grey copy of the image and encodes it as PNG: on the image's own colours, red
+ * on a red object could not be seen. Small images are enlarged so that cells can be.
  *
  * @param image [height, width, 3]
  * @param scores one per image player; where players' boxes overlap (tiles), their mean is drawn
@@ -36,15 +37,27 @@ export async function overlayPng(
   const blended = Buffer.alloc(3 * height * width);
   for (let pixel = 0; pixel < height * width; pixel++) {
     const { red, green, blue, strength } = heatColour(heat[pixel], largest);
-    const alpha = 0.65 * strength;
-    for (const [channel, colour] of [red, green, blue].entries()) {
-      blended[3 * pixel + channel] = Math.round(
-        (1 - alpha) * image.data[3 * pixel + channel] + alpha * colour,
-      );
-    }
+    const alpha = 0.8 * strength;
+    const grey = paleGrey(image.data, 3 * pixel);
+    for (const [channel, colour] of [red, green, blue].entries())
+      blended[3 * pixel + channel] = Math.round((1 - alpha) * grey + alpha * colour);
   }
+  return enlargedPng(blended, width, height);
+}
+
+/** The image alone as PNG, of the size that `overlayPng` draws. */
+export function picturePng({ data, shape: [height, width] }: RgbImage): Promise<Buffer> {
+  return enlargedPng(Buffer.from(data), width, height);
+}
+
+/** Luma (ITU-R BT.601) of a pixel, half way to white. */
+function paleGrey(data: ArrayLike<number>, at: number): number {
+  return 127.5 + (0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]) / 2;
+}
+
+function enlargedPng(pixels: Buffer, width: number, height: number): Promise<Buffer> {
   const scale = Math.max(1, Math.ceil(384 / Math.max(height, width)));
-  return sharp(blended, { raw: { width, height, channels: 3 } })
+  return sharp(pixels, { raw: { width, height, channels: 3 } })
     .resize(width * scale, height * scale, { kernel: 'nearest' })
     .png()
     .toBuffer();

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import ndarray from 'ndarray';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readRecords } from '../../bench/runner/result-store.js';
@@ -9,7 +10,7 @@ import { report as command } from '../../lib/cli/report.js';
 import { renderConsole } from '../../lib/report/console.js';
 import { renderCsv } from '../../lib/report/csv.js';
 import { galleryKey, readGallery } from '../../lib/report/gallery.js';
-import { heatPng } from '../../lib/report/heatmap.js';
+import { heatPng, overlayPng } from '../../lib/report/heatmap.js';
 import { renderHtml } from '../../lib/report/html.js';
 import { renderMarkdown } from '../../lib/report/markdown.js';
 import { buildReport, type Report } from '../../lib/report/report.js';
@@ -145,6 +146,29 @@ describe('gallery', () => {
     expect(pixel(1, 1)).toEqual([214, 39, 40, 166]);
     expect(pixel(6, 2)).toEqual([31, 119, 180, 83]);
     expect(pixel(3, 6)[3]).toBe(0);
+  });
+
+  it('draws scores over a pale grey picture, so that red on a red object can be seen', async () => {
+    const red = ndarray(
+      new Uint8Array(3 * 8 * 4).map((_, i) => (i % 3 === 0 ? 255 : 0)),
+      [4, 8, 3],
+    );
+    const players = {
+      count: 2,
+      rows: 1,
+      columns: 2,
+      tiles: 1,
+      boxes: Float64Array.of(0, 0, 4, 4, 4, 0, 8, 4),
+    };
+    const png = await overlayPng(red, players, Float64Array.of(1, 0));
+    const { data, info } = await sharp(png).raw().toBuffer({ resolveWithObject: true });
+    const pixel = (x: number, y: number) => [
+      ...data.subarray(3 * (info.width * y + x), 3 * (info.width * y + x) + 3),
+    ];
+    const scale = info.width / 8;
+    // Luma 76.2 of pure red is 166 half way to white; a full score lies over it with 80 %.
+    expect(pixel(6 * scale, scale)).toEqual([166, 166, 166]);
+    expect(pixel(scale, scale)).toEqual([204, 64, 65]);
   });
 
   it('shows every explainer of a pictured sample', () => {
