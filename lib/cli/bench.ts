@@ -6,7 +6,7 @@ import { readRecords, resultsFile } from '../../bench/runner/result-store.js';
 import { type BenchmarkOutcome, runBenchmark } from '../../bench/runner/run.js';
 import { type BenchmarkSettings, defaultSettings } from '../../bench/runner/settings.js';
 import { FsynError } from '../errors.js';
-import { explainers, selectExplainers } from '../explainers/registry.js';
+import { asPublished, explainers, selectExplainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
@@ -131,7 +131,7 @@ export const bench: Command = {
       kind: 'string',
       value: 'MODE',
       choices: ['none', 'reference'],
-      help: 'reference: score tokens and clip curves as the published code does',
+      help: 'reference: score tokens, clip curves and set gradient methods as the published code does',
       fallback: 'none',
     },
     'include-instruction': { kind: 'flag', help: 'tokens of the answer-format instruction are players too' },
@@ -143,7 +143,8 @@ export const bench: Command = {
     ...runtimeOptions,
   },
   async run(values, io) {
-    const named = selectExplainers(values.list('explainers'));
+    const chosen = selectExplainers(values.list('explainers'));
+    const named = values.string('compat') === 'reference' ? asPublished(chosen) : chosen;
     const shard = parseShard(values.string('shard')!);
     const seed = values.number('seed')!;
     const sizes = sizesOf(values);

@@ -31,6 +31,23 @@ export const explainers: readonly Explainer[] = [
 ];
 
 /**
+ * The signed gradient methods with the parameters of the published code: of the log-probability, measured from zeros; Integrated Gradients on
+ * the joint path from the mean colour in 5 steps; AttnLRP by the epsilon rule throughout.
+ */
+const published: ReadonlyMap<string, Explainer> = new Map(
+  [
+    inputXGradient({ target: 'log-probability', reference: 'zero' }),
+    integratedGradients({ target: 'log-probability', path: 'joint', imageBaseline: 'mean', steps: 5 }),
+    attnLrp({ target: 'log-probability', reference: 'zero', visionGamma: { linear: 0 } }),
+  ].map((explainer) => [explainer.name, explainer]),
+);
+
+/** The same explainers with published parameters where ours differ: what `--compat reference` runs. */
+export function asPublished(chosen: readonly Explainer[]): Explainer[] {
+  return chosen.map((explainer) => published.get(explainer.name) ?? explainer);
+}
+
+/**
  * Finds explainers by name.
  *
  * @throws FsynError INVALID_ARGUMENT with the known names for an unknown one or a repeated one

@@ -21,24 +21,28 @@ const cases: readonly { name: string; size: [number, number]; batched: boolean }
 ];
 
 describe.each(cases)('$name', { timeout: 300_000 }, ({ name, size, batched }) => {
-  test('several steps per run give what single runs give', async () => {
-    const vlm = await loadVlm(`${golden}vlm-${name}`);
-    const sample = await vlm.prepare(pattern(...size), 'Is there a dog?', { maxNewTokens: 2 });
-    const context = contextOf(sample);
-    const alone = await integratedGradients({ steps: 6, batch: 1 }).attribute(context);
-    // Seven points: a batch of four and one of three.
-    for (const batch of [4, undefined]) {
-      const options = { steps: 6, ...(batch ? { batch } : {}) };
-      const together = await integratedGradients(options).attribute(context);
-      expect(relativeError(together.image, alone.image)).toBeLessThan(TOLERANCE);
-      expect(relativeError(together.text, alone.text)).toBeLessThan(TOLERANCE);
-      const [ours, theirs] = [together.diagnostics?.difference, alone.diagnostics?.difference];
-      expect(Math.abs((ours as number) - (theirs as number))).toBeLessThan(
-        TOLERANCE * Math.abs(theirs as number),
-      );
-    }
-    vlm.dispose();
-  });
+  test.each(['separate', 'joint'] as const)(
+    'several steps per run give what single runs give, %s',
+    async (path) => {
+      const vlm = await loadVlm(`${golden}vlm-${name}`);
+      const sample = await vlm.prepare(pattern(...size), 'Is there a dog?', { maxNewTokens: 2 });
+      const context = contextOf(sample);
+      const alone = await integratedGradients({ steps: 6, batch: 1, path }).attribute(context);
+      // Seven points: a batch of four and one of three.
+      for (const batch of [4, undefined]) {
+        const options = { steps: 6, path, ...(batch ? { batch } : {}) };
+        const together = await integratedGradients(options).attribute(context);
+        expect(relativeError(together.image, alone.image)).toBeLessThan(TOLERANCE);
+        expect(relativeError(together.text, alone.text)).toBeLessThan(TOLERANCE);
+        const key = path === 'joint' ? 'difference' : 'imageDifference';
+        const [ours, theirs] = [together.diagnostics?.[key], alone.diagnostics?.[key]];
+        expect(Math.abs((ours as number) - (theirs as number))).toBeLessThan(
+          TOLERANCE * Math.abs(theirs as number),
+        );
+      }
+      vlm.dispose();
+    },
+  );
 
   test(`${batched ? 'runs' : 'does not run'} batches`, async () => {
     const vlm = await loadVlm(`${golden}vlm-${name}`);

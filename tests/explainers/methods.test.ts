@@ -4,13 +4,14 @@ import { gradCam } from '../../lib/explainers/grad-cam.js';
 import { inputXGradient } from '../../lib/explainers/input-x-gradient.js';
 import { integratedGradients } from '../../lib/explainers/integrated-gradients.js';
 import { llavaCam } from '../../lib/explainers/llava-cam.js';
-import { explainers } from '../../lib/explainers/registry.js';
+import { asPublished, explainers } from '../../lib/explainers/registry.js';
 import { rollout } from '../../lib/explainers/rollout.js';
 import { withoutInterference } from '../../lib/explainers/tam.js';
-import { releaseWhiteBoxSessions } from '../../lib/explainers/white-box/model.js';
+import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
 import { rankGaussianFilter } from '../../lib/explainers/white-box/rank-filter.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
+import { relativeError } from '../onnx/helpers.js';
 import { pattern } from '../vlm/pattern.js';
 import { contextOf, tinyLlava, total } from './helpers.js';
 
@@ -51,17 +52,55 @@ describe.each(explainers.filter((explainer) => !explainer.needsTruth).map((e) =>
   },
 );
 
-test('Integrated Gradients becomes complete with more steps', async () => {
-  const few = await integratedGradients({ steps: 2, target: 'logit' }).attribute(contextOf(sample));
-  const many = await integratedGradients({ steps: 64, target: 'logit' }).attribute(contextOf(sample));
-  const { completenessError, difference } = many.diagnostics as Record<string, number>;
-  // Large random weights bend the path sharply: the midpoint rule is 0.4 % off here with 64 steps.
-  expect(completenessError as number).toBeLessThan(1e-2 * Math.abs(difference as number));
-  expect(completenessError as number).toBeLessThan(
-    (few.diagnostics as Record<string, number>).completenessError as number,
-  );
-  // Every varying pixel and embedding belongs to a player here.
-  expect(total(many.image) + total(many.text)).toBeCloseTo(difference as number, 1);
+test.each(['separate', 'joint'] as const)(
+  'Integrated Gradients becomes complete with more steps, %s',
+  async (path) => {
+    const options = { path, target: 'logit' } as const;
+    const few = await integratedGradients({ steps: 2, ...options }).attribute(contextOf(sample));
+    const many = await integratedGradients({ steps: 64, ...options }).attribute(contextOf(sample));
+    const { completenessError, difference, imageDifference, textDifference } = many.diagnostics as Record<
+      string,
+      number
+    >;
+    const scale = Math.abs(difference ?? 0) + Math.abs(imageDifference ?? 0) + Math.abs(textDifference ?? 0);
+    // Large random weights bend the path sharply: the midpoint rule is 0.4 % off here with 64 steps.
+    expect(completenessError as number).toBeLessThan(1e-2 * scale);
+    expect(completenessError as number).toBeLessThan(
+      (few.diagnostics as Record<string, number>).completenessError as number,
+    );
+    // Every varying pixel and embedding belongs to a player here.
+    const sums = [total(many.image), total(many.text)] as const;
+    if (path === 'joint') expect(sums[0] + sums[1]).toBeCloseTo(difference as number, 1);
+    else {
+      expect(sums[0]).toBeCloseTo(imageDifference as number, 1);
+      expect(sums[1]).toBeCloseTo(textDifference as number, 1);
+    }
+  },
+);
+
+test('a separate path takes the decoder alone past the words', async () => {
+  const chain = WhiteBoxChain.of(sample, 'test');
+  const whole = await chain.gradients();
+  const { pixels, features, embeddingGradient, explained } = await chain.gradients({
+    features: whole.features,
+  });
+  expect([pixels.length, features]).toEqual([0, whole.features]);
+  expect(relativeError([explained], [whole.explained])).toBeLessThan(1e-6);
+  expect(relativeError(embeddingGradient, whole.embeddingGradient)).toBeLessThan(1e-5);
+  // Features that are changed change the outcome: they are read, not the pixels.
+  const other = await chain.gradients({ features: whole.features.map((x) => -x) });
+  expect(relativeError(other.embeddingGradient, whole.embeddingGradient)).toBeGreaterThan(1e-3);
+});
+
+test('the published parameters replace ours where they differ', async () => {
+  const published = asPublished(explainers);
+  expect(published.map(({ name }) => name)).toEqual(explainers.map(({ name }) => name));
+  const changed = published.filter((explainer, i) => explainer !== explainers[i]).map(({ name }) => name);
+  expect(changed).toEqual(['input-x-gradient', 'integrated-gradients', 'attn-lrp']);
+  const options = { target: 'log-probability', reference: 'zero' } as const;
+  const wanted = await inputXGradient(options).attribute(contextOf(sample));
+  const [given] = asPublished([inputXGradient()]);
+  expect(await given?.attribute(contextOf(sample))).toEqual(wanted);
 });
 
 test('AttnLRP is not gradient times input', async () => {
@@ -101,8 +140,9 @@ test('an unknown or missing layer is refused with what there is', async () => {
 
 test('options are checked', () => {
   expect(() => integratedGradients({ steps: 0 })).toThrow(/steps/);
+  expect(() => integratedGradients({ path: 'curved' as never })).toThrow(/separate or joint/);
   expect(() => llavaCam({ samples: 1.5 })).toThrow(/samples/);
-  expect(() => attnLrp({ target: 'loss' as never })).toThrow(/logit or contrast for target/);
+  expect(() => attnLrp({ target: 'loss' as never })).toThrow(/one of contrast, logit/);
   expect(() => gradCam({ layer: 1 } as never)).toThrow(/Unknown option "layer"/);
 });
 

@@ -85,9 +85,11 @@ afterAll(() => releaseWhiteBoxSessions());
  */
 const TOLERANCE = 1e-4;
 
+const joint = integratedGradients({ steps: 8, target: 'logit', path: 'joint' });
 const methods: readonly Explainer[] = [
   inputXGradient({ target: 'logit', reference: 'zero' }),
   integratedGradients({ steps: 8, target: 'logit' }),
+  { ...joint, name: 'integrated-gradients-joint' },
   gradCam(),
   llavaCam({ samples: 1, noise: 0 }),
   rollout,
@@ -101,6 +103,20 @@ describe.each(['op14', 'op17', 'dynamo'])('against independent PyTorch computati
     const { image, text } = await method.attribute(contextOf(goldenSample(tag)));
     expect(relativeError(image, valuesOf(golden[`${name}/image`]))).toBeLessThan(TOLERANCE);
     expect(relativeError(text, valuesOf(golden[`${name}/text`]))).toBeLessThan(TOLERANCE);
+  });
+
+  test('Integrated Gradients tells what its paths lead over', async () => {
+    const separate = methods[1] as Explainer;
+    const { diagnostics } = await separate.attribute(contextOf(goldenSample(tag)));
+    const both = await joint.attribute(contextOf(goldenSample(tag)));
+    const differences = {
+      'integrated-gradients/image-difference': diagnostics?.imageDifference,
+      'integrated-gradients/text-difference': diagnostics?.textDifference,
+      'integrated-gradients-joint/difference': both.diagnostics?.difference,
+    };
+    for (const [name, difference] of Object.entries(differences)) {
+      expect(relativeError([difference as number], valuesOf(golden[name])), name).toBeLessThan(TOLERANCE);
+    }
   });
 
   test('AttnLRP equals explicit float64 relevance to 1e-5, element by element', async () => {

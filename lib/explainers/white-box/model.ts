@@ -6,60 +6,17 @@ import { prepareModel } from '../../onnx/prepare.js';
 import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
 import { concatenated, parts, repeatedFeeds, sameGradients } from './batch.js';
 import { passOptions, signalOption } from './memory.js';
+import type { ChainOptions, ChainPoint, ChainResult, DecoderResult } from './results.js';
 import { type ModelSessions, sessionsOf } from './sessions.js';
+import { type Explained, explainedOf } from './target.js';
 
 export { limitWhiteBoxMemory } from './memory.js';
+export type { ChainOptions, ChainPoint, ChainResult, DecoderResult } from './results.js';
 export { releaseWhiteBoxSessions } from './sessions.js';
+export type { Target } from './target.js';
 
 /** Tokens per run at which matrix products are efficient, as the evaluator has it; more only costs memory. */
 const BATCH_TOKENS = 512;
-
-/** Gradients (or LRP's modified gradients) of the decision token's logit through the whole chain. */
-export interface ChainResult {
-  /** The decision token's logit, less the rival's for target `contrast`. */
-  readonly explained: number;
-  /** The token that target `contrast` subtracted. */
-  readonly rival: number | undefined;
-  /** Embeddings after the merge, [length, hidden], and their gradients. */
-  readonly embeddings: Float32Array;
-  readonly embeddingGradient: Float32Array;
-  readonly hidden: number;
-  /** The pixel input and its gradient, row-major. */
-  readonly pixels: Float32Array;
-  readonly pixelGradient: Float32Array;
-  /** Values and gradients of the wanted tensors of the vision graph and of the decoder by name. */
-  readonly visionValues: Readonly<Record<string, TensorValue>>;
-  readonly visionGradients: Readonly<Record<string, TensorValue>>;
-  readonly decoderValues: Readonly<Record<string, TensorValue>>;
-  readonly decoderGradients: Readonly<Record<string, TensorValue>>;
-}
-
-/**
- * What is explained: the decision token's logit, or its lead over the token that the model would have said instead, which
- * is what decides. What raises all logits alike cancels.
- */
-export type Target = 'logit' | 'contrast';
-
-export interface ChainOptions {
-  readonly mode?: Mode;
-  /** Gamma rule of the LRP modes in the vision tower. Default: the epsilon rule. */
-  readonly visionGamma?: Gamma | undefined;
-  readonly attentions?: boolean;
-  /** Inner tensors of the vision graph and of the decoder whose values and gradients are wanted. */
-  readonly visionTensors?: readonly string[];
-  readonly decoderTensors?: readonly string[];
-  /** What is explained. Default: `logit`. */
-  readonly target?: Target;
-  /** The rival of target `contrast`. Default: the token with the largest logit besides the decision token's. */
-  readonly rival?: number | undefined;
-  readonly pixels?: Float32Array;
-  /** Embeddings of the text tokens, [length, hidden]; image positions are overwritten by the merge. */
-  readonly tokenEmbeddings?: Float32Array;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Where gradients are taken: pixels and embeddings of the text tokens. */
-export type ChainPoint = Required<Pick<ChainOptions, 'pixels'>> & Pick<ChainOptions, 'tokenEmbeddings'>;
 
 /** The graphs behind a sample, chained: pixels -> vision tower and projector -> merge -> decoder -> one logit. */
 export class WhiteBoxChain {
@@ -150,9 +107,8 @@ export class WhiteBoxChain {
   }
 
   /** One forward and one backward pass through the whole chain. */
-  async gradients(options: ChainOptions = {}): Promise<ChainResult> {
-    const { pixels = this.pixels(), tokenEmbeddings } = options;
-    const [result] = await this.#pass([{ pixels, ...(tokenEmbeddings ? { tokenEmbeddings } : {}) }], options);
+  async gradients(options: ChainOptions & ChainPoint = {}): Promise<ChainResult> {
+    const [result] = await this.#pass([options], options);
     return result as ChainResult;
   }
 
@@ -162,7 +118,7 @@ export class WhiteBoxChain {
    */
   async gradientsAt(
     points: readonly ChainPoint[],
-    options: Omit<ChainOptions, 'pixels' | 'tokenEmbeddings'> & { readonly batch?: number | undefined } = {},
+    options: ChainOptions & { readonly batch?: number | undefined } = {},
   ): Promise<ChainResult[]> {
     const { batch, ...rest } = options;
     const most = batch ?? Math.max(1, Math.floor(BATCH_TOKENS / this.length));
@@ -176,10 +132,12 @@ export class WhiteBoxChain {
 
   /** Whether a batch gives what single runs give; tried once per model, because exports may have the batch size built in. */
   async #takesBatches(points: readonly ChainPoint[], options: ChainOptions): Promise<boolean> {
-    // Other inputs of the vision graph describe the one image that there is.
-    if (this.pixelShape.length !== 4 || Object.keys(this.whiteBox.visionFeeds).length > 1) return false;
     const pair = [points[0] as ChainPoint, points.at(-1) as ChainPoint];
-    return this.#sessions.decide(`batches ${options.mode}`, async () => {
+    const decoderOnly = pair[0]?.features !== undefined;
+    // Other inputs of the vision graph describe the one image that there is.
+    const single = this.pixelShape.length !== 4 || Object.keys(this.whiteBox.visionFeeds).length > 1;
+    if (single && !decoderOnly) return false;
+    return this.#sessions.decide(`batches ${options.mode} ${decoderOnly}`, async () => {
       try {
         const together = await this.#pass(pair, options);
         for (const [i, point] of pair.entries()) {
@@ -197,72 +155,86 @@ export class WhiteBoxChain {
 
   /** One forward and one backward pass for all points together. */
   async #pass(points: readonly ChainPoint[], options: ChainOptions): Promise<ChainResult[]> {
-    const { mode = 'grad', attentions = false, visionTensors = [], decoderTensors = [], signal } = options;
+    const { mode = 'grad', attentions = false, visionTensors = [], signal } = options;
+    if (points[0]?.features) {
+      const features = points.map((point) => point.features as Float32Array);
+      const decoded = await this.#decode(points, features, options);
+      const none = new Float32Array(0);
+      const absent = { pixels: none, pixelGradient: none, visionValues: {}, visionGradients: {} };
+      return decoded.map((part) => ({ ...part, ...absent }));
+    }
+    const pixels = points.map((point) => point.pixels ?? this.pixels());
     const vision = await this.#vision(mode, attentions, visionTensors, options.visionGamma);
-    const decoder = await this.#decoder(mode, attentions, decoderTensors);
-    const count = points.length;
-    const pass = await vision.forward(
-      this.visionFeeds(concatenated(points.map(({ pixels }) => pixels))),
-      passOptions(signal),
-    );
+    const pass = await vision.forward(this.visionFeeds(concatenated(pixels)), passOptions(signal));
     try {
-      const features = parts(floats(pass.output), count);
-      const embeddings: Float32Array[] = [];
-      for (const [i, { tokenEmbeddings }] of points.entries()) {
-        embeddings.push(await this.merged(features[i] as Float32Array, tokenEmbeddings, signal));
-      }
-      const hidden = (embeddings[0] as Float32Array).length / this.length;
-      const feeds = this.decoderFeeds(concatenated(embeddings), this.length, count);
-      const rows = { ...feeds, logit_positions: int64(this.length - 1) };
-      const read = await decoder.forward(rows, passOptions(signal));
-      try {
-        const logits = parts(floats(read.output), count);
-        const rivals = logits.map((row) => this.#rival(row, options));
-        const seeds = logits.map((row, i) => this.#seed(row, rivals[i]));
-        const seed = ndarray(concatenated(seeds), [...read.output.shape]) as TensorValue;
-        const back = await read.backward(seed, signalOption(signal));
-        const embeddingGradients = parts(floats(back.inputs_embeds), count);
-        const cotangents = embeddingGradients.map((gradient) => this.#featureRows(gradient, hidden));
-        const cotangent = ndarray(concatenated(cotangents), [...pass.output.shape]) as TensorValue;
-        const visionGradients = await pass.backward(cotangent, signalOption(signal));
-        const pixelGradients = parts(floats(visionGradients[this.whiteBox.pixelInput]), count);
-        return points.map(({ pixels }, i) => {
-          const [row, rival] = [logits[i] as Float32Array, rivals[i]];
-          const logit = row[this.targetToken] as number;
-          return {
-            explained: rival === undefined ? logit : logit - (row[rival] as number),
-            rival,
-            embeddings: embeddings[i] as Float32Array,
-            embeddingGradient: embeddingGradients[i] as Float32Array,
-            hidden,
-            pixels,
-            pixelGradient: pixelGradients[i] as Float32Array,
-            visionValues: pass.values,
-            visionGradients,
-            decoderValues: read.values,
-            decoderGradients: back,
-          };
-        });
-      } finally {
-        read.dispose();
-      }
+      const features = parts(floats(pass.output), points.length);
+      const decoded = await this.#decode(points, features, options);
+      const cotangents = concatenated(decoded.map(({ featureGradient }) => featureGradient));
+      const cotangent = ndarray(cotangents, [...pass.output.shape]) as TensorValue;
+      const visionGradients = await pass.backward(cotangent, signalOption(signal));
+      const gradients = parts(floats(visionGradients[this.whiteBox.pixelInput]), points.length);
+      return decoded.map((part, i) => ({
+        ...part,
+        pixels: pixels[i] as Float32Array,
+        pixelGradient: gradients[i] as Float32Array,
+        visionValues: pass.values,
+        visionGradients,
+      }));
     } finally {
       pass.dispose();
     }
   }
 
-  #seed(row: Float32Array, rival: number | undefined): Float32Array {
+  /** One forward and one backward pass of the decoder for all points together. */
+  async #decode(
+    points: readonly ChainPoint[],
+    features: readonly Float32Array[],
+    options: ChainOptions,
+  ): Promise<DecoderResult[]> {
+    const { mode = 'grad', attentions = false, decoderTensors = [], signal } = options;
+    const decoder = await this.#decoder(mode, attentions, decoderTensors);
+    const count = points.length;
+    const embeddings: Float32Array[] = [];
+    for (const [i, { tokenEmbeddings }] of points.entries()) {
+      embeddings.push(await this.merged(features[i] as Float32Array, tokenEmbeddings, signal));
+    }
+    const hidden = (embeddings[0] as Float32Array).length / this.length;
+    const feeds = this.decoderFeeds(concatenated(embeddings), this.length, count);
+    const rows = { ...feeds, logit_positions: int64(this.length - 1) };
+    const read = await decoder.forward(rows, passOptions(signal));
+    try {
+      const logits = parts(floats(read.output), count);
+      const rivals = logits.map((row) => this.#rival(row, options));
+      const targets = logits.map((row, i) => explainedOf(row, this.#token(row), rivals[i], options.target));
+      const seeds = concatenated(targets.map(({ seed }) => seed));
+      const seed = ndarray(seeds, [...read.output.shape]) as TensorValue;
+      const decoderGradients = await read.backward(seed, signalOption(signal));
+      return parts(floats(decoderGradients.inputs_embeds), count).map((embeddingGradient, i) => ({
+        explained: (targets[i] as Explained).value,
+        rival: rivals[i],
+        embeddings: embeddings[i] as Float32Array,
+        embeddingGradient,
+        features: features[i] as Float32Array,
+        featureGradient: this.#featureRows(embeddingGradient, hidden),
+        hidden,
+        decoderValues: read.values,
+        decoderGradients,
+      }));
+    } finally {
+      read.dispose();
+    }
+  }
+
+  /** The decision token, checked against a row of logits. */
+  #token(row: Float32Array): number {
     if (this.targetToken >= row.length) {
       const message = `The decision token ${this.targetToken} is outside the ${row.length} words of ${this.whiteBox.decoderModel}.`;
       throw new FsynError('MODEL_CONTRACT', message);
     }
-    const seed = new Float32Array(row.length);
-    seed[this.targetToken] = 1;
-    if (rival !== undefined) seed[rival] = -1;
-    return seed;
+    return this.targetToken;
   }
 
-  /** The largest logit besides the decision token's, ties to the lower index; none for target `logit`. */
+  /** The largest logit besides the decision token's, ties to the lower index; none for other targets than `contrast`. */
   #rival(row: Float32Array, { target, rival }: ChainOptions): number | undefined {
     if (target !== 'contrast') return undefined;
     if (rival !== undefined) return rival;

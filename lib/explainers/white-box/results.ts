@@ -1,0 +1,55 @@
+import type { TensorValue } from '../../inference/session.js';
+import type { Gamma, Mode } from '../../onnx/index.js';
+import type { Target } from './target.js';
+
+/** Gradients (or LRP's modified gradients) of what is explained, through the decoder. */
+export interface DecoderResult {
+  /** The value of the target. */
+  readonly explained: number;
+  /** The token that target `contrast` subtracted. */
+  readonly rival: number | undefined;
+  /** Embeddings after the merge, [length, hidden], and their gradients. */
+  readonly embeddings: Float32Array;
+  readonly embeddingGradient: Float32Array;
+  /** Image features, [image positions, hidden], and their gradients. */
+  readonly features: Float32Array;
+  readonly featureGradient: Float32Array;
+  readonly hidden: number;
+  /** Values and gradients of the wanted tensors of the decoder by name. */
+  readonly decoderValues: Readonly<Record<string, TensorValue>>;
+  readonly decoderGradients: Readonly<Record<string, TensorValue>>;
+}
+
+/** The same through the whole chain. */
+export interface ChainResult extends DecoderResult {
+  /** The pixel input and its gradient, row-major; both empty where features were given. */
+  readonly pixels: Float32Array;
+  readonly pixelGradient: Float32Array;
+  /** Values and gradients of the wanted tensors of the vision graph by name. */
+  readonly visionValues: Readonly<Record<string, TensorValue>>;
+  readonly visionGradients: Readonly<Record<string, TensorValue>>;
+}
+
+export interface ChainOptions {
+  readonly mode?: Mode;
+  /** Gamma rule of the LRP modes in the vision tower. Default: the epsilon rule. */
+  readonly visionGamma?: Gamma | undefined;
+  readonly attentions?: boolean;
+  /** Inner tensors of the vision graph and of the decoder whose values and gradients are wanted. */
+  readonly visionTensors?: readonly string[];
+  readonly decoderTensors?: readonly string[];
+  /** What is explained. Default: `logit`. */
+  readonly target?: Target;
+  /** The rival of target `contrast`. Default: the token with the largest logit besides the decision token's. */
+  readonly rival?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where gradients are taken; what is left out is the sample's own. */
+export interface ChainPoint {
+  readonly pixels?: Float32Array;
+  /** Image features in place of the vision tower's, which then does not run. All points of a call have them or none. */
+  readonly features?: Float32Array;
+  /** Embeddings of the text tokens, [length, hidden]; image positions are overwritten by the merge. */
+  readonly tokenEmbeddings?: Float32Array;
+}
