@@ -1,5 +1,7 @@
 #include "coalitions.hpp"
 
+#include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <utility>
@@ -129,6 +131,9 @@ CoalitionSchedule read_schedule(const Napi::Object& source) {
   schedule.row_offsets = copied<size_t, Napi::Int32Array>(source, "rowOffsets");
   schedule.row_slots = copied<size_t, Napi::Int32Array>(source, "rowSlots");
   schedule.row_texts = copied<size_t, Napi::Int32Array>(source, "rowTexts");
+  if (source.Get("rowKnown").IsTypedArray()) {
+    schedule.row_known = copied<uint8_t, Napi::Uint8Array>(source, "rowKnown");
+  }
   schedule.vision_batch = index(source, "visionBatch");
   schedule.prefix_batch = index(source, "prefixBatch");
   schedule.suffix_batch = index(source, "suffixBatch");
@@ -175,24 +180,68 @@ Napi::Value describe(Napi::Env env, const CoalitionResult& result) {
   return object;
 }
 
-/// evaluateCoalitions(program, schedule, onProgress) -> job of { logProbabilities, done, report, failure? };
-/// a cancelled one resolves as well, with the rows that were done.
+/// Rows that were scored and not fetched yet: filled by workers, emptied by JavaScript.
+class ScoredRows {
+ public:
+  void add(std::span<const size_t> rows, std::span<const double> scores) {
+    const std::lock_guard lock(mutex_);
+    for (const size_t row : rows) rows_.push_back(static_cast<int32_t>(row));
+    scores_.insert(scores_.end(), scores.begin(), scores.end());
+  }
+
+  [[nodiscard]] std::pair<std::vector<int32_t>, std::vector<double>> take() {
+    const std::lock_guard lock(mutex_);
+    return {std::exchange(rows_, {}), std::exchange(scores_, {})};
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<int32_t> rows_;
+  std::vector<double> scores_;
+};
+
+/// take() of an evaluation's job -> { rows, logProbabilities }, those scored since the last call.
+Napi::Function taker(Napi::Env env, std::shared_ptr<ScoredRows> scored) {
+  return Napi::Function::New(
+      env,
+      [scored = std::move(scored)](const Napi::CallbackInfo& info) -> Napi::Value {
+        const auto [rows, scores] = scored->take();
+        auto row_array = Napi::Int32Array::New(info.Env(), rows.size());
+        std::copy(rows.begin(), rows.end(), row_array.Data());
+        auto score_array = Napi::Float64Array::New(info.Env(), scores.size());
+        std::copy(scores.begin(), scores.end(), score_array.Data());
+        Napi::Object object = Napi::Object::New(info.Env());
+        object.Set("rows", row_array);
+        object.Set("logProbabilities", score_array);
+        return object;
+      },
+      "take");
+}
+
+/// evaluateCoalitions(program, schedule, onProgress) -> job of { logProbabilities, done, report, failure? }
+/// with take(); a cancelled one resolves as well, with the rows that were done.
 Napi::Value evaluate(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
     auto program = program_of(info[0]);
     auto schedule = std::make_shared<const CoalitionSchedule>(read_schedule(info[1].As<Napi::Object>()));
     const Napi::Function on_progress = info[2].IsFunction() ? info[2].As<Napi::Function>() : Napi::Function();
-    return start_job(
+    auto scored = std::make_shared<ScoredRows>();
+    Napi::Object started = start_job(
         env, "fsyn.evaluateCoalitions",
-        [program = std::move(program), schedule](const JobContext& job) -> JobResult {
+        [program = std::move(program), schedule, scored](const JobContext& job) -> JobResult {
           const auto total = static_cast<double>(schedule->row_slots.size());
           auto result = std::make_shared<const CoalitionResult>(inference::evaluate_coalitions(
               *program, *schedule, [&](size_t done) { job.progress(static_cast<double>(done), total); },
-              job.stop()));
+              job.stop(),
+              [&](std::span<const size_t> rows, std::span<const double> scores) {
+                scored->add(rows, scores);
+              }));
           return [result](Napi::Env owner) { return describe(owner, *result); };
         },
         on_progress, OnCancel::keep_result);
+    started.Set("take", taker(env, std::move(scored)));
+    return started;
   });
 }
 

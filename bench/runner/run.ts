@@ -9,6 +9,7 @@ import { type RecordHead, recordSchema } from '../../lib/report/record.js';
 import { deriveSeed } from '../../lib/statistics/random.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import type { Dataset, Sample } from '../datasets/types.js';
+import { CellFile } from './cell-file.js';
 import { ResultStore, SideFile } from './result-store.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
@@ -29,7 +30,7 @@ export interface BenchmarkOptions {
   readonly models: readonly Vlm[];
   readonly datasets: readonly Dataset[];
   readonly explainers: readonly Explainer[];
-  /** Folder for results.jsonl, run.json, timings.jsonl and gallery.jsonl. */
+  /** Folder for results.jsonl, run.json, timings.jsonl, gallery.jsonl and, while it runs, cells.bin. */
   readonly out: string;
   readonly resume: boolean;
   /** When resuming: run failed rows again instead of keeping them. */
@@ -43,6 +44,8 @@ export interface BenchmarkOptions {
   readonly shard: { readonly index: number; readonly count: number };
   readonly versions: Readonly<Record<string, string>>;
   readonly onProgress: (progress: BenchmarkProgress) => void;
+  /** Hears what a user should know and what does not end the run. */
+  readonly onNote: (text: string) => void;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -59,6 +62,7 @@ const defaults: BenchmarkOptions = {
   shard: { index: 0, count: 1 },
   versions: {},
   onProgress: () => {},
+  onNote: () => {},
   signal: undefined,
 };
 
@@ -70,6 +74,9 @@ export interface BenchmarkOutcome {
   /** Rows of `keys` that were found. */
   readonly resumed: number;
   readonly cells: number;
+  /** Cells that were scored in this call, those of explainers too, and cells found that an earlier process had scored. */
+  readonly computedCells: number;
+  readonly foundCells: number;
   /** Batches that did not fit into memory and were halved, in this call. */
   readonly halvings: number;
   readonly seconds: number;
@@ -77,7 +84,7 @@ export interface BenchmarkOutcome {
 
 /**
  * Runs models x datasets x explainers and appends one JSON line per (sample, explainer, model).
- * A killed run that is resumed repeats no finished row and loses none. Rows hold no clock times, so that equal inputs
+ * A killed run that is resumed repeats no finished row and loses none, and finds the cells of the sample in work. Rows hold no clock times, so that equal inputs
  * give equal bytes; times are in timings.jsonl.
  *
  * @throws FsynError RESULTS when rows cannot be written; the signal's reason when aborted (finished rows are kept)
@@ -98,12 +105,27 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
   const settings = resolveOptions('settings', defaultSettings, run.settings);
   const store = ResultStore.open(run.out, run.resume, run.retryFailed);
+  let cells: CellFile | undefined;
   try {
     writeRunFile(run, settings);
-    return await new Runner(run, settings, store).run();
+    cells = new CellFile(run.out, cellContext(run, settings), run.onNote);
+    return await new Runner(run, settings, store, cells).run();
   } finally {
+    cells?.close();
     store.close();
   }
+}
+
+/** What decides which cells are scored together, and how, besides model and sample: the bytes of a score depend on it. */
+function cellContext(run: BenchmarkOptions, settings: BenchmarkSettings): string {
+  return contentKey({
+    settings,
+    versions: run.versions,
+    explainers: run.explainers.map(({ name }) => name),
+    shapleySamples: run.shapleySamples,
+    processor: cpus()[0]?.model,
+    architecture: process.arch,
+  });
 }
 
 class Runner {
@@ -111,6 +133,7 @@ class Runner {
   readonly #settings: BenchmarkSettings;
   readonly #settingsKey: string;
   readonly #store: ResultStore;
+  readonly #cellFile: CellFile;
   readonly #timings: SideFile;
   readonly #gallery: SideFile;
   readonly #total: number;
@@ -119,13 +142,16 @@ class Runner {
   #resumed = 0;
   #resumedSamples = 0;
   #cells = 0;
+  #computedCells = 0;
+  #foundCells = 0;
   #halvings = 0;
 
-  constructor(run: BenchmarkOptions, settings: BenchmarkSettings, store: ResultStore) {
+  constructor(run: BenchmarkOptions, settings: BenchmarkSettings, store: ResultStore, cellFile: CellFile) {
     this.#run = run;
     this.#settings = settings;
     this.#settingsKey = contentKey({ ...settings, versions: run.versions });
     this.#store = store;
+    this.#cellFile = cellFile;
     this.#timings = new SideFile(join(run.out, 'timings.jsonl'));
     this.#gallery = new SideFile(join(run.out, galleryFile));
     const { index, count } = run.shard;
@@ -152,6 +178,8 @@ class Runner {
       failed: this.#failed,
       resumed: this.#resumed,
       cells: this.#cells,
+      computedCells: this.#computedCells,
+      foundCells: this.#foundCells,
       halvings: this.#halvings,
       seconds: (performance.now() - start) / 1000,
     };
@@ -166,12 +194,29 @@ class Runner {
     }));
     const wanted = all.filter(({ head }) => !this.#store.has(head.key));
     this.#resumed += all.length - wanted.length;
-    if (wanted.length === 0) this.#resumedSamples++;
-    else {
+    this.#cellFile.begin(
+      contentKey([model.name, model.fingerprint, dataset.name, dataset.version, sample.id]),
+    );
+    if (wanted.length === 0) {
+      this.#resumedSamples++;
+      // A process that was killed between a sample's rows and its clearing up left cells that nobody needs.
+      if (!all.some(({ head }) => this.#store.hasFailed(head.key))) this.#cellFile.settle();
+    } else {
       const gallery = isSpread(index, dataset.size, this.#run.gallerySamples);
-      const task = { model, dataset, sample, wanted, settings: this.#settings, gallery };
+      const task = {
+        model,
+        dataset,
+        sample,
+        wanted,
+        settings: this.#settings,
+        gallery,
+        store: this.#cellFile,
+      };
       const outcome = await runSample(task, this.#run.signal);
       this.#store.append(outcome.records);
+      const { computed, found } = this.#cellFile.settle(outcome.interrupted);
+      this.#computedCells += computed;
+      this.#foundCells += found;
       this.#cells += outcome.cells;
       this.#halvings += outcome.halvings;
       const { cells, imageStates, explainSeconds, evaluateSeconds, halvings } = outcome;
@@ -180,6 +225,8 @@ class Runner {
         dataset: dataset.name,
         sample: sample.id,
         cells,
+        computed,
+        found,
         imageStates,
         explainSeconds,
         evaluateSeconds,

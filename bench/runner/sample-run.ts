@@ -18,7 +18,7 @@ import type {
 } from '../../lib/report/record.js';
 import { deriveSeed } from '../../lib/statistics/random.js';
 import { mapTruth } from '../../lib/vlm/truth.js';
-import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
+import type { CellStore, EvaluateOptions, PreparedSample, Vlm } from '../../lib/vlm/types.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import type { BenchmarkSettings } from './settings.js';
 
@@ -32,6 +32,8 @@ export interface SampleTask {
   readonly settings: BenchmarkSettings;
   /** Whether to draw the sample for the report's gallery. */
   readonly gallery: boolean;
+  /** Where scores of cells outlive the process. */
+  readonly store?: CellStore;
 }
 
 export interface SampleOutcome {
@@ -45,6 +47,8 @@ export interface SampleOutcome {
   readonly evaluateSeconds: number;
   /** Batches that did not fit into memory and were halved. */
   readonly halvings: number;
+  /** Whether scoring cells failed, so that the failed rows may be worth another try. */
+  readonly interrupted: boolean;
 }
 
 interface Attributed {
@@ -76,12 +80,22 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
       explainSeconds,
       evaluateSeconds: 0,
       halvings: 0,
+      interrupted: false,
     };
   }
 
   const table = new CellTable(prepared.imagePlayers.count, prepared.textPlayers.count);
   const attributed: Attributed[] = [];
   const records = new Map<string, BenchmarkRecord>();
+  let interrupted = false;
+  const evaluate = async (cells: CellTable, options?: EvaluateOptions) => {
+    try {
+      return await prepared.evaluate(cells, { signal, store: task.store, ...options });
+    } catch (error) {
+      interrupted = true;
+      throw error;
+    }
+  };
   for (const { explainer, head, shapley } of task.wanted) {
     const start = performance.now();
     try {
@@ -90,7 +104,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
         truth,
         seed: head.seed,
         signal,
-        evaluate: (cells, options) => prepared.evaluate(cells, { signal, ...options }),
+        evaluate,
       });
       const request = requestFaithfulness(table, attribution, metricOptions(task, shapley));
       attributed.push({ head, attribution, request });
@@ -104,7 +118,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   const start = performance.now();
   let halvings = 0;
   try {
-    const scores = table.cellCount > 0 ? await prepared.evaluate(table, { signal }) : null;
+    const scores = table.cellCount > 0 ? await evaluate(table) : null;
     halvings = scores?.halvings?.length ?? 0;
     for (const one of attributed) {
       if (scores)
@@ -123,6 +137,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     explainSeconds,
     evaluateSeconds: (performance.now() - start) / 1000,
     halvings,
+    interrupted,
   };
 }
 

@@ -187,6 +187,10 @@ export const bench: Command = {
         versions: { fsyn: packageInfo().version, onnxruntime: runtime().version },
         settings: settingsOf(values),
         signal: io.signal,
+        onNote: (text) => {
+          progress.end();
+          io.log(`${text}\n`);
+        },
         onProgress: ({ done, total, failed, model, dataset, resumedSamples }) =>
           progress.update(
             done,
@@ -201,7 +205,7 @@ export const bench: Command = {
       progress.end();
       if (io.signal.aborted && !values.flag('dry-run'))
         io.log(
-          `Finished rows are kept: go on with \`fsyn bench --resume --out ${out}\` and the same options.\n`,
+          `Finished rows and cells are kept: go on with \`fsyn bench --resume --out ${out}\` and the same options.\n`,
         );
       throw error;
     } finally {
@@ -295,13 +299,11 @@ function defaultFolder(): string {
   return join('results', stamp);
 }
 
-function closing(
-  out: string,
-  page: string | null,
-  outcome: { seconds: number; cells: number; failed: number; resumed: number; halvings: number },
-): string {
+function closing(out: string, page: string | null, outcome: BenchmarkOutcome): string {
   const parts = [`${outcome.cells} cells in ${duration(outcome.seconds)}`];
   if (outcome.resumed > 0) parts.push(`${outcome.resumed} rows found from before`);
+  if (outcome.foundCells > 0)
+    parts.push(`${outcome.foundCells} cells found from before, ${outcome.computedCells} scored now`);
   if (outcome.halvings > 0)
     parts.push(`${outcome.halvings} batches did not fit into memory and were halved (see --memory)`);
   parts.push(`${outcome.failed} rows failed`, `results in ${out}`);

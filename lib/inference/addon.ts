@@ -97,7 +97,7 @@ export interface NativeAddon {
     program: NativeHandle,
     schedule: NativeSchedule,
     onProgress?: (done: number, total: number) => void,
-  ): NativeJob<NativeEvaluation>;
+  ): EvaluationJob;
 }
 
 /** native/inference/coalition_program.hpp; indices of inputs and outputs, -1 where there is none. */
@@ -150,6 +150,8 @@ export interface NativeSchedule {
   readonly rowOffsets: Int32Array;
   readonly rowSlots: Int32Array;
   readonly rowTexts: Int32Array;
+  /** One byte per row: 1 where the score is known. Such a row keeps its place in its batch, but is not run. */
+  readonly rowKnown?: Uint8Array;
   readonly visionBatch: number;
   readonly prefixBatch: number;
   readonly suffixBatch: number;
@@ -172,6 +174,17 @@ export interface ExecutionReport {
     readonly score: number;
   };
   readonly halvings: readonly BatchHalving[];
+}
+
+/** An evaluation in progress; `take` hands over the rows that were scored since it was called last. */
+export interface EvaluationJob extends NativeJob<NativeEvaluation> {
+  take(): ScoredRows;
+}
+
+export interface ScoredRows {
+  readonly rows: Int32Array;
+  /** [rows, targets] */
+  readonly logProbabilities: Float64Array;
 }
 
 export interface NativeEvaluation {

@@ -2,9 +2,17 @@ import { availableParallelism, totalmem } from 'node:os';
 import { FsynError, invalidArgument } from '../errors.js';
 import type { CellTable } from '../metrics/cells.js';
 import { resolveOptions } from '../options.js';
-import type { CellScores, EvaluateOptions } from '../vlm/types.js';
-import { addon, type ExecutionReport, type NativeEvaluation, type NativeHandle } from './addon.js';
+import type { CellScores, CellStore, EvaluateOptions } from '../vlm/types.js';
+import {
+  addon,
+  type EvaluationJob,
+  type ExecutionReport,
+  type NativeEvaluation,
+  type NativeHandle,
+  type NativeSchedule,
+} from './addon.js';
 import { CellCache, cellKeys } from './cell-cache.js';
+import { programContent } from './content.js';
 import { runPartialJob } from './job.js';
 import {
   type BatchHalving,
@@ -42,6 +50,7 @@ export interface EvaluatorOptions {
 
 /** Scores with the plan that was carried out and what it took. */
 export interface EvaluatedCells extends CellScores {
+  readonly found: number;
   readonly halvings: readonly BatchHalving[];
   readonly plan: EvaluationPlan;
   /** Undefined when every cell was known already. */
@@ -72,6 +81,7 @@ export class CoalitionEvaluator {
   readonly #workers: number;
   readonly #memory: number;
   readonly #cache: CellCache;
+  #content: string | undefined;
 
   private constructor(
     program: EvaluatorProgram,
@@ -126,22 +136,31 @@ export class CoalitionEvaluator {
 
   /**
    * Scores every cell of the table. Cells that were done before an error or an abort are remembered, so that a second call
-   * goes on from there.
+   * goes on from there. With a store, another process does: cells found there keep their places in the batches, so that the
+   * others get the bytes that they would have got without.
    *
-   * @throws FsynError INFERENCE, OUT_OF_MEMORY, MODEL_CONTRACT, BUDGET; rejects with the signal's reason when aborted
+   * @throws FsynError INVALID_ARGUMENT, INFERENCE, OUT_OF_MEMORY, MODEL_CONTRACT, BUDGET; rejects with the signal's reason when aborted
    */
   async evaluate(cells: CellTable, options?: EvaluateOptions): Promise<EvaluatedCells> {
-    const { signal, onProgress } = resolveOptions('evaluate', EVALUATE_DEFAULTS, options);
+    const { signal, store, onProgress } = resolveOptions('evaluate', EVALUATE_DEFAULTS, options);
     this.#check(cells);
     signal?.throwIfAborted();
     const keys = cellKeys(cells);
     const tokens = this.#program.targets.length;
     const scores = new Float64Array(cells.cellCount * tokens);
     const schedule = this.#schedule(cells, keys, true, scores);
-    const known = schedule.plan.cachedCells;
+    const stored = store && new StoredRows(store, this.#contentKey(), schedule, keys, tokens);
+    for (const [row, values] of stored?.found ?? []) {
+      this.#cache.set(keys[schedule.rowCells[row]!]!, values);
+      scores.set(values, schedule.rowCells[row]! * tokens);
+    }
+    const found = stored?.found.size ?? 0;
+    const known = schedule.plan.cachedCells + found;
     let execution: ExecutionReport | undefined;
-    if (schedule.rowCells.length > 0) {
-      const result = await this.#run(schedule, signal, (done) => onProgress?.(known + done, cells.cellCount));
+    if (schedule.rowCells.length > found) {
+      const result = await this.#run(schedule, stored, signal, (done) =>
+        onProgress?.(known + done, cells.cellCount),
+      );
       for (const [row, cell] of schedule.rowCells.entries()) {
         if (!result.done[row]) continue;
         const values = result.logProbabilities.slice(row * tokens, (row + 1) * tokens);
@@ -158,6 +177,7 @@ export class CoalitionEvaluator {
       logProbabilities: scores,
       tokens,
       decision: this.#program.decision,
+      found,
       halvings: execution?.halvings ?? [],
       plan: schedule.plan,
       execution,
@@ -167,12 +187,15 @@ export class CoalitionEvaluator {
   /** `stopped` says why the rows are not all done when it was the caller's wish: aborted, or thrown by the callback. */
   async #run(
     schedule: Schedule,
+    stored: StoredRows | undefined,
     signal: AbortSignal | undefined,
     onProgress: (done: number) => void,
   ): Promise<NativeEvaluation & { readonly stopped: { readonly reason: unknown } | undefined }> {
     const stop = new AbortController();
     const forward = () => stop.abort(signal?.reason);
+    let job: EvaluationJob | undefined;
     const report = (done: number) => {
+      if (job !== undefined) stored?.keep(job);
       if (stop.signal.aborted) return;
       // What the callback throws must not cost the cells that are done.
       try {
@@ -183,12 +206,30 @@ export class CoalitionEvaluator {
     };
     signal?.addEventListener('abort', forward, { once: true });
     try {
-      const start = () => addon().evaluateCoalitions(this.#native, schedule.native, report);
+      const native: NativeSchedule = { ...schedule.native, ...(stored && { rowKnown: stored.known }) };
+      const start = () => {
+        job = addon().evaluateCoalitions(this.#native, native, report);
+        return job;
+      };
       const result = await runPartialJob(start, stop.signal);
+      if (job !== undefined) stored?.keep(job);
       return { ...result, stopped: stop.signal.aborted ? { reason: stop.signal.reason } : undefined };
     } finally {
       signal?.removeEventListener('abort', forward);
     }
+  }
+
+  #contentKey(): string {
+    const { modelContent } = this.#program;
+    if (modelContent === undefined) {
+      throw invalidArgument('store', 'none for a program without modelContent', 'a store');
+    }
+    this.#content ??= programContent({ ...this.#program, modelContent }, this.#mode, {
+      memory: this.#memory,
+      shares: availableParallelism(),
+      singleRows: this.#fallbacks.some(({ code }) => code === 'one-row-per-run'),
+    });
+    return this.#content;
   }
 
   #schedule(cells: CellTable, keys: readonly string[], use: boolean, scores?: Float64Array): Schedule {
@@ -221,8 +262,43 @@ export class CoalitionEvaluator {
 
 const EVALUATE_DEFAULTS = {
   signal: undefined as AbortSignal | undefined,
+  store: undefined as CellStore | undefined,
   onProgress: undefined as ((done: number, total: number) => void) | undefined,
 };
+
+/** The rows of a schedule in a store: what was found there, and where the others go. */
+class StoredRows {
+  readonly found = new Map<number, Float64Array>();
+  /** One byte per row. */
+  readonly known: Uint8Array;
+  readonly #store: CellStore;
+  readonly #content: string;
+  readonly #keyOf: (row: number) => string;
+
+  constructor(
+    store: CellStore,
+    content: string,
+    { rowCells }: Schedule,
+    keys: readonly string[],
+    tokens: number,
+  ) {
+    this.#store = store;
+    this.#content = content;
+    this.#keyOf = (row) => keys[rowCells[row]!]!;
+    this.known = new Uint8Array(rowCells.length);
+    for (let row = 0; row < rowCells.length; row++) {
+      const values = store.find(content, this.#keyOf(row));
+      if (values?.length !== tokens) continue;
+      this.found.set(row, values);
+      this.known[row] = 1;
+    }
+  }
+
+  keep(job: EvaluationJob): void {
+    const { rows, logProbabilities } = job.take();
+    if (rows.length > 0) this.#store.keep(this.#content, Array.from(rows, this.#keyOf), logProbabilities);
+  }
+}
 
 /** A quarter of the memory of the machine, or of the container that the process is confined to. */
 export function defaultBudget(): number {

@@ -74,6 +74,8 @@ export interface EvaluatorProgram {
   /** Column of the decision token. */
   readonly decision: number;
   readonly costs?: ModelCosts;
+  /** What decides how the three sessions compute: files and providers. Needed to keep scores beyond the process. */
+  readonly modelContent?: string;
   /** Where caches can stay on a device. */
   readonly deviceCaches?: DeviceCaches | undefined;
 }

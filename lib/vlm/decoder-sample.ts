@@ -98,7 +98,7 @@ export class DecoderSample implements PreparedSample {
   }
 
   /**
-   * Scores cells the simple way: one full pass per cell, no shared prefix, each image state encoded once.
+   * Scores cells the simple way: one full pass per cell, no shared prefix, each image state encoded once, nothing stored.
    * The reference that faster evaluators are tested against.
    */
   async evaluatePlainly(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
@@ -258,7 +258,14 @@ export function resolveEvaluateOptions(given: EvaluateOptions | undefined): Eval
   return options;
 }
 
-const evaluateDefaults: EvaluateOptions = Object.assign({}, { signal: undefined, onProgress: undefined });
+const evaluateDefaults: EvaluateOptions = Object.assign(
+  {},
+  {
+    signal: undefined,
+    store: undefined,
+    onProgress: undefined,
+  },
+);
 
 /** Throws unless the table is over the sample's players. */
 export function checkTable(cells: CellTable, imagePlayers: number, textPlayers: number): void {

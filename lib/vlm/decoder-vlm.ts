@@ -35,6 +35,8 @@ export interface VlmParts {
   readonly memory: number;
   /** Where prefixes' caches can stay on a device; undefined on the host. */
   readonly deviceCaches: DeviceCaches | undefined;
+  /** What decides how the model computes: the hash of its files and the providers. */
+  readonly content: string;
   readonly costs: { readonly vision: MatrixCosts; readonly decoder: MatrixCosts };
 }
 

@@ -34,6 +34,7 @@ export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): Evalu
     targets: answer.tokenIds.slice(0, scored),
     decision: answer.decisionIndex,
     deviceCaches: parts.deviceCaches,
+    modelContent: parts.content,
     costs: modelCosts(parts.costs.vision, parts.costs.decoder, encoding.featurePlayers.length),
   };
 }

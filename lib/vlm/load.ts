@@ -133,6 +133,7 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     if (device !== undefined) open.push(device.join);
     const visionFile = await readGraph(files.vision.path);
     const paths = [files.vision.path, files.embed.path, files.decoder.path];
+    const hash = await fingerprint(directory, paths);
     const parts = {
       directory: opened,
       architecture,
@@ -144,13 +145,14 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
       workers: large ? 1 : options.threads,
       memory: options.memory ?? defaultBudget(),
       deviceCaches: device,
+      content: `${hash} on ${providers.join()}`,
       costs: {
         vision: matrixCosts(visionFile.graph),
         decoder: decoderCosts,
       },
     };
     const name = options.name ?? basename(resolve(directory));
-    return new DecoderVlm(parts, name, await fingerprint(directory, paths));
+    return new DecoderVlm(parts, name, hash);
   } catch (error) {
     for (const session of open) session.dispose();
     throw error;

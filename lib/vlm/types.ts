@@ -54,12 +54,27 @@ export interface CellScores {
   readonly tokens: number;
   /** Column of the decision token. */
   readonly decision: number;
+  /** Cells whose scores came from the store that was given. */
+  readonly found?: number;
   /** Batches that did not fit into memory and were halved on the way; absent where batches cannot be. */
   readonly halvings?: readonly BatchHalving[];
 }
 
+/**
+ * Scores of cells that outlive the process, by content: `program` names all that decides a score besides the cell, `cell` the
+ * players present.
+ */
+export interface CellStore {
+  /** Scores of a cell by answer token; undefined where they are not known. */
+  find(program: string, cell: string): Float64Array | undefined;
+  /** Takes the scores of cells as soon as they are computed; [cells, tokens], row-major. Must not throw. */
+  keep(program: string, cells: readonly string[], scores: Float64Array): void;
+}
+
 export interface EvaluateOptions {
   readonly signal?: AbortSignal;
+  /** Where scores are looked up before they are computed, and kept afterwards. */
+  readonly store?: CellStore;
   /** Called with the number of cells done and wanted. */
   readonly onProgress?: (done: number, total: number) => void;
 }

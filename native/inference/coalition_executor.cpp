@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -48,18 +49,21 @@ void add(CoalitionReport& total, const CoalitionReport& part) {
 class Evaluation {
  public:
   Evaluation(const CoalitionProgram& program, const CoalitionSchedule& schedule,
-             const std::function<void(size_t)>& progress, const std::stop_token& stop)
-      : program_(program), schedule_(schedule), progress_(progress), outer_(stop) {}
+             const std::function<void(size_t)>& progress, const RowsScored& scored,
+             const std::stop_token& stop)
+      : program_(program), schedule_(schedule), progress_(progress), scored_(scored), outer_(stop) {}
 
   CoalitionResult run();
 
  private:
   void work(const RowTable& embeddings);
+  void report(std::span<const size_t> rows);
   void fail(std::exception_ptr failure);
 
   const CoalitionProgram& program_;
   const CoalitionSchedule& schedule_;
   const std::function<void(size_t)>& progress_;
+  const RowsScored& scored_;
   std::stop_token outer_;
   /// Stops the other workers after a failure as well as on the caller's request.
   std::stop_source inner_;
@@ -75,9 +79,23 @@ void Evaluation::fail(std::exception_ptr failure) {
   inner_.request_stop();
 }
 
+void Evaluation::report(std::span<const size_t> rows) {
+  if (scored_) {
+    const size_t targets = program_.targets.size();
+    std::vector<double> scores;
+    scores.reserve(rows.size() * targets);
+    for (const size_t row : rows) {
+      const auto first = result_.log_probabilities.begin() + static_cast<std::ptrdiff_t>(row * targets);
+      scores.insert(scores.end(), first, first + static_cast<std::ptrdiff_t>(targets));
+    }
+    scored_(rows, scores);
+  }
+  for (size_t i = 0; i < rows.size(); ++i) progress_(++rows_done_);
+}
+
 void Evaluation::work(const RowTable& embeddings) {
-  const std::function<void()> row_done = [this] { progress_(++rows_done_); };
-  CoalitionWorker worker(program_, schedule_, embeddings, result_, row_done, inner_.get_token());
+  const CoalitionWorker::RowsDone rows_done = [this](std::span<const size_t> rows) { report(rows); };
+  CoalitionWorker worker(program_, schedule_, embeddings, result_, rows_done, inner_.get_token());
   const size_t groups = schedule_.group_offsets.size() - 1;
   try {
     for (size_t group = next_group_++; group < groups && !inner_.stop_requested(); group = next_group_++) {
@@ -117,9 +135,9 @@ CoalitionResult Evaluation::run() {
 }  // namespace
 
 CoalitionResult evaluate_coalitions(const CoalitionProgram& program, const CoalitionSchedule& schedule,
-                                    const std::function<void(size_t)>& progress,
-                                    const std::stop_token& stop) {
-  return Evaluation(program, schedule, progress, stop).run();
+                                    const std::function<void(size_t)>& progress, const std::stop_token& stop,
+                                    const RowsScored& scored) {
+  return Evaluation(program, schedule, progress, scored, stop).run();
 }
 
 }  // namespace fsyn::inference

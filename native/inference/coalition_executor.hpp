@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <functional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -21,11 +22,15 @@ struct CoalitionResult {
   std::exception_ptr failure;
 };
 
-/// Scores the cells of a schedule. Thread-safe. Never throws what a run throws: a stop leaves rows that are
-/// not done, everything else is `failure` of the result. `progress(rows done)` is called from worker threads.
+/// Hears of every batch of rows as soon as it is scored: the rows and their scores, [rows, targets].
+using RowsScored = std::function<void(std::span<const size_t> rows, std::span<const double> scores)>;
+
+/// Scores the cells of a schedule that are not known. Thread-safe. Never throws what a run throws: a stop
+/// leaves rows that are not done, everything else is `failure` of the result. `progress(rows done)` and
+/// `scored`, before it, are called from worker threads.
 [[nodiscard]] CoalitionResult evaluate_coalitions(const CoalitionProgram& program,
                                                   const CoalitionSchedule& schedule,
                                                   const std::function<void(size_t)>& progress,
-                                                  const std::stop_token& stop);
+                                                  const std::stop_token& stop, const RowsScored& scored = {});
 
 }  // namespace fsyn::inference

@@ -24,11 +24,16 @@ struct CoalitionSchedule {
   /// Index into the group's states, and the text state.
   std::vector<size_t> row_slots;
   std::vector<size_t> row_texts;
+  /// One byte per row: whether its score is known already. Such a row keeps its place, so that the others are
+  /// batched as if it were not known, but it is not run. Empty where none is.
+  std::vector<uint8_t> row_known;
   size_t vision_batch = 1;
   size_t prefix_batch = 1;
   size_t suffix_batch = 1;
   /// Worker threads; which of them does what never changes a result.
   size_t workers = 1;
+
+  [[nodiscard]] bool known(size_t row) const { return !row_known.empty() && row_known[row] != 0; }
 
   /// Presence of every player of a state, one byte each.
   [[nodiscard]] std::span<const uint8_t> image_state(size_t state) const {

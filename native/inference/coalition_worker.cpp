@@ -12,17 +12,20 @@ namespace fsyn::inference {
 
 CoalitionWorker::CoalitionWorker(const CoalitionProgram& program, const CoalitionSchedule& schedule,
                                  const RowTable& embeddings, CoalitionResult& result,
-                                 const std::function<void()>& row_done, const std::stop_token& stop)
+                                 const RowsDone& rows_done, const std::stop_token& stop)
     : program_(program),
       schedule_(schedule),
       result_(result),
-      row_done_(row_done),
+      rows_done_(rows_done),
       stop_(stop),
       encoder_(program, schedule, embeddings.type, embeddings.width, report, stop),
       sequences_(program, schedule, embeddings),
       caches_(program) {}
 
 void CoalitionWorker::run_group(size_t group) {
+  const size_t first_row = schedule_.row_offsets[group];
+  const size_t rows = schedule_.row_offsets[group + 1] - first_row;
+  if (unknown_rows(first_row, rows).empty()) return;
   features_.clear();
   caches_.clear();
   const size_t begin = schedule_.group_offsets[group];
@@ -41,8 +44,8 @@ void CoalitionWorker::run_group(size_t group) {
         [&](size_t from, size_t to) { note_halving("prefix", from, to); });
   }
   for_each_batch(
-      schedule_.row_offsets[group + 1] - schedule_.row_offsets[group], schedule_.suffix_batch,
-      [&](size_t at, size_t size) { score_rows(group, at, size); },
+      rows, schedule_.suffix_batch,
+      [&](size_t at, size_t size) { score_rows(unknown_rows(first_row + at, size)); },
       [&](size_t from, size_t to) { note_halving("suffix", from, to); });
 }
 
@@ -63,25 +66,35 @@ void CoalitionWorker::prefill(size_t first_slot, size_t count) {
   ++report.prefix_runs;
 }
 
-void CoalitionWorker::score_rows(size_t group, size_t first_row, size_t count) {
-  const size_t row = schedule_.row_offsets[group] + first_row;
-  const std::span<const size_t> slots(schedule_.row_slots.data() + row, count);
-  const std::span<const size_t> texts(schedule_.row_texts.data() + row, count);
+std::vector<size_t> CoalitionWorker::unknown_rows(size_t first, size_t count) const {
+  std::vector<size_t> rows;
+  for (size_t row = first; row < first + count; ++row) {
+    if (!schedule_.known(row)) rows.push_back(row);
+  }
+  return rows;
+}
+
+void CoalitionWorker::score_rows(std::span<const size_t> rows) {
+  if (rows.empty()) return;
+  std::vector<size_t> slots;
+  std::vector<size_t> texts;
   std::vector<std::vector<size_t>> kept;
   std::vector<const RowTable*> features;
   const bool shares = program_.prefix_length > 0;
-  for (size_t i = 0; i < count; ++i) {
-    kept.push_back(sequences_.own_tokens(texts[i]));
+  for (const size_t row : rows) {
+    slots.push_back(schedule_.row_slots[row]);
+    texts.push_back(schedule_.row_texts[row]);
+    kept.push_back(sequences_.own_tokens(texts.back()));
     if (kept.back().size() != kept.front().size()) {
       throw Error("INVALID_ARGUMENT", "Sequences without their absent tokens cannot share a batch.");
     }
-    features.push_back(&features_[slots[i]]);
+    features.push_back(&features_[slots.back()]);
   }
   Feeds feeds;
   sequences_.add_sequences(feeds, kept, features, texts);
   sequences_.add_controls(feeds, shares, program_.targets.size());
   if (!shares) {
-    sequences_.add_empty_caches(feeds, count);
+    sequences_.add_empty_caches(feeds, rows.size());
   } else {
     const StageTimer timer(report.expand_seconds);
     caches_.feed(feeds, slots, stop_);
@@ -94,22 +107,22 @@ void CoalitionWorker::score_rows(size_t group, size_t first_row, size_t count) {
     results = program_.decoder->run(feeds.list(), outputs, stop_);
     ++report.suffix_runs;
   }
-  read_scores(results[0], row, count);
-  for (size_t i = 0; i < count; ++i) row_done_();
+  read_scores(results[0], rows);
+  rows_done_(rows);
 }
 
 /// `logits`: [rows, at least targets, vocabulary]; the last rows of each sequence predict the targets.
-void CoalitionWorker::read_scores(const Tensor& logits, size_t first_row, size_t count) {
+void CoalitionWorker::read_scores(const Tensor& logits, std::span<const size_t> scored) {
   const StageTimer timer(report.score_seconds);
   const Shape& shape = logits.shape();
   const size_t targets = program_.targets.size();
-  if (shape.size() != 3 || shape[0] != extent(count) || shape[1] < extent(targets)) {
+  if (shape.size() != 3 || shape[0] != extent(scored.size()) || shape[1] < extent(targets)) {
     throw Error("MODEL_CONTRACT", "The decoder's logits do not have the shape [batch, rows, vocabulary].");
   }
   const auto rows = static_cast<size_t>(shape[1]);
   const auto vocabulary = static_cast<size_t>(shape[2]);
   std::vector<float> wide(logits.type() == ElementType::float16 ? vocabulary : 0);
-  for (size_t b = 0; b < count; ++b) {
+  for (size_t b = 0; b < scored.size(); ++b) {
     throw_if_stopped(stop_);
     for (size_t t = 0; t < targets; ++t) {
       const size_t offset = (b * rows + rows - targets + t) * vocabulary;
@@ -121,10 +134,10 @@ void CoalitionWorker::read_scores(const Tensor& logits, size_t first_row, size_t
       } else {
         row = logits.as<float>().subspan(offset, vocabulary);
       }
-      result_.log_probabilities[(first_row + b) * targets + t] =
+      result_.log_probabilities[scored[b] * targets + t] =
           static_cast<double>(scoring::log_probability(row, static_cast<size_t>(program_.targets[t])));
     }
-    result_.done[first_row + b] = 1;
+    result_.done[scored[b]] = 1;
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -15,23 +16,26 @@ namespace fsyn::inference {
 /// One thread's part of an evaluation: runs groups of image states one after the other.
 class CoalitionWorker {
  public:
+  using RowsDone = std::function<void(std::span<const size_t> rows)>;
+
   /// `embeddings`: those of every token of the program, then of the pad token. Scores are written into
-  /// `result`, whose rows no other worker touches; `row_done` is called after each. Everything given must
-  /// outlive this.
+  /// `result`, whose rows no other worker touches; `rows_done` is called with the rows of each batch.
+  /// Everything given must outlive this.
   CoalitionWorker(const CoalitionProgram& program, const CoalitionSchedule& schedule,
-                  const RowTable& embeddings, CoalitionResult& result, const std::function<void()>& row_done,
+                  const RowTable& embeddings, CoalitionResult& result, const RowsDone& rows_done,
                   const std::stop_token& stop);
 
-  /// Encodes the group's images, runs their prefixes and scores their cells. Throws what a run throws; rows
-  /// done before are in the result.
+  /// Encodes the group's images, runs their prefixes and scores their cells, unless all are known. Throws
+  /// what a run throws; rows done before are in the result.
   void run_group(size_t group);
 
   CoalitionReport report;
 
  private:
   void prefill(size_t first_slot, size_t count);
-  void score_rows(size_t group, size_t first_row, size_t count);
-  void read_scores(const Tensor& logits, size_t first_row, size_t count);
+  [[nodiscard]] std::vector<size_t> unknown_rows(size_t first, size_t count) const;
+  void score_rows(std::span<const size_t> rows);
+  void read_scores(const Tensor& logits, std::span<const size_t> scored);
   void note_halving(const char* stage, size_t from, size_t to) {
     report.halvings.push_back({stage, from, to});
   }
@@ -39,7 +43,7 @@ class CoalitionWorker {
   const CoalitionProgram& program_;
   const CoalitionSchedule& schedule_;
   CoalitionResult& result_;
-  const std::function<void()>& row_done_;
+  const RowsDone& rows_done_;
   std::stop_token stop_;
   ImageEncoder encoder_;
   SequenceFeeds sequences_;

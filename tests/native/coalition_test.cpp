@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -207,6 +208,41 @@ void test_stopping(const std::string& folder) {
   check(!none.failure && std::count(none.done.begin(), none.done.end(), 1) == 0, "stopped before the start");
 }
 
+/// Known rows keep their places in the batches, so that the others get the bytes that they would have got.
+void test_known_rows(const std::string& folder) {
+  const CoalitionProgram program = make_program(folder, kPromptBegin + kImagePlayers, false);
+  CoalitionSchedule schedule = make_schedule(3, 1);
+  std::vector<size_t> order;
+  std::vector<double> scores;
+  const CoalitionResult whole = evaluate_coalitions(
+      program, schedule, [](size_t) {}, {},
+      [&](std::span<const size_t> rows, std::span<const double> values) {
+        order.insert(order.end(), rows.begin(), rows.end());
+        scores.insert(scores.end(), values.begin(), values.end());
+      });
+  bool equal = order.size() == whole.done.size();
+  for (size_t i = 0; i < order.size(); ++i) {
+    for (size_t t = 0; t < 2; ++t)
+      equal = equal && scores[2 * i + t] == whole.log_probabilities[2 * order[i] + t];
+  }
+  check(equal, "every row is reported once, with its scores");
+  // The first group of ten rows is known, and the first batch of the second.
+  schedule.row_known.assign(20, 0);
+  std::fill_n(schedule.row_known.begin(), 13, uint8_t{1});
+  size_t progress = 0;
+  const CoalitionResult rest =
+      evaluate_coalitions(program, schedule, [&](size_t done) { progress = done; }, {});
+  check(progress == 7 && rest.report.suffix_runs == 3, "known rows are not run");
+  check(rest.report.vision_runs < whole.report.vision_runs, "nor are the images of known groups");
+  equal = true;
+  for (size_t row = 0; row < 20; ++row) {
+    equal = equal && rest.done[row] == (row < 13 ? 0 : 1);
+    for (size_t t = 0; row >= 13 && t < 2; ++t)
+      equal = equal && rest.log_probabilities[2 * row + t] == whole.log_probabilities[2 * row + t];
+  }
+  check(equal, "the others have the same bytes");
+}
+
 void test_failure(const std::string& folder) {
   CoalitionProgram program = make_program(folder, kPromptBegin + kImagePlayers, false);
   CoalitionSchedule schedule = make_schedule(3, 2);
@@ -237,6 +273,7 @@ int main(int argc, char** argv) {
     test_sharing(argv[3]);
     test_device_caches(argv[3]);
     test_stopping(argv[3]);
+    test_known_rows(argv[3]);
     test_failure(argv[3]);
   });
 }

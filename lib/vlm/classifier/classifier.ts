@@ -41,6 +41,7 @@ export class Classifier implements Vlm {
   readonly #run: ClassifierRun;
   readonly #tokenizer: TextTokenizer | undefined;
   readonly #session: Session;
+  readonly #content: string;
   #disposed = false;
 
   private constructor(
@@ -49,6 +50,7 @@ export class Classifier implements Vlm {
     tokenizer: TextTokenizer | undefined,
     name: string,
     hash: string,
+    providers: readonly string[],
     memory: number,
   ) {
     this.name = name;
@@ -57,6 +59,7 @@ export class Classifier implements Vlm {
     this.#run = new ClassifierRun(graph, manifest, memory);
     this.#tokenizer = tokenizer;
     this.#session = graph.session;
+    this.#content = `${hash} on ${providers.join()}`;
   }
 
   /** @throws FsynError MODEL_FILE, MODEL_CONTRACT (a key of the manifest, a tensor that the graph lacks), TOKENIZER */
@@ -89,6 +92,7 @@ export class Classifier implements Vlm {
         tokenizer,
         name ?? manifest.name ?? basename(path, '.json'),
         hash,
+        providers,
         memory ?? defaultBudget(),
       );
     } catch (error) {
@@ -146,6 +150,7 @@ export class Classifier implements Vlm {
       pixelPlayers: gridPlayers(layout),
       imagePlayers: gridLayout(image, layout),
       masking: options.textMasking,
+      modelContent: this.#content,
       answer: classAnswer(answers[index], index, options.choices),
     });
   }

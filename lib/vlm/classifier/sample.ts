@@ -1,5 +1,8 @@
 import { formatBytes } from '../../bytes.js';
 import { FsynError } from '../../errors.js';
+import { cellKeys } from '../../inference/cell-cache.js';
+import { contentHash } from '../../inference/content.js';
+import { runtime } from '../../inference/runtime.js';
 import type { CellTable } from '../../metrics/cells.js';
 import { checkTable, resolveEvaluateOptions } from '../decoder-sample.js';
 import { maskPixels, maskTokens } from '../masking.js';
@@ -130,6 +133,8 @@ export interface ClassifierInputs {
   readonly pixelPlayers: Int32Array;
   readonly imagePlayers: ImagePlayers;
   readonly masking: 'remove' | 'attend';
+  /** What decides how the classifier computes: the hash of its files and the providers. */
+  readonly modelContent: string;
   readonly answer: Answer;
 }
 
@@ -143,6 +148,7 @@ export class ClassifierSample implements PreparedSample {
   readonly answer: Answer;
   readonly #run: ClassifierRun;
   readonly #inputs: ClassifierInputs;
+  #content: string | undefined;
 
   constructor(run: ClassifierRun, inputs: ClassifierInputs) {
     this.image = inputs.image;
@@ -165,10 +171,21 @@ export class ClassifierSample implements PreparedSample {
     const row = (masks: Uint8Array, state: number, players: number) =>
       masks.subarray(state * players, (state + 1) * players);
     const scores = new Float64Array(cells.cellCount);
+    const { store } = options;
+    const keys = store && cellKeys(cells);
+    let found = 0;
     for (let from = 0; from < cells.cellCount; from += this.#run.batchSize) {
       options.signal?.throwIfAborted();
       const count = Math.min(this.#run.batchSize, cells.cellCount - from);
-      const batch = Array.from({ length: count }, (_, i) => from + i);
+      // Cells that are found keep their places in the batches, so that the others get the bytes that they would have got.
+      const batch: number[] = [];
+      for (let cell = from; cell < from + count; cell++) {
+        const known = keys && store?.find(this.#contentKey(), keys[cell]);
+        if (known?.length === 1) scores[cell] = known[0];
+        else batch.push(cell);
+      }
+      found += count - batch.length;
+      if (batch.length === 0) continue;
       const images = batch.map((cell) =>
         maskPixels(
           pixels,
@@ -185,8 +202,33 @@ export class ClassifierSample implements PreparedSample {
       for (const [i, cell] of batch.entries()) {
         scores[cell] = logSoftmaxAt(logits, this.#run.answers, i, answer.tokenIds[0]);
       }
+      if (keys !== undefined) {
+        const values = Float64Array.from(batch, (cell) => scores[cell]);
+        store?.keep(
+          this.#contentKey(),
+          batch.map((cell) => keys[cell]),
+          values,
+        );
+      }
       options.onProgress?.(from + count, cells.cellCount);
     }
-    return { logProbabilities: scores, tokens: 1, decision: 0 };
+    return { logProbabilities: scores, tokens: 1, decision: 0, found };
+  }
+
+  #contentKey(): string {
+    const { modelContent, pixels, baselinePixels, pixelPlayers, encoded, masking, answer } = this.#inputs;
+    this.#content ??= contentHash([
+      modelContent,
+      runtime().version,
+      pixels,
+      baselinePixels,
+      pixelPlayers,
+      Int32Array.from(encoded.ids),
+      Int32Array.from(encoded.players.positions),
+      masking,
+      answer.tokenIds,
+      this.#run.batchSize,
+    ]);
+    return this.#content;
   }
 }
