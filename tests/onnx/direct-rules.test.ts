@@ -48,6 +48,16 @@ describe('operators with a direct rule', () => {
     [(rows * columns) / block / 2],
     bytes((rows * columns) / block / 2),
   );
+  // Three blocks a row: two bytes of zero points, the last half of which is padding.
+  const odd = [
+    tensor('w', DataType.uint8, [rows, 3, block / 2], bytes((rows * 3 * block) / 2)),
+    float32Tensor(
+      'scales',
+      numbers(rows * 3).map((v) => 0.05 + 0.02 * v),
+      [rows * 3],
+    ),
+    tensor('zero', DataType.uint8, [rows * 2], bytes(rows * 2)),
+  ];
   const nbits = { N: rows, K: columns, bits: 4, block_size: block, accuracy_level: 1 };
   const cases: readonly (Fused & { readonly nodes?: readonly NodeProto[] })[] = [
     {
@@ -74,6 +84,12 @@ describe('operators with a direct rule', () => {
       feeds: { x: random(BATCH, LENGTH, columns - 16) },
       constants: quantised,
     },
+    ...[3 * block, 3 * block - 16].map((K) => ({
+      name: `MatMulNBits with zero points of three blocks a row, ${K} columns`,
+      node: node('MatMulNBits', ['x', 'w', 'scales', 'zero'], ['y'], { ...nbits, K }, microsoft),
+      feeds: { x: random(BATCH, LENGTH, K) },
+      constants: odd,
+    })),
   ];
   test.each(cases.map((item) => [item.name, item] as const))('%s', async (_, item) => {
     const model = sketch({

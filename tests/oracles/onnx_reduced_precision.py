@@ -1,7 +1,7 @@
 """Gradients of the tiny LLaVA in reduced precision: PyTorch autograd of the whole class on the weights that the files hold.
 
-4 bits: all constant matrix products of vision tower and decoder quantised by ONNX Runtime's own quantiser as published q4 files are
-(blocks of 32, symmetric), the decoder being the one with GroupQueryAttention. 16 bits: the files of vlm_variants.py; the exporter
+4 bits: all constant matrix products of vision tower and decoder quantised by ONNX Runtime's own quantiser in blocks of 32, the vision tower
+symmetrically as published q4 files are, the decoder (the one with GroupQueryAttention) with zero points. 16 bits: the files of vlm_variants.py; the exporter
 rounds the constants of the arithmetic, too, and so does the class here.
 
 Run after vlm_llava.py, vlm_gqa.py and vlm_variants.py. Writes tests/golden/onnx/reduced/*_q4.onnx, q4.json and fp16.json.
@@ -20,8 +20,8 @@ OUT = golden / "onnx" / "reduced"
 BLOCK = 32
 
 
-def quantise(source, target):
-    quantizer = MatMulNBitsQuantizer(onnx.load(source), bits=4, block_size=BLOCK, is_symmetric=True)
+def quantise(source, target, symmetric):
+    quantizer = MatMulNBitsQuantizer(onnx.load(source), bits=4, block_size=BLOCK, is_symmetric=symmetric)
     quantizer.process()
     onnx.save(quantizer.model.model, target)
     strip(target)
@@ -33,6 +33,7 @@ def attribute(node, name):
 
 def dequantised(path):
     """Weight matrix [K, N] of every MatMulNBits by the name of the tensor it was made from."""
+    odd = set()
     model = onnx.load(path)
     tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     found = {}
@@ -41,10 +42,15 @@ def dequantised(path):
             continue
         rows, columns = attribute(node, "N"), attribute(node, "K")
         packed, scales = tensors[node.input[1]], tensors[node.input[2]].reshape(rows, -1, 1)
-        assert len(node.input) < 4 or not node.input[3], "symmetric: the zero point is 8"
-        numbers = np.stack([packed & 15, packed >> 4], -1).reshape(rows, scales.shape[1], BLOCK).astype(np.float32)
-        weight = ((numbers - 8) * scales).reshape(rows, -1)[:, :columns]
+        blocks = scales.shape[1]
+        unpack = lambda b: np.stack([b & 15, b >> 4], -1).astype(np.float32)
+        zeros = np.float32(8)
+        if len(node.input) > 3 and node.input[3]:  # two a byte, each row in whole bytes
+            zeros = unpack(tensors[node.input[3]].reshape(rows, -1)).reshape(rows, -1, 1)[:, :blocks]
+            odd.add(blocks % 2)
+        weight = ((unpack(packed).reshape(rows, blocks, BLOCK) - zeros) * scales).reshape(rows, -1)[:, :columns]
         found[node.input[1].rsplit("_Q4", 1)[0]] = weight.T
+    print(path.name, "zero points, odd numbers of blocks:", sorted(odd))
     return found
 
 
@@ -106,7 +112,7 @@ def main():
                "decoder_model_merged": golden / "vlm-variants" / "decoder_gqa.onnx"}
     for part, source in sources.items():
         target = OUT / f"{part}_q4.onnx"
-        quantise(source, target)
+        quantise(source, target, symmetric=part == "vision_encoder")
         print(part, put(model, source, dequantised(target)), "matrices,", os.path.getsize(target), "bytes")
     gradients(model, processor, "q4")
     model, processor = build()

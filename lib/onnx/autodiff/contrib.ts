@@ -2,7 +2,7 @@ import { copyAttributes, intAttribute } from '../attributes.js';
 import { externalRange } from '../model.js';
 import { createMessage } from '../protobuf.js';
 import { DataType, externalEntry, isExternal } from '../tensors.js';
-import { unsupported } from './builder.js';
+import { type BackwardBuilder, unsupported } from './builder.js';
 import { gammaGradient } from './gamma.js';
 import { type RuleContext, type Rules, unary } from './rule.js';
 
@@ -19,9 +19,10 @@ function dequantisedWeight(context: RuleContext): string {
   const blocks = Math.ceil(columns / block);
   if (intAttribute(node, 'bits', 4) !== 4) throw unsupported(node, 'only 4-bit weights have a rule');
   if (node.input[4]) throw unsupported(node, 'its weights are regrouped (g_idx)');
-  if (zeroPoints && blocks % 2 === 1)
-    throw unsupported(node, 'its rows of zero points do not fill whole bytes');
   const graph = builder.graph;
+  const zeroType = zeroPoints ? graph.initializers.get(zeroPoints)?.dataType : undefined;
+  if (zeroPoints && zeroType !== DataType.uint8)
+    throw unsupported(node, 'its zero points are not constant packed 4-bit numbers');
   const redeclare = (source: string, suffix: string, dataType: number, dims: number[]): string => {
     const item = graph.initializers.get(source);
     if (!item) throw unsupported(node, `${source} is not a constant`);
@@ -43,8 +44,10 @@ function dequantisedWeight(context: RuleContext): string {
   builder.minimumOpset = 21;
   return builder.once(`dequantised ${bytes}`, () => {
     const scaleType = graph.initializers.get(scales)?.dataType ?? DataType.float32;
+    // Each row of zero points fills whole bytes.
+    const even = 2 * Math.ceil(blocks / 2);
     const zero = zeroPoints
-      ? redeclare(zeroPoints, 'uint4', DataType.uint4, [rows, blocks])
+      ? withoutPadding(builder, redeclare(zeroPoints, 'uint4', DataType.uint4, [rows, even]), blocks, even)
       : graph.addInitializer(
           createMessage('TensorProto', {
             name: graph.uniqueName(`${bytes}/zero`),
@@ -59,6 +62,15 @@ function dequantisedWeight(context: RuleContext): string {
     if (blocks * block === columns) return whole;
     return builder.op('Slice', [whole, builder.int64([0]), builder.int64([columns]), builder.int64([1])]);
   });
+}
+
+/** The first columns of a matrix of 4-bit numbers, which the runtime slices only as bytes. */
+function withoutPadding(builder: BackwardBuilder, packed: string, columns: number, all: number): string {
+  if (columns === all) return packed;
+  const bytes = builder.op('Cast', [packed], { to: DataType.uint8 });
+  const range = [0, columns, 1].map((value) => builder.int64([value]));
+  const kept = builder.op('Slice', [bytes, ...range]);
+  return builder.op('Cast', [kept], { to: DataType.uint4 });
 }
 
 export const contribRules: Rules = {
