@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'TOKENIZER'
   | 'CONTEXT_LENGTH'
   | 'ATTRIBUTION'
+  | 'EXPLAINER'
   | 'DATASET'
   | 'RESULTS'
   | 'BUDGET'

@@ -21,6 +21,7 @@ export {
 export { inputXGradient } from './explainers/input-x-gradient.js';
 export { type IntegratedGradientsOptions, integratedGradients } from './explainers/integrated-gradients.js';
 export { type LlavaCamOptions, llavaCam } from './explainers/llava-cam.js';
+export { loadExplainers } from './explainers/module.js';
 export { explainers, findExplainers } from './explainers/registry.js';
 export { type ShapleyValueOptions, shapley } from './explainers/shapley.js';
 export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';

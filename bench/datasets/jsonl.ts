@@ -4,11 +4,14 @@ import { basename, dirname, resolve } from 'node:path';
 import { describe, FsynError } from '../../lib/errors.js';
 import { resolveOptions } from '../../lib/options.js';
 import { decodeImage } from '../../lib/vlm/images/decode.js';
+import { chooseByHash } from './published.js';
 import type { Dataset, Grounding, GroundTruth, Sample } from './types.js';
 
 export interface JsonlOptions {
-  /** Take only the first samples of the file. */
+  /** Most samples. */
   readonly limit: number;
+  /** Decides which samples a limit takes. */
+  readonly seed: number;
 }
 
 /** The fields of one line; `image` is a path relative to the file. */
@@ -19,19 +22,22 @@ const groundings: readonly string[] = ['grounded', 'text-prior', 'image-prior'];
 /**
  * People's own data: one JSON object per line with `image` (path relative to the file), `question` and `answer`, and
  * optionally `id`, `instruction`, `choices`, `family`, `grounding` and `truth` ({boxes: [[x0,y0,x1,y1]], words: [[from,to]]}).
- * Every line is checked before the first is used; images are read when their sample is.
+ * Every line is checked before the first is used; images are read when their sample is. Samples come in an order that depends
+ * on ids and seed alone, as those of the published datasets do, and are cut at the limit; the id of a line without one is its
+ * number.
  *
  * @throws FsynError DATASET naming file, line and field
  */
 export async function openJsonl(path: string, options?: Partial<JsonlOptions>): Promise<Dataset> {
-  const { limit } = resolveOptions('openJsonl', { limit: Number.POSITIVE_INFINITY }, options);
+  const defaults: JsonlOptions = { limit: Number.POSITIVE_INFINITY, seed: 0 };
+  const { limit, seed } = resolveOptions('openJsonl', defaults, options);
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new FsynError('DATASET', `Cannot read the dataset ${path}.`, { cause });
   });
   const ids = new Set<string>();
   const fields: Fields[] = [];
   for (const [i, line] of text.split(/\r?\n/).entries()) {
-    if (line.trim() === '' || fields.length >= limit) continue;
+    if (line.trim() === '') continue;
     const row = parseLine(`${path}:${i + 1}`, line, i + 1);
     if (ids.has(row.id))
       throw new FsynError('DATASET', `${path}:${i + 1}: the id ${JSON.stringify(row.id)} appeared before.`);
@@ -39,13 +45,14 @@ export async function openJsonl(path: string, options?: Partial<JsonlOptions>): 
     fields.push(row);
   }
   if (fields.length === 0) throw new FsynError('DATASET', `${path} holds no samples.`);
+  const chosen = chooseByHash(fields, { limit, seed });
   return {
     name: basename(path).replace(/\.jsonl?$/, ''),
     version: createHash('sha256').update(text).digest('hex').slice(0, 12),
-    size: fields.length,
-    truthless: fields.every(({ truth }) => truth === undefined),
+    size: chosen.length,
+    truthless: chosen.every(({ truth }) => truth === undefined),
     async *samples() {
-      for (const { image, ...rest } of fields) {
+      for (const { image, ...rest } of chosen) {
         yield { ...rest, image: () => decodeImage(resolve(dirname(path), image)) };
       }
     },

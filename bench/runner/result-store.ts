@@ -102,6 +102,8 @@ function countVersions(path: string): string {
 export class ResultStore {
   readonly folder: string;
   readonly #failedByKey = new Map<string, boolean>();
+  /** Content hashes of explainers' files by explainer, the empty text for those of fsyn's own. */
+  readonly #fingerprints = new Map<string, Set<string>>();
   #descriptor: number | null;
   #end: number;
 
@@ -148,6 +150,25 @@ export class ResultStore {
     return this.#failedByKey.get(key) === true;
   }
 
+  /**
+   * Makes sure that the rows of an explainer were measured with this version of it: rows of two versions under one name would be
+   * compared as if they were one.
+   *
+   * @throws FsynError RESULTS naming the explainer and both versions
+   */
+  requireFingerprint(explainer: string, fingerprint: string | undefined): void {
+    const now = fingerprint ?? '';
+    const before = [...(this.#fingerprints.get(explainer) ?? [])].find((known) => known !== now);
+    if (before === undefined) return;
+    const version = (hash: string) =>
+      hash === '' ? "fsyn's own" : `a file with SHA-256 ${hash.slice(0, 12)}`;
+    throw new FsynError(
+      'RESULTS',
+      `${this.folder} holds rows of the explainer ${explainer} that were measured with ${version(before)}; it now is ${version(now)}. ` +
+        'Choose another --out, or take the file back to what it was.',
+    );
+  }
+
   /** Appends rows and waits until they are on the disk. On failure (a full disk) nothing of the batch remains in the file. */
   append(records: readonly BenchmarkRecord[]): void {
     if (this.#descriptor === null) throw new FsynError('DISPOSED', 'The result store is closed.');
@@ -177,6 +198,8 @@ export class ResultStore {
 
   #remember(record: BenchmarkRecord): void {
     this.#failedByKey.set(record.key, record.status === 'failed');
+    const known = this.#fingerprints.get(record.explainer) ?? new Set();
+    this.#fingerprints.set(record.explainer, known.add(record.explainerFingerprint ?? ''));
   }
 
   #discardTail(): void {

@@ -87,7 +87,8 @@ export interface BenchmarkOutcome {
  * A killed run that is resumed repeats no finished row and loses none, and finds the cells of the sample in work. Rows hold no clock times, so that equal inputs
  * give equal bytes; times are in timings.jsonl.
  *
- * @throws FsynError RESULTS when rows cannot be written; the signal's reason when aborted (finished rows are kept)
+ * @throws FsynError RESULTS when rows cannot be written, or a resumed folder's were measured with another version of an
+ *   explainer's file; the signal's reason when aborted (finished rows are kept)
  */
 export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<BenchmarkOutcome> {
   const run = resolveOptions('runBenchmark', defaults, options);
@@ -107,6 +108,7 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   const store = ResultStore.open(run.out, run.resume, run.retryFailed);
   let cells: CellFile | undefined;
   try {
+    for (const { name, fingerprint } of run.explainers) store.requireFingerprint(name, fingerprint);
     writeRunFile(run, settings);
     cells = new CellFile(run.out, cellContext(run, settings), run.onNote);
     return await new Runner(run, settings, store, cells).run();
@@ -256,6 +258,7 @@ class Runner {
       datasetVersion: dataset.version,
       sample: sample.id,
       explainer: explainer.name,
+      ...fingerprintOf(explainer),
       settings: this.#settingsKey,
     };
     return {
@@ -271,6 +274,10 @@ class Runner {
   }
 }
 
+function fingerprintOf({ fingerprint }: Explainer): { readonly explainerFingerprint?: string } {
+  return fingerprint === undefined ? {} : { explainerFingerprint: fingerprint };
+}
+
 /** Whether sample `index` of `size` is one of `count` evenly spread ones. */
 export function isSpread(index: number, size: number, count: number): boolean {
   if (count >= size) return true;
@@ -282,7 +289,12 @@ function writeRunFile(run: BenchmarkOptions, settings: BenchmarkSettings): void 
     schema: recordSchema,
     models: run.models.map(({ name, architecture, fingerprint }) => ({ name, architecture, fingerprint })),
     datasets: run.datasets.map(({ name, version, size, masking }) => ({ name, version, size, masking })),
-    explainers: run.explainers.map(({ name, title, reference }) => ({ name, title, reference })),
+    explainers: run.explainers.map(({ name, title, reference, fingerprint }) => ({
+      name,
+      title,
+      reference,
+      fingerprint,
+    })),
     settings,
     shapleySamples: run.shapleySamples,
     versions: run.versions,

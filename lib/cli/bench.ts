@@ -6,7 +6,8 @@ import { readRecords, resultsFile } from '../../bench/runner/result-store.js';
 import { type BenchmarkOutcome, runBenchmark } from '../../bench/runner/run.js';
 import { type BenchmarkSettings, defaultSettings } from '../../bench/runner/settings.js';
 import { FsynError } from '../errors.js';
-import { asPublished, explainers, selectExplainers } from '../explainers/registry.js';
+import { resolveExplainers } from '../explainers/module.js';
+import { asPublished, explainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
@@ -54,7 +55,7 @@ export const bench: Command = {
     explainers: {
       kind: 'list',
       value: 'NAMES',
-      help: `comma-separated: ${explainers.map((e) => e.name).join(', ')}`,
+      help: `comma-separated: ${explainers.map((e) => e.name).join(', ')}; or a file of your own, ./my-explainer.mjs`,
       fallback: ['all'],
     },
     limit: {
@@ -143,7 +144,7 @@ export const bench: Command = {
     ...runtimeOptions,
   },
   async run(values, io) {
-    const chosen = selectExplainers(values.list('explainers'));
+    const chosen = await resolveExplainers(values.list('explainers'));
     const named = values.string('compat') === 'reference' ? asPublished(chosen) : chosen;
     const shard = parseShard(values.string('shard')!);
     const seed = values.number('seed')!;

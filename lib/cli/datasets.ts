@@ -42,7 +42,7 @@ export async function loadDatasets(names: readonly string[], settings: DatasetSe
       const [, loader, subset, path] = /^([a-z-]+)(?:\/([^:]+))?:(.+)$/.exec(name) ?? [];
       const open = published.get(loader);
       if (open) return open(path, { subset, limit: settings.limit, seed: settings.seed });
-      if (existsSync(name)) return openJsonl(name, { limit: settings.limit });
+      if (existsSync(name)) return openJsonl(name, { limit: settings.limit, seed: settings.seed });
       const kinds = [...embeddedFamilies.keys(), ...Array.from(published.keys(), (key) => `${key}:PATH`)];
       throw new UsageError(
         `Expected one of ${kinds.join(', ')} or a JSONL file for --dataset but received ${JSON.stringify(name)}.`,

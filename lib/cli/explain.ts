@@ -2,7 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FsynError } from '../errors.js';
 import { evaluate, explain as runExplainer } from '../evaluate.js';
-import { explainers, selectExplainers } from '../explainers/registry.js';
+import { resolveExplainers } from '../explainers/module.js';
+import { explainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
 import { overlayPng } from '../report/heatmap.js';
@@ -36,7 +37,7 @@ export const explain: Command = {
     explainers: {
       kind: 'list',
       value: 'NAMES',
-      help: `comma-separated: ${usable.map((e) => e.name).join(', ')}`,
+      help: `comma-separated: ${usable.map((e) => e.name).join(', ')}; or a file of your own, ./my-explainer.mjs`,
       fallback: ['all'],
     },
     seed: { kind: 'integer', value: 'S', minimum: 0, help: 'seed of random explainers', fallback: 0 },
@@ -48,7 +49,7 @@ export const explain: Command = {
   async run(values, io) {
     const image = await decodeImage(values.required('image'));
     const question = values.required('question');
-    const selected = selectExplainers(values.list('explainers'), usable);
+    const selected = await resolveExplainers(values.list('explainers'), usable);
     const [model] = await loadModels([values.string('model')!], loadSettings(values, io.signal));
     try {
       const sample = await model.prepare(image, question, prepareOptions(values, io.signal));

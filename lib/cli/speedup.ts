@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { measureSpeedup, type SpeedupReport } from '../../bench/micro/speedup.js';
 import type { Arm } from '../../bench/micro/speedup-arms.js';
-import { selectExplainers } from '../explainers/registry.js';
+import { resolveExplainers } from '../explainers/module.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { speedupPicture } from '../report/speedup.js';
@@ -32,7 +32,7 @@ export const speedup: Command = {
     explainers: {
       kind: 'list',
       value: 'NAMES',
-      help: 'explainers whose attributions are measured',
+      help: 'explainers whose attributions are measured, by name or file (./my-explainer.mjs)',
       fallback: ['oracle', 'anti-oracle', 'random', 'occlusion'],
     },
     limit: {
@@ -67,7 +67,7 @@ export const speedup: Command = {
       seed: values.number('seed')!,
     });
     if (!dataset) throw new UsageError('--dataset is required.');
-    const selected = selectExplainers(values.list('explainers'));
+    const selected = await resolveExplainers(values.list('explainers'));
     const [model] = await loadModels([values.string('model')!], loadSettings(values, io.signal));
     const progress = new ProgressLine(io.log, io.interactive);
     try {

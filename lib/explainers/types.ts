@@ -27,7 +27,7 @@ export interface ExplainContext {
   evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
 }
 
-/** A method that assigns importance to the players of a sample. Adding one is one file and one line in the registry. */
+/** A method that assigns importance to the players of a sample. Adding one is one file: named by its path, or one line in the registry. */
 export interface Explainer {
   /** Stable name used on the command line and in results, for example `random` or `attn-lrp`. */
   readonly name: string;
@@ -38,6 +38,8 @@ export interface Explainer {
   readonly needsTruth: boolean;
   /** Not part of `all`, because it costs many times what others do. */
   readonly byNameOnly?: boolean;
+  /** Content hash of its code where that is no part of fsyn; enters the keys of results. */
+  readonly fingerprint?: string;
   /** The cells that it asks for, where they depend on the numbers of players only; for plans made before any work. */
   cells?(imagePlayers: number, textPlayers: number): CellTable;
   attribute(context: ExplainContext): Promise<Attribution>;

@@ -29,6 +29,8 @@ export interface RecordHead {
   readonly family: string;
   readonly grounding: string | null;
   readonly explainer: string;
+  /** Content hash of the explainer's file where it is no part of fsyn. */
+  readonly explainerFingerprint?: string;
   readonly settings: string;
   readonly seed: number;
   readonly versions: Readonly<Record<string, string>>;

@@ -260,6 +260,9 @@ export function provenanceTable(report: Report): ReportTable {
       `${run?.models?.find(({ name }) => name === model)?.architecture ?? 'architecture not recorded'}, fingerprint ${fingerprint}`,
     ]),
     ...Array.from(report.datasetVersions, ([name, version]) => [`dataset ${name}`, `version ${version}`]),
+    ...(run?.explainers ?? []).flatMap(({ name, fingerprint }) =>
+      fingerprint === undefined ? [] : [[`explainer ${name}`, `not of fsyn, file SHA-256 ${fingerprint}`]],
+    ),
     ...report.models.flatMap(({ model, evaluation }) =>
       evaluation
         ? [

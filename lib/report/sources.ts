@@ -7,7 +7,13 @@ import { readJsonLines } from './gallery.js';
 export interface RunDescription {
   readonly models?: readonly { name: string; architecture?: string; fingerprint?: string }[];
   readonly datasets?: readonly { name: string; version?: string; size?: number }[];
-  readonly explainers?: readonly { name: string; title?: string; reference?: string }[];
+  readonly explainers?: readonly {
+    name: string;
+    title?: string;
+    reference?: string;
+    /** Content hash of its file where it is no part of fsyn. */
+    fingerprint?: string;
+  }[];
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly versions?: Readonly<Record<string, string>>;
   readonly machine?: unknown;
