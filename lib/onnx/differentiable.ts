@@ -1,18 +1,23 @@
 import ndarray from 'ndarray';
 import { describe, FsynError, invalidArgument } from '../errors.js';
-import type { Session, TensorValue } from '../inference/session.js';
+import type { TensorValue } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
 import { type BackwardStatistics, gradientName } from './autodiff/backward.js';
+import { ForwardPass, SegmentChain } from './chain.js';
 import {
   buildExtended,
   COLUMNS,
   type DifferentiableOptions,
   differentiableDefaults,
   type Plan,
+  type ResolvedOptions,
   ROWS,
   SEED,
 } from './extended.js';
+import { checkMemoryOptions, type Layout, Layouts } from './layouts.js';
+import type { MemoryEstimate } from './memory.js';
 import type { OnnxModel } from './model.js';
+import type { Segment } from './segments.js';
 import type { BlockTap } from './taps.js';
 import { type Feeds, openSession } from './types.js';
 
@@ -41,7 +46,9 @@ export interface GradientResult {
 
 /**
  * A model extended by the backward pass of one of its tensors: gradients, attention maps and hidden states of an ordinary
- * ONNX export, computed by ONNX Runtime. The graph is edited and the session opened once; runs are cheap to repeat.
+ * ONNX export, computed by ONNX Runtime. The graph is edited once and the session opened at the first run, when the sizes of
+ * the inputs are known; runs are cheap to repeat. Where one run of everything does not fit into memory, only the tensors between transformer
+ * blocks are kept, and each block is run forward again before it is run backward, as `SplitModel` does.
  *
  * @example
  * const model = await DifferentiableModel.load('decoder_model_merged.onnx', { attentions: true });
@@ -53,29 +60,31 @@ export class DifferentiableModel {
   readonly statistics: BackwardStatistics;
   /** Number of vocabulary entries, when the output is logits and the model says. */
   readonly vocabulary: number | undefined;
-  readonly #session: Session;
-  readonly #output: string;
-  readonly #wrt: readonly string[];
-  readonly #expose: readonly string[];
-  readonly #selected: boolean;
-  readonly #attentions: boolean;
-  readonly #hiddenStates: boolean;
+  readonly #model: OnnxModel;
+  readonly #plan: Plan;
+  readonly #layouts: Layouts;
+  readonly #options: ResolvedOptions;
+  #open: Open | undefined;
+  #disposed = false;
 
-  private constructor(session: Session, plan: Plan, statistics: BackwardStatistics) {
-    this.#session = session;
-    this.#output = plan.output;
-    this.#wrt = plan.wrt;
-    this.#expose = plan.expose;
-    this.#selected = plan.selected;
-    this.#attentions = plan.attentions;
-    this.#hiddenStates = plan.hiddenStates;
+  private constructor(
+    model: OnnxModel,
+    plan: Plan,
+    statistics: BackwardStatistics,
+    layouts: Layouts,
+    options: ResolvedOptions,
+  ) {
+    this.#model = model;
+    this.#plan = plan;
+    this.#layouts = layouts;
+    this.#options = options;
     this.blocks = plan.blocks;
     this.vocabulary = plan.vocabulary;
     this.statistics = statistics;
   }
 
   /**
-   * Builds the extended graph of a model file and opens a session on it; weights stay in the original files.
+   * Builds the extended graph of a model file; weights stay in the original files.
    *
    * @throws FsynError `MODEL_FILE`; `UNSUPPORTED_MODEL` (operator set below 13); `UNSUPPORTED_OPERATOR` naming the node
    *   and the file; `INVALID_ARGUMENT` for a tensor name that the graph does not have, with similar names
@@ -85,61 +94,123 @@ export class DifferentiableModel {
     options?: DifferentiableOptions,
   ): Promise<DifferentiableModel> {
     const resolved = resolveOptions('DifferentiableModel.load', differentiableDefaults, options);
-    const { model, plan, statistics } = await buildExtended(source, resolved);
-    const session = await openSession(model, 'all', resolved.signal, resolved.threads);
-    return new DifferentiableModel(session, plan, statistics);
+    const { checkpoints, memory } = resolved;
+    checkMemoryOptions(checkpoints, memory);
+    const { model, plan, statistics, gradients } = await buildExtended(source, resolved);
+    const layouts = new Layouts(model, plan, gradients, { checkpoints, share: 1, whole: true });
+    return new DifferentiableModel(model, plan, statistics, layouts, resolved);
   }
 
   get inputNames(): readonly string[] {
-    return this.#session.inputs
-      .map((input) => input.name)
-      .filter((name) => ![ROWS, COLUMNS, SEED].includes(name));
+    return this.#model.graph.inputNames.filter((name) => ![ROWS, COLUMNS, SEED].includes(name));
+  }
+
+  /**
+   * Memory of a run at the sizes of the given feeds, from the shapes of all tensors, without a run.
+   *
+   * @throws FsynError `UNSUPPORTED_MODEL` when the runtime cannot infer shapes for these feeds
+   */
+  estimate(
+    feeds: Feeds,
+    target: LogitTarget | TensorValue,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<MemoryEstimate> {
+    return this.#layouts.estimate({ ...feeds, ...this.#targetFeeds(feeds, target) }, options.signal);
   }
 
   /**
    * Runs forward and backward. Feeds that the extended graph does not read are ignored.
    *
    * @param target the logit to differentiate; or the cotangent of `output` (of its shape) when logits are not selected
-   * @throws FsynError `INVALID_ARGUMENT` before any work when the token is out of range or the target of the wrong kind
+   * @param options.memory instead of the budget that the model was loaded with
+   * @throws FsynError `INVALID_ARGUMENT` before any work when the token is out of range or the target of the wrong kind;
+   *   `OUT_OF_MEMORY` before any work when the run cannot fit, with what it needs and what there is; `DISPOSED`
    */
   async run(
     feeds: Feeds,
     target: LogitTarget | TensorValue,
-    options: { readonly signal?: AbortSignal } = {},
+    options: { readonly signal?: AbortSignal; readonly memory?: number | undefined } = {},
   ): Promise<GradientResult> {
-    const known = new Set(this.#session.inputs.map((input) => input.name));
-    const given: Record<string, TensorValue> = {};
-    for (const [name, value] of Object.entries(feeds)) if (known.has(name)) given[name] = value;
-    Object.assign(given, this.#targetFeeds(feeds, target, known));
-    const outputs = [this.#output, ...new Set([...this.#expose, ...this.#wrt.map(gradientName)])];
-    const result = await this.#session.run(given, { outputs: [...new Set(outputs)], ...options });
-    return this.#collect(result);
+    const { memory = this.#options.memory, signal } = options;
+    const { [SEED]: seed, ...selection } = this.#targetFeeds(feeds, target);
+    const given = { ...feeds, ...selection };
+    this.#checkOpen();
+    try {
+      const layout = await this.#layouts.choose(given, memory, this.#open?.layout, signal);
+      const known = this.#layouts.known(given);
+      const work = ({ run }: Runner) => run(known, seed as TensorValue, signal ? { signal } : {});
+      return this.#collect(await this.#use(layout, work));
+    } finally {
+      // A run that was under way at that time still ends well.
+      if (this.#disposed) this.#retire();
+    }
   }
 
+  /** Closes the sessions once no run uses them any more. */
   dispose(): void {
-    this.#session.dispose();
+    this.#disposed = true;
+    this.#retire();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  #targetFeeds(
-    feeds: Feeds,
-    target: LogitTarget | TensorValue,
-    known: ReadonlySet<string>,
-  ): Record<string, TensorValue> {
+  #checkOpen(): void {
+    if (this.#disposed)
+      throw new FsynError('DISPOSED', `The model of ${this.#model.source} has been disposed.`);
+  }
+
+  /** Works with the sessions of a layout, opened at its first use; they stay open until the work is done. */
+  async #use<T>(layout: Layout, work: (runner: Runner) => Promise<T>): Promise<T> {
+    const open = this.#opened(layout);
+    open.users++;
+    try {
+      return await work(await open.runner);
+    } finally {
+      open.users--;
+      closeUnused(open);
+    }
+  }
+
+  #opened(layout: Layout): Open {
+    if (this.#open?.layout === layout) return this.#open;
+    this.#retire();
+    const runner =
+      layout === 'plain'
+        ? openWhole(this.#model, this.#plan, this.#options)
+        : openSegments(this.#layouts.segments[layout], this.#plan, this.#options);
+    const open: Open = { layout, runner, users: 0, retired: false };
+    this.#open = open;
+    // A failed or aborted opening must not stay.
+    runner.catch(() => {
+      if (this.#open === open) this.#open = undefined;
+    });
+    return open;
+  }
+
+  #retire(): void {
+    const open = this.#open;
+    if (!open) return;
+    this.#open = undefined;
+    open.retired = true;
+    closeUnused(open);
+  }
+
+  #targetFeeds(feeds: Feeds, target: LogitTarget | TensorValue): Record<string, TensorValue> {
+    const { selected, output } = this.#plan;
     if ('shape' in target) {
-      if (this.#selected) throw invalidArgument('target', 'a position and a token', target);
+      if (selected) throw invalidArgument('target', 'a position and a token', target);
       return { [SEED]: target };
     }
-    if (!this.#selected) throw invalidArgument('target', `a cotangent of ${this.#output}`, target);
+    if (!selected) throw invalidArgument('target', `a cotangent of ${output}`, target);
     const { position, token, against } = target;
     if (!Number.isInteger(position)) throw invalidArgument('target.position', 'an integer', position);
     this.#checkToken('target.token', token);
     if (against !== undefined) this.#checkToken('target.against', against);
     const tokens = against === undefined ? [token] : [token, against];
-    const first = Object.entries(feeds).find(([name]) => known.has(name))?.[1];
+    const read = new Set(this.inputNames);
+    const first = Object.entries(feeds).find(([name]) => read.has(name))?.[1];
     const batch = first?.shape[0] ?? 1;
     const indices = (values: readonly number[]) =>
       ndarray(BigInt64Array.from(values, BigInt), [values.length]) as TensorValue;
@@ -157,25 +228,79 @@ export class DifferentiableModel {
   }
 
   #collect(result: Readonly<Record<string, TensorValue>>): GradientResult {
+    const { output, wrt, expose, ...plan } = this.#plan;
     const value = (name: string): TensorValue => {
       const found = result[name];
       if (!found) throw new FsynError('INFERENCE', `The extended graph gave no ${describe(name)}.`);
       return found;
     };
-    const attentions = this.#attentions ? this.blocks.map((block) => block.attention) : [];
-    const hidden = this.#hiddenStates
+    const attentions = plan.attentions ? this.blocks.map((block) => block.attention) : [];
+    const hidden = plan.hiddenStates
       ? this.blocks.flatMap((block) => (block.output === undefined ? [] : [block.output]))
       : [];
     const gradient = (name: string) => value(gradientName(name));
-    const reached = (names: readonly string[]) => names.filter((name) => this.#wrt.includes(name));
+    const reached = (names: readonly string[]) => names.filter((name) => wrt.includes(name));
     return {
-      output: value(this.#output),
-      gradients: Object.fromEntries(this.#wrt.map((name) => [name, gradient(name)])),
-      values: Object.fromEntries(this.#expose.map((name) => [name, value(name)])),
+      output: value(output),
+      gradients: Object.fromEntries(wrt.map((name) => [name, gradient(name)])),
+      values: Object.fromEntries(expose.map((name) => [name, value(name)])),
       attentions: attentions.map(value),
       attentionGradients: reached(attentions).map(gradient),
       hiddenStates: hidden.map(value),
       hiddenStateGradients: reached(hidden).map(gradient),
     };
   }
+}
+
+interface Open {
+  readonly layout: Layout;
+  readonly runner: Promise<Runner>;
+  users: number;
+  retired: boolean;
+}
+
+function closeUnused({ retired, users, runner }: Open): void {
+  if (retired && users === 0) runner.then(({ close }) => close()).catch(() => undefined);
+}
+
+interface Runner {
+  /** Values of the output, of exposed tensors and of gradients by name. */
+  readonly run: (
+    feeds: Feeds,
+    seed: TensorValue,
+    options: { readonly signal?: AbortSignal },
+  ) => Promise<Readonly<Record<string, TensorValue>>>;
+  readonly close: () => void;
+}
+
+/** One session for both passes. */
+async function openWhole(model: OnnxModel, plan: Plan, options: ResolvedOptions): Promise<Runner> {
+  const session = await openSession(model, 'all', options.signal, options.threads);
+  const reads = new Set(session.inputs.map(({ name }) => name));
+  const outputs = [...new Set([plan.output, ...plan.expose, ...plan.wrt.map(gradientName)])];
+  return {
+    run: (feeds, seed, rest) => {
+      const given = Object.entries({ ...feeds, [SEED]: seed }).filter(([name]) => reads.has(name));
+      return session.run(Object.fromEntries(given), { outputs, ...rest });
+    },
+    close: () => session.dispose(),
+  };
+}
+
+/** Sessions of one transformer block each, which read their weights from the file. */
+async function openSegments(
+  segments: readonly Segment[],
+  plan: Plan,
+  { threads, signal }: ResolvedOptions,
+): Promise<Runner> {
+  const chain = await SegmentChain.open(segments, { threads, lowMemory: segments.length > 1, signal });
+  return {
+    run: async (feeds, seed, rest) => {
+      using pass = await ForwardPass.run(chain, plan, feeds, rest);
+      const gradients = await pass.backward(seed, rest);
+      const named = Object.entries(gradients).map(([name, gradient]) => [gradientName(name), gradient]);
+      return { ...pass.values, [plan.output]: pass.output, ...Object.fromEntries(named) };
+    },
+    close: () => chain.retire(),
+  };
 }

@@ -7,6 +7,7 @@ import type { Gamma } from './autodiff/gamma.js';
 import type { Mode } from './autodiff/rule.js';
 import { declaredShape } from './graph.js';
 import { selectLogits } from './head.js';
+import type { Checkpoints, MemoryOptions } from './layouts.js';
 import type { OnnxModel } from './model.js';
 import { prepareModel } from './prepare.js';
 import { ancestors, requireTensor } from './queries.js';
@@ -19,7 +20,7 @@ export const ROWS = 'logit_positions';
 export const COLUMNS = 'logit_tokens';
 export const SEED = 'gradient_seed';
 
-export interface DifferentiableOptions {
+export interface DifferentiableOptions extends MemoryOptions {
   /** `grad` (default), or the modified gradients of AttnLRP or CP-LRP: times the tensor, they are its relevance. */
   readonly mode?: Mode;
   /** Strength of the Gamma rule of the LRP modes in layers with constant weights. Default: 0, the epsilon rule. */
@@ -55,6 +56,8 @@ export const differentiableDefaults = {
   hiddenStates: false,
   selectLogits: undefined as boolean | undefined,
   probe: undefined as Feeds | readonly Feeds[] | undefined,
+  checkpoints: 'auto' as Checkpoints,
+  memory: undefined as number | undefined,
   threads: 1,
   signal: undefined as AbortSignal | undefined,
 };

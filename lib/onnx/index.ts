@@ -10,10 +10,11 @@ export { DifferentiableModel, type GradientResult, type LogitTarget } from './di
 export type { DifferentiableOptions } from './extended.js';
 export { OnnxGraph } from './graph.js';
 export { type HeadSelection, selectLogits } from './head.js';
+export type { Checkpoints, MemoryOptions } from './layouts.js';
 export type { MemoryEstimate, PassMemory } from './memory.js';
 export { OnnxModel } from './model.js';
 export { operatorTypes } from './queries.js';
-export { type Checkpoints, type ForwardPass, SplitModel, type SplitOptions } from './split.js';
+export { type ForwardPass, SplitModel, type SplitOptions } from './split.js';
 export { TappedModel, type TappedOptions } from './tapped.js';
 export { type BlockTap, transformerBlocks } from './taps.js';
 export { DataType } from './tensors.js';

@@ -103,6 +103,16 @@ export function passMemory(
   return { peak, kept, weights };
 }
 
+/** Memory of one graph that runs forward and backward at once; `kept` is what its backward nodes read of the forward ones. */
+export function wholeMemory(
+  model: OnnxModel,
+  sizes: ReadonlyMap<string, number>,
+  fed: number,
+  kept: number,
+): PassMemory {
+  return { peak: fed + runPeak(model, sizes, false), kept, weights: weightBytes(model) };
+}
+
 function readEarlier(segments: readonly Segment[], index: number, name: string): boolean {
   return segments.slice(0, index).some((segment) => segment.backward?.graph.consumersOf(name).length);
 }

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
 import type { TensorValue } from '../../lib/inference/session.js';
 import type { NativeTensor } from '../../lib/inference/tensor.js';
+import { DifferentiableModel } from '../../lib/onnx/differentiable.js';
 import { selectLogits } from '../../lib/onnx/head.js';
 import type { OnnxModel } from '../../lib/onnx/model.js';
 import { prepareModel } from '../../lib/onnx/prepare.js';
@@ -128,6 +129,70 @@ describe.each(cases)('$title', { timeout: 300_000 }, ({ name, size }) => {
       code: 'OUT_OF_MEMORY',
       message: expect.stringContaining('leave the option checkpoints at auto'),
     });
+  });
+});
+
+describe.each(cases)('one graph for both passes of $title', { timeout: 300_000 }, ({ name, size }) => {
+  const target = { position: -1, token: 3, against: 5 };
+  const decoderOf = async (options: { checkpoints?: 'always' | 'never'; memory?: number } = {}) => {
+    const { source, feeds } = (await partsOf(name, size)).decoder;
+    const more = { wrt: ['inputs_embeds'], attentions: true, hiddenStates: true, ...options };
+    const { logit_positions: _, ...rest } = feeds;
+    return { model: await DifferentiableModel.load(source.source, more), feeds: rest };
+  };
+
+  test('checkpoints change nothing', async () => {
+    const run = async (checkpoints: 'always' | 'never') => {
+      const { model, feeds } = await decoderOf({ checkpoints });
+      using open = model;
+      return open.run(feeds, target);
+    };
+    const [plain, checkpointed] = [await run('never'), await run('always')];
+    const flat = ({ output, gradients, values, ...lists }: typeof plain) => ({
+      output,
+      ...Object.fromEntries(Object.entries(gradients).map(([key, value]) => [`gradient ${key}`, value])),
+      ...Object.fromEntries(Object.entries(values).map(([key, value]) => [`value ${key}`, value])),
+      ...Object.fromEntries(
+        Object.entries(lists).flatMap(([key, list]) => list.map((value, i) => [`${key} ${i}`, value])),
+      ),
+    });
+    const [ours, theirs] = [flat(checkpointed), flat(plain)] as Record<string, TensorValue>[];
+    expect(Object.keys(ours!)).toEqual(Object.keys(theirs!));
+    expect(Object.keys(ours!).length).toBeGreaterThan(12);
+    for (const [key, value] of Object.entries(theirs!)) {
+      expect(relativeError(valuesOf(ours![key]), valuesOf(value)), key).toBeLessThan(TOLERANCE);
+    }
+  });
+
+  test('the estimate decides', async () => {
+    const { model, feeds } = await decoderOf();
+    using open = model;
+    const estimate = await open.estimate(feeds, target);
+    expect(estimate.unknown).toEqual([]);
+    expect(estimate.segments).toBeGreaterThan(2);
+    const bytes = ({ peak, weights }: { peak: number; weights: number }) => peak + weights;
+    const [all, least] = [bytes(estimate.plain), bytes(estimate.checkpointed)];
+    expect(least).toBeLessThan(all);
+    // One budget runs everything at once, one less needs checkpoints, and below these nothing runs.
+    const whole = await open.run(feeds, target, { memory: all });
+    const [again, parts] = await Promise.all([
+      open.run(feeds, target),
+      open.run(feeds, target, { memory: all - 1 }),
+    ]);
+    expect(again).toEqual(whole);
+    const [exact, close] = [whole, parts].map(({ gradients }) => valuesOf(gradients.inputs_embeds));
+    expect(relativeError(close!, exact!)).toBeLessThan(TOLERANCE);
+    await expect(open.run(feeds, target, { memory: least - 1 })).rejects.toMatchObject({
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringMatching(/need \d+ MiB .* \d+ MiB are available\. Use a smaller image/),
+    });
+    const never = await decoderOf({ checkpoints: 'never', memory: all - 1 });
+    await expect(never.model.run(never.feeds, target)).rejects.toMatchObject({
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringContaining('leave the option checkpoints at auto'),
+    });
+    never.model.dispose();
+    await expect(never.model.run(never.feeds, target)).rejects.toMatchObject({ code: 'DISPOSED' });
   });
 });
 
