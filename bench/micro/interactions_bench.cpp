@@ -278,6 +278,21 @@ void print(const Row& row) {
   std::fflush(stdout);
 }
 
+/// How much faster two threads are than one: the sweeps say what the machine allows, for both are bound by
+/// memory where a kernel is.
+void print_two_threads(const std::vector<Row>& rows, int players) {
+  std::string line;
+  for (const Row& row : rows) {
+    const auto at = row.name.find(", 2 threads");
+    if (row.players != players || at == std::string::npos) continue;
+    char text[80];
+    std::snprintf(text, sizeof(text), "%s%s %.2fx", line.empty() ? "" : ", ", row.name.substr(0, at).c_str(),
+                  1 / row.ratio);
+    line += text;
+  }
+  if (!line.empty()) std::printf("n = %d, two threads against one: %s\n", players, line.c_str());
+}
+
 void write_json(const std::string& path, const std::vector<Row>& rows, const std::string& kernels) {
   std::ofstream file(path);
   const auto number = [](double x) { return std::isfinite(x) ? std::to_string(x) : std::string("null"); };
@@ -330,6 +345,8 @@ int main(int count, char** arguments) {
       std::printf("n = %d was not run: %s\n", players, error.what());
     }
   }
+  std::printf("\n");
+  for (int players = least; players <= most; players += 2) print_two_threads(all, players);
   for (const auto& row : all) {
     if (row.players == 18 && row.name == "all pairs + singles f64") {
       std::printf("\nn = 18, all pairs and singles: %.0f times the peer's %.0f s (shapiq 1.6).\n",
