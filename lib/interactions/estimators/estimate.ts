@@ -6,7 +6,7 @@ import { type CrossPairs, Players } from '../players.js';
 import { Interactions } from '../result.js';
 import { dividendWeights } from '../weights.js';
 import { Evaluator } from './evaluator.js';
-import { type Estimate, type MomentIndex, shapIq, svarmIq } from './moments.js';
+import { type Estimate, type MomentIndex, type StratifiedEstimate, shapIq, svarmIq } from './moments.js';
 import { permutationEstimate } from './permutation.js';
 import { gaussLegendre, productEstimate } from './product.js';
 import {
@@ -26,7 +26,8 @@ import { sparseFourier } from './sparse.js';
  *   leaves over; the most accurate per evaluation once there are n (n - 1) + 2 of them. Orders 1 and 2.
  * - 'product': crossed image and text states, for cross-modal pairs; the most accurate per image encoding. Order 2.
  * - 'permutation': permutations with shared prefixes. Orders 1 and 2, unbiased, no minimum beyond one visit of each pair.
- * - 'shap-iq', 'svarm-iq': moment estimators for any order, unbiased; 'kernel-shap-iq': consistent regression for SII.
+ * - 'shap-iq', 'svarm-iq': moment estimators for any order; 'shap-iq' is unbiased, 'svarm-iq' where no stratum is empty (see
+ *   `provenance.emptyStrata`). 'kernel-shap-iq': consistent regression for SII.
  * - 'faithful': the regression that defines FSII, FBII or kADD-SHAP.
  * - 'sparse': a Fourier model with few coefficients, chosen by what they predict. For games with few strong interactions, of
  *   any size up to 4, and budgets below what a regression needs; refuses when coalitions held out are not predicted.
@@ -144,6 +145,7 @@ export async function estimate(
       budget: resolved.budget,
       spent: evaluator.spent,
       ...(found.explained === undefined ? {} : { explained: found.explained }),
+      ...(found.emptyStrata === undefined ? {} : { emptyStrata: found.emptyStrata }),
     },
   });
 }
@@ -199,7 +201,10 @@ function checkSettings(options: EstimateOptions, players: Players): Settings {
   };
 }
 
-type Found = Estimate & { readonly baseline: number; readonly explained?: number };
+type Found = SampleEstimate & { readonly baseline: number; readonly explained?: number };
+
+/** An estimate, and for 'svarm-iq' how much of it no draw decided. */
+type SampleEstimate = Estimate & Partial<Pick<StratifiedEstimate, 'emptyStrata'>>;
 
 async function run(evaluator: Evaluator, { set, index }: Settings, options: EstimateOptions): Promise<Found> {
   const n = set.players;
@@ -246,7 +251,7 @@ export async function fromSample(
   index: Settings['index'],
   { estimator, p }: Pick<EstimateOptions, 'estimator' | 'p'>,
   signal: AbortSignal | undefined,
-): Promise<Estimate> {
+): Promise<SampleEstimate> {
   const full = () => new InteractionSet(set.players, 1, set.maxOrder);
   switch (estimator) {
     case 'regression':
@@ -264,11 +269,14 @@ export async function fromSample(
             : faithfulShapley;
       return select(await fit(sample, y, set.maxOrder, signal), full(), set);
     }
-    case 'shap-iq':
+    case 'shap-iq': {
+      const whole = aggregateNeeds(index, set);
+      return aggregate(shapIq(sample, y, whole, momentName(index), p), whole, set, index);
+    }
     case 'svarm-iq': {
       const whole = aggregateNeeds(index, set);
-      const moments = estimator === 'shap-iq' ? shapIq : svarmIq;
-      return aggregate(moments(sample, y, whole, momentName(index), p), whole, set, index);
+      const found = svarmIq(sample, y, whole, momentName(index), p);
+      return { ...aggregate(found, whole, set, index), emptyStrata: found.emptyStrata };
     }
     default:
       throw new FsynError('INVALID_ARGUMENT', `${estimator} does not work on a sample of coalitions.`);
@@ -327,7 +335,8 @@ function select(found: Estimate, from: InteractionSet, to: InteractionSet): Esti
 
 /**
  * Order-2 polynomial as a control variate (Witter et al. 2025, there for first-order values and trees): its own index is
- * exact, what it leaves over is small, and SVARM-IQ of that removes the bias of the fit.
+ * exact, what it leaves over is small, and SVARM-IQ of that removes the bias of the fit where strata have draws: an empty
+ * stratum leaves it to the polynomial.
  */
 async function fromPolynomial(
   sample: CoalitionSample,

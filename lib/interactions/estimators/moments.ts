@@ -105,11 +105,20 @@ function orderTables(set: InteractionSet, make: (order: number) => Float64Array)
   );
 }
 
+/** An estimate from strata. */
+export interface StratifiedEstimate extends Estimate {
+  /** Share of an index's absolute weight that lies on strata without a draw, the largest of all interactions; 0..1. */
+  readonly emptyStrata: number;
+}
+
 /**
- * SVARM-IQ (Kolpaczki et al. 2024): draws are stratified, per interaction, by their members of S and their size; the
- * index is a weighted sum of stratum means. A stratum that no draw fell into counts 0 here, as in the peer's
- * implementation; its standard error is then the root mean square of all drawn values, and a stratum with one draw has
- * their standard deviation.
+ * SVARM-IQ (Kolpaczki et al. 2024, equation 7) without the warm-up of its algorithm: draws are stratified, per interaction,
+ * by their members of S and their size; the index is a weighted sum of stratum means, exact where a size is enumerated.
+ *
+ * A stratum's mean is unbiased once a draw fell into it. The paper's warm-up spends about 2^s (n - 3) evaluations per
+ * interaction on that, more than most budgets; here a stratum without a draw counts as v(empty), so the expected value is
+ * the index less the weighted means of the empty strata. `emptyStrata` says how much weight they have: 0 is unbiased. Their
+ * standard error is the root mean square of all drawn values, that of a stratum with one draw their standard deviation.
  */
 export function svarmIq(
   sample: CoalitionSample,
@@ -117,7 +126,7 @@ export function svarmIq(
   set: InteractionSet,
   index: MomentIndex,
   p: number,
-): Estimate {
+): StratifiedEstimate {
   const n = set.players;
   const rows = presence(sample.coalitions);
   const values = new Float64Array(set.length);
@@ -134,7 +143,9 @@ export function svarmIq(
   const whole = tables.map((gamma, s) =>
     gamma.map((weight, i) => weight * binomial(n - s, (i % (n + 1)) - Math.floor(i / (n + 1)))),
   );
-  const drawn = sizesDrawn(sample);
+  const weights = whole.map((factors, s) => totalWeight(factors, n, s));
+  const enumerated = sizesEnumerated(sample);
+  let emptyStrata = 0;
   const pooled = pooledMoments(sample, y);
   for (let at = 0; at < set.length; at++) {
     const members = set.at(at);
@@ -161,16 +172,18 @@ export function svarmIq(
       squares[stratum] += sample.counts[i] * y[i] * y[i];
     }
     let variance = 0;
+    let empty = 0;
     const factors = whole[s];
     for (let w = 0; w < 2 ** s; w++) {
       const r = bits(w);
       for (let t = r; t <= n - s + r; t++) {
-        if (!drawn[t]) continue;
+        if (enumerated[t]) continue;
         const stratum = w * (n + 1) + t;
         const factor = factors[r * (n + 1) + t];
         if (factor === 0) continue;
         const count = counts[stratum];
         if (count === 0) {
+          empty += Math.abs(factor);
           variance += factor * factor * pooled.square;
           continue;
         }
@@ -183,14 +196,23 @@ export function svarmIq(
     }
     values[at] = value;
     standardErrors[at] = Math.sqrt(variance);
+    emptyStrata = Math.max(emptyStrata, empty / weights[s]);
   }
-  return { values, standardErrors };
+  return { values, standardErrors, emptyStrata };
 }
 
-function sizesDrawn(sample: CoalitionSample): Uint8Array {
-  const drawn = new Uint8Array(sample.coalitions.players + 1);
-  for (let i = 0; i < sample.sizes.length; i++) if (sample.sampled[i]) drawn[sample.sizes[i]] = 1;
-  return drawn;
+/** Sum of the absolute weights of all strata of an interaction of size s; factors has shape [s + 1][n + 1]. */
+function totalWeight(factors: Float64Array, n: number, s: number): number {
+  let total = 0;
+  for (const [i, factor] of factors.entries())
+    total += binomial(s, Math.floor(i / (n + 1))) * Math.abs(factor);
+  return total;
+}
+
+function sizesEnumerated(sample: CoalitionSample): Uint8Array {
+  const enumerated = new Uint8Array(sample.coalitions.players + 1);
+  for (let i = 0; i < sample.sizes.length; i++) if (!sample.sampled[i]) enumerated[sample.sizes[i]] = 1;
+  return enumerated;
 }
 
 /** Mean square and variance of the drawn values. */
