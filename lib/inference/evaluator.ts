@@ -14,16 +14,14 @@ import {
 import { CellCache, cellKeys } from './cell-cache.js';
 import { programContent } from './content.js';
 import { runPartialJob } from './job.js';
+import { checkBudget, type ModelSizes } from './pass-memory.js';
 import {
   type BatchHalving,
-  checkBudget,
   type EvaluationPlan,
   type Fallback,
-  type ModelSizes,
   makeSchedule,
-  type PassSizes,
+  passSizes,
   type Schedule,
-  selectsRows,
 } from './plan.js';
 import { choosePath, leavesOut } from './probe.js';
 import {
@@ -114,7 +112,8 @@ export class CoalitionEvaluator {
       if (bytes !== undefined && !(bytes > 0)) throw invalidArgument(name, 'a number of bytes > 0', bytes);
     }
     if (sharing !== 'auto' && sharing !== 'none') throw invalidArgument('sharing', 'auto or none', sharing);
-    checkBudget(passSizes(program, sharing), memory ?? defaultBudget());
+    const prefix = sharing === 'none' || program.wiring.caches.length === 0 ? 0 : sharedPrefixLength(program);
+    checkBudget(passSizes(program, prefix, modelSizes(program)), memory ?? defaultBudget());
     const path =
       sharing === 'none'
         ? { mode: { prefixLength: 0, compact: leavesOut(program) }, fallbacks: [] }
@@ -306,18 +305,6 @@ export function defaultBudget(): number {
   return Math.floor((limit ? Math.min(limit, totalmem()) : totalmem()) / 4);
 }
 
-function passSizes(program: EvaluatorProgram, sharing: 'auto' | 'none'): PassSizes {
-  return {
-    tokens: program.tokenIds.length,
-    prefixLength: sharing === 'none' || program.wiring.caches.length === 0 ? 0 : sharedPrefixLength(program),
-    targets: program.targets.length,
-    selectsRows: selectsRows(program.wiring),
-    features: program.imagePositions.length,
-    pixels: program.pixels.length,
-    sizes: modelSizes(program),
-  };
-}
-
 function partialFailure(failure: Error, done: Uint8Array): Error {
   const kept = done.reduce((sum, flag) => sum + flag, 0);
   const code = failure instanceof FsynError ? failure.code : 'INFERENCE';
@@ -334,16 +321,21 @@ export function modelSizes({
   const input = (name: string) => decoder.inputs.find((tensor) => tensor.name === name);
   const bytesOf = (type: string | undefined) => (type === 'float16' ? 2 : 4);
   let cacheBytesPerToken = 0;
+  let headSize = 64;
   for (const cache of wiring.caches) {
     const tensor = input(cache.input);
     const fixed = tensor?.shape.filter((extent) => typeof extent === 'number') ?? [];
     cacheBytesPerToken += fixed.reduce((product, extent) => product * extent, bytesOf(tensor?.elementType));
+    headSize = fixed.at(-1) ?? headSize;
   }
   const embeds = input(wiring.embeds);
   const hidden = embeds?.shape[2];
   const vocabulary = decoder.outputs.find((tensor) => tensor.name === wiring.logits)?.shape[2];
   return {
     cacheBytesPerToken,
+    // Every layer caches keys and values.
+    layers: Math.max(1, wiring.caches.length / 2),
+    headSize,
     // Open extents are rare; the figures of a 7B model then keep the estimate on the safe side.
     hidden: typeof hidden === 'number' ? hidden : 4096,
     vocabulary: typeof vocabulary === 'number' ? vocabulary : Math.max(32000, ...targets),

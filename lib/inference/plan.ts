@@ -1,8 +1,17 @@
-import { formatBytes } from '../bytes.js';
-import { FsynError } from '../errors.js';
 import type { CellTable } from '../metrics/cells.js';
 import type { NativeSchedule } from './addon.js';
-import type { DecoderWiring, EvaluatorProgram, ProgramMode } from './program.js';
+import {
+  checkBudget,
+  fragmentation,
+  itemBytes,
+  leastBytes,
+  type ModelSizes,
+  type PassSizes,
+  selectsRows,
+  workerBytes,
+  workerPeak,
+} from './pass-memory.js';
+import type { EvaluatorProgram, ProgramMode } from './program.js';
 
 /** Why cells are not run in the cheapest way. */
 export interface Fallback {
@@ -68,15 +77,6 @@ export interface EvaluationPlan {
   readonly fallbacks: readonly Fallback[];
 }
 
-/** Sizes that decide how much fits into memory. */
-export interface ModelSizes {
-  /** Bytes of the key/value cache per token. */
-  readonly cacheBytesPerToken: number;
-  readonly hidden: number;
-  readonly vocabulary: number;
-  readonly floatBytes: number;
-}
-
 export interface PlanSettings {
   readonly mode: ProgramMode;
   readonly fallbacks: readonly Fallback[];
@@ -123,7 +123,9 @@ export function makeSchedule(
   }
   // States with many texts first: the last groups are then the short ones, and no worker waits long for another.
   const states = [...byImage.keys()].sort((a, b) => byImage.get(b)!.length - byImage.get(a)!.length || a - b);
-  const batches = chooseBatches(program, settings, states.length);
+  const needs = passSizes(program, settings.mode.prefixLength, settings.sizes);
+  if (states.length > 0) checkBudget(needs, settings.memory);
+  const batches = chooseBatches(needs, settings, states.length, visionBatchable(program));
   const groupSize = batches.group;
   const groupOffsets: number[] = [0];
   const rowOffsets: number[] = [0];
@@ -145,7 +147,11 @@ export function makeSchedule(
     rowOffsets.push(rowCells.length);
   }
   const needed = wanted.length > 0;
-  const workers = Math.max(1, Math.min(settings.workers, Math.floor(settings.memory / batches.bytes)));
+  const item = itemBytes(needs);
+  // A group may have fewer cells than a batch holds.
+  const rows = rowOffsets.reduce((most, end, group) => Math.max(most, end - (rowOffsets[group - 1] ?? 0)), 1);
+  const bytes = workerPeak(item, { ...batches, suffix: Math.min(batches.suffix, rows) });
+  const workers = Math.max(1, Math.min(settings.workers, Math.floor(settings.memory / bytes)));
   const native: NativeSchedule = {
     imagePlayers: cells.imagePlayers,
     textPlayers: cells.textPlayers,
@@ -157,7 +163,7 @@ export function makeSchedule(
     rowSlots: Int32Array.from(rowSlots),
     rowTexts: Int32Array.from(rowTexts),
     visionBatch: batches.vision,
-    prefixBatch: Math.min(batches.prefix, groupSize),
+    prefixBatch: batches.prefix,
     suffixBatch: batches.suffix,
     workers,
   };
@@ -178,146 +184,70 @@ export function makeSchedule(
     batches: { vision: native.visionBatch, prefix: native.prefixBatch, suffix: native.suffixBatch },
     flops: estimateFlops(program, prefixLength, states.length, wanted.length),
     bytes: {
-      worker: batches.bytes,
-      peak: needed ? batches.bytes * Math.min(workers, groupOffsets.length - 1) : 0,
+      worker: bytes,
+      // The arenas keep what the trial of the decoder took.
+      peak: needed ? Math.max(bytes * Math.min(workers, groupOffsets.length - 1), leastBytes(item)) : 0,
       budget: settings.memory,
-      least: batches.least,
+      least: leastBytes(item),
     },
     fallbacks: settings.fallbacks,
   };
   return { plan, native, rowCells: Int32Array.from(rowCells) };
 }
 
-/** Bytes that one sequence of `tokens` after `past` cached ones takes while it runs. */
-function sequenceBytes(sizes: ModelSizes, past: number, tokens: number, rows: number): number {
-  const { cacheBytesPerToken, hidden, vocabulary, floatBytes } = sizes;
-  // The cache given, the cache returned, and a copy that attention makes; about two dozen activations of the hidden size.
-  const caches = 3 * cacheBytesPerToken * (past + tokens);
-  const activations = 24 * tokens * hidden * floatBytes;
-  const attention = 2 * Math.ceil(hidden / 64) * tokens * (past + tokens) * floatBytes;
-  return caches + activations + attention + rows * vocabulary * floatBytes;
-}
-
-/** What decides how much memory the passes of one sample take. */
-export interface PassSizes {
-  /** Tokens of the prompt and the scored answer, and how many of them are shared. */
-  readonly tokens: number;
-  readonly prefixLength: number;
-  /** Rows of logits that are wanted, and whether the decoder computes no others. */
-  readonly targets: number;
-  readonly selectsRows: boolean;
-  readonly features: number;
-  /** Elements of the pixel input. */
-  readonly pixels: number;
-  readonly sizes: ModelSizes;
-}
-
-/** Bytes of one item of each kind. */
-interface ItemBytes {
-  readonly vision: number;
-  readonly prefix: number;
-  readonly suffix: number;
-  /** A full pass, which the trial of a decoder runs whatever is shared later. */
-  readonly full: number;
-  /** What stays of an image state until its cells are scored: its features, and with them the prefix's cache. */
-  readonly features: number;
-  readonly held: number;
-}
-
-function itemBytes({
-  tokens,
-  prefixLength,
-  targets,
-  selectsRows,
-  features,
-  pixels,
-  sizes,
-}: PassSizes): ItemBytes {
-  const suffixTokens = tokens - prefixLength;
-  const rows = (length: number, wanted: number) => (selectsRows ? wanted : length);
-  const featureBytes = features * sizes.hidden * sizes.floatBytes;
+/** What decides how much memory the passes of a program take with `prefixLength` tokens shared. */
+export function passSizes(program: EvaluatorProgram, prefixLength: number, sizes: ModelSizes): PassSizes {
   return {
-    // Pixels, their patch embedding, and a tower about as wide as the language model.
-    vision: 8 * pixels + sequenceBytes(sizes, 0, Math.max(1, features), 0),
-    prefix: prefixLength > 0 ? sequenceBytes(sizes, 0, prefixLength, rows(prefixLength, 1)) : 0,
-    suffix: sequenceBytes(sizes, prefixLength, suffixTokens, rows(suffixTokens, targets)),
-    full: sequenceBytes(sizes, 0, tokens, rows(tokens, targets)),
-    features: featureBytes,
-    held: sizes.cacheBytesPerToken * prefixLength + featureBytes,
-  };
-}
-
-/** The smallest budget that a sample can be scored in: everything one by one, and the trial of two sequences together. */
-function leastBytes({ vision, prefix, suffix, full, features, held }: ItemBytes): number {
-  return Math.max(vision + features, full + features, prefix + held, (prefix > 0 ? 2 : 1) * suffix + held);
-}
-
-/**
- * Throws unless a sample of these sizes can be scored in `memory` bytes.
- *
- * @throws FsynError BUDGET, naming the smallest budget that would do
- */
-export function checkBudget(needs: PassSizes, memory: number): void {
-  const least = leastBytes(itemBytes(needs));
-  if (memory >= least) return;
-  throw new FsynError(
-    'BUDGET',
-    `A memory budget of ${formatBytes(memory)} is too small: one image state and sequences of ${needs.tokens} tokens need ` +
-      `${formatBytes(least)} (${least} bytes) beside the model's weights.`,
-  );
-}
-
-function chooseBatches(
-  program: EvaluatorProgram,
-  { mode, memory, shares, sizes, fallbacks }: PlanSettings,
-  states: number,
-): { vision: number; prefix: number; suffix: number; group: number; bytes: number; least: number } {
-  const share = memory / shares;
-  const needs = {
     tokens: program.tokenIds.length,
-    prefixLength: mode.prefixLength,
+    prefixLength,
     targets: program.targets.length,
     selectsRows: selectsRows(program.wiring),
     features: program.imagePositions.length,
+    visionTokens: program.visionTokens ?? program.imagePositions.length,
+    visionTiles: program.visionTiles ?? 1,
     pixels: program.pixels.length,
     sizes,
   };
-  if (states > 0) checkBudget(needs, memory);
+}
+
+/** What one run takes on, and how many image states are in work. */
+interface Batches {
+  readonly vision: number;
+  readonly prefix: number;
+  readonly suffix: number;
+  readonly group: number;
+}
+
+function chooseBatches(
+  needs: PassSizes,
+  { mode, memory, shares, fallbacks }: PlanSettings,
+  states: number,
+  visionBatches: boolean,
+): Batches {
   const item = itemBytes(needs);
-  const single = fallbacks.some((fallback) => fallback.code === 'one-row-per-run');
+  const single = mode.compact || fallbacks.some((fallback) => fallback.code === 'one-row-per-run');
+  const share = Math.max(memory / shares, Math.min(memory, leastBytes(item)));
   const fit = (room: number, perItem: number, tokens: number, most: number) =>
     Math.max(1, Math.min(Math.floor(room / perItem), Math.ceil(TARGET_TOKENS / tokens), most));
-  const half = share / 2;
+  const room = (share - workerBytes) / fragmentation;
+  const wanted = Math.max(1, Math.ceil(states / GROUPS_WANTED));
+  const vision = visionBatches ? fit(room / 4, item.vision, Math.max(1, needs.features), wanted) : 1;
+  const half = (room - vision * item.vision) / 2;
   const prefix =
     mode.prefixLength > 0
-      ? fit(half, item.prefix + item.held, mode.prefixLength, states)
+      ? fit(half, item.prefix + item.held, mode.prefixLength, Math.max(1, states))
       : Math.max(1, states);
-  const group = Math.max(
-    1,
-    Math.min(prefix, Math.floor(half / item.held), Math.ceil(states / GROUPS_WANTED)),
-  );
-  const held = group * item.held;
-  const suffix =
-    mode.compact || single
-      ? 1
-      : fit(Math.min(half, share - held), item.suffix, needs.tokens - mode.prefixLength, Infinity);
-  const vision = visionBatchable(program) ? fit(half, item.vision, Math.max(1, needs.features), group) : 1;
-  const bytes = Math.max(
-    vision * item.vision + group * item.features,
-    Math.min(prefix, group) * item.prefix + held,
-    suffix * item.suffix + held,
-  );
-  return { vision, prefix, suffix, group, bytes, least: leastBytes(item) };
+  const group = Math.max(1, Math.min(prefix, Math.floor(half / item.held), wanted));
+  const left = 2 * half - group * item.held;
+  const suffix = single ? 1 : fit(left, item.suffix, needs.tokens - mode.prefixLength, Infinity);
+  const batches = { vision: Math.min(vision, group), prefix: Math.min(prefix, group), suffix, group };
+  // Single items larger than their part of the share: one at a time is what the smallest budget is made of.
+  return workerPeak(item, batches) <= share ? batches : { vision: 1, prefix: 1, suffix: 1, group: 1 };
 }
 
 /** Whether image states can be stacked along the first axis of every vision input. */
 function visionBatchable({ vision }: EvaluatorProgram): boolean {
   return vision.inputs.every((input) => typeof input.shape[0] === 'string');
-}
-
-/** Whether the decoder computes logits for wanted rows only. */
-export function selectsRows(wiring: DecoderWiring): boolean {
-  return wiring.keep !== undefined || wiring.rows !== undefined;
 }
 
 function estimateFlops(

@@ -74,6 +74,9 @@ export interface EvaluatorProgram {
   /** Column of the decision token. */
   readonly decision: number;
   readonly costs?: ModelCosts;
+  /** Tokens in the vision tower's attention, and the tiles that attend to themselves only. Default: the features, one. */
+  readonly visionTokens?: number;
+  readonly visionTiles?: number;
   /** What decides how the three sessions compute: files and providers. Needed to keep scores beyond the process. */
   readonly modelContent?: string;
   /** Where caches can stay on a device. */

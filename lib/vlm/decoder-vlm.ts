@@ -1,6 +1,6 @@
 import { describe, FsynError } from '../errors.js';
 import { modelSizes } from '../inference/evaluator.js';
-import { checkBudget, selectsRows } from '../inference/plan.js';
+import { checkBudget, selectsRows } from '../inference/pass-memory.js';
 import type { DeviceCaches } from '../inference/program.js';
 import type { Architecture, ImageEncoding } from './architecture.js';
 import { findDecision } from './decision.js';
@@ -136,6 +136,8 @@ export class DecoderVlm implements Vlm {
       targets: 1,
       selectsRows: selectsRows(wiring),
       features: prompt.imagePositions.length,
+      visionTokens: encoding.visionTokenPlayers.length,
+      visionTiles: encoding.players.tiles,
       pixels: encoding.pixels.length,
       sizes: modelSizes({ decoder: session, wiring, targets: new Int32Array(1) }),
     };

@@ -35,6 +35,8 @@ export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): Evalu
     decision: answer.decisionIndex,
     deviceCaches: parts.deviceCaches,
     modelContent: parts.content,
+    visionTokens: encoding.visionTokenPlayers.length,
+    visionTiles: encoding.players.tiles,
     costs: modelCosts(parts.costs.vision, parts.costs.decoder, encoding.featurePlayers.length),
   };
 }
