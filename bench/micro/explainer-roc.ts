@@ -1,10 +1,12 @@
 /**
- * Which explainers find the players that decide: `npm run bench:roc -- [--model DIR] [--limit N] [--explainers NAMES] [--seed S] [--json]`.
+ * Which explainers find the players that decide:
+ * `npm run bench:roc -- [--model NAME_OR_DIR] [--families NAMES] [--limit N] [--explainers NAMES] [--seed S] [--json]`.
  *
- * Mean ROC area of the scores against the ground truth's players (1 is perfect, .5 is chance, ties count half), on grounded presence
- * questions of the embedded suite that the model answers right: of every registered explainer, and of variants of the
- * signed ones that show what target, reference and sign each contribute.
+ * Mean ROC area of the scores against the ground truth's players (1 is perfect, .5 is chance, ties count half), on grounded
+ * questions of the embedded suite, all families in turn, that the model answers right: of every registered explainer, and of variants of the
+ * signed ones that show what target, reference, path and sign each contribute. `--explainers NAME/` takes the variants of NAME only.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { attnLrp } from '../../lib/explainers/attn-lrp.js';
@@ -16,6 +18,7 @@ import { packageInfo } from '../../lib/package.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { mapTruth } from '../../lib/vlm/truth.js';
 import { EMBEDDED_MASKING, embeddedDataset } from '../datasets/embedded/dataset.js';
+import { FAMILIES, type Family } from '../datasets/embedded/questions.js';
 
 const targets = ['contrast', 'logit'] as const;
 const references = ['absent', 'zero'] as const;
@@ -26,20 +29,21 @@ function candidates(names: readonly string[] | undefined): Map<string, Explainer
   for (const explainer of explainers) found.set(explainer.name, explainer);
   for (const target of targets) {
     for (const reference of references) {
-      const suffix = `(${target}, ${reference})`;
-      found.set(`input-x-gradient ${suffix}`, inputXGradient({ target, reference }));
-      found.set(`attn-lrp ${suffix}`, attnLrp({ target, reference }));
+      const suffix = `${target}, ${reference}`;
+      found.set(`input-x-gradient/${suffix}`, inputXGradient({ target, reference }));
+      found.set(`attn-lrp/${suffix}`, attnLrp({ target, reference }));
     }
-    for (const linear of [0, 0.25]) {
-      found.set(
-        `attn-lrp (${target}, absent, gamma ${linear})`,
-        attnLrp({ target, visionGamma: { linear } }),
-      );
+    for (const path of ['separate', 'joint'] as const) {
+      found.set(`integrated-gradients/${target}, ${path}`, integratedGradients({ target, path }));
     }
-    found.set(`integrated-gradients (${target})`, integratedGradients({ target }));
+  }
+  for (const linear of [0, 0.25, 0.5, 2, 4]) {
+    found.set(`attn-lrp/gamma ${linear}`, attnLrp({ visionGamma: { linear } }));
   }
   const wanted = ([name, { byNameOnly }]: [string, Explainer]) =>
-    names ? names.some((item) => name === item || name.startsWith(`${item} `)) : !byNameOnly;
+    names
+      ? names.some((item) => name === item || name.startsWith(`${item.replace(/\/$/, '')}/`))
+      : !byNameOnly;
   return new Map([...found].filter(wanted));
 }
 
@@ -55,8 +59,9 @@ function rocArea(scores: ArrayLike<number>, truth: Uint8Array): number | undefin
 
 const { values } = parseArgs({
   options: {
-    model: { type: 'string', default: join(packageInfo().root, 'bench/models/llava-tiny/model') },
-    limit: { type: 'string', default: '16' },
+    model: { type: 'string', default: 'llava-tiny' },
+    families: { type: 'string', default: FAMILIES.join() },
+    limit: { type: 'string', default: '24' },
     explainers: { type: 'string' },
     seed: { type: 'string', default: '0' },
     json: { type: 'boolean', default: false },
@@ -65,16 +70,18 @@ const { values } = parseArgs({
 const methods = candidates(values.explainers?.split(','));
 const KINDS = ['image', 'image magnitude', 'words', 'words magnitude'] as const;
 const areas = new Map([...methods.keys()].map((name) => [name, KINDS.map(() => [] as number[])]));
-const vlm = await loadVlm(values.model);
+const embedded = join(packageInfo().root, 'bench/models', values.model, 'model');
+const vlm = await loadVlm(existsSync(embedded) ? embedded : values.model);
 const data = embeddedDataset({
-  families: ['presence'],
+  families: values.families.split(',') as Family[],
   size: Number(values.limit),
   seed: Number(values.seed),
 });
 let right = 0;
 for await (const item of data.samples()) {
-  const sample = await vlm.prepare(await item.image(), item.question, { ...EMBEDDED_MASKING });
-  if (sample.answer.text.trim().toLowerCase() !== item.answer) continue;
+  const choices = item.choices ? { choices: item.choices } : {};
+  const sample = await vlm.prepare(await item.image(), item.question, { ...EMBEDDED_MASKING, ...choices });
+  if (sample.answer.text.trim().toLowerCase() !== item.answer.toLowerCase()) continue;
   right++;
   const truth = mapTruth(item.truth, sample);
   for (const [name, explainer] of methods) {

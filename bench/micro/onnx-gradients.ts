@@ -194,6 +194,9 @@ async function explained(directory: string, rounds: number) {
   const alone = integratedGradients({ batch: 1 });
   works['integrated-gradients, one step per run'] = () =>
     alone.attribute({ sample, seed: 1, evaluate: (cells, options) => sample.evaluate(cells, options) });
+  const joint = integratedGradients({ path: 'joint' });
+  works['integrated-gradients, joint path'] = () =>
+    joint.attribute({ sample, seed: 1, evaluate: (cells, options) => sample.evaluate(cells, options) });
   const times = await interleaved(works, rounds);
   vlm.dispose();
   return { length, times };

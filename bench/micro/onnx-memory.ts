@@ -1,9 +1,10 @@
 /**
  * What checkpoints save: `node dist/bench/micro/onnx-memory.js --model DIR [--length N] [--json]` (Linux).
  *
- * For the vision tower and the decoder of a LLaVA-like directory: peak resident memory and time of a forward and a backward
- * pass with everything kept and with checkpoints behind every block, each in a process of its own, beside the estimate
- * that is made before the run. Memory is counted above what the process held before the sessions were opened.
+ * For the vision tower and the decoder of a LLaVA-like directory: peak resident memory and processor time of a forward and a backward
+ * pass in one graph (`DifferentiableModel`; decoder and one logit only), in two with everything kept, and in two with checkpoints behind every block (`SplitModel`), each in
+ * a process of its own, beside the estimate that is made before the run. Memory is counted above what the process held before
+ * the sessions were opened. Times are medians of the process's own processor time, which other work on the machine hardly touches.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -14,7 +15,13 @@ import { parseArgs } from 'node:util';
 import ndarray from 'ndarray';
 import type { TensorValue } from '../../lib/inference/session.js';
 import { declaredShape } from '../../lib/onnx/graph.js';
-import { type OnnxModel, SplitModel, selectLogits } from '../../lib/onnx/index.js';
+import {
+  DifferentiableModel,
+  type MemoryEstimate,
+  type OnnxModel,
+  SplitModel,
+  selectLogits,
+} from '../../lib/onnx/index.js';
 import { prepareModel } from '../../lib/onnx/prepare.js';
 import { DataType } from '../../lib/onnx/tensors.js';
 
@@ -67,33 +74,54 @@ async function peakDuring(work: () => Promise<unknown>): Promise<number> {
   return Math.max(peak, resident());
 }
 
-async function measure(path: string, checkpoints: 'always' | 'never', length: number): Promise<Measurement> {
+type Way = 'whole' | 'never' | 'always';
+const WAYS: Readonly<Record<Way, string>> = {
+  whole: 'one graph',
+  never: 'two graphs, everything kept',
+  always: 'two graphs, checkpoints',
+};
+const ROUNDS = 9;
+
+interface Prepared {
+  readonly estimate: MemoryEstimate;
+  readonly run: () => Promise<unknown>;
+}
+
+async function prepare(path: string, way: Way, length: number): Promise<Prepared> {
   const model = await prepareModel(path);
-  const decoder = model.graph.has('logits');
-  if (decoder) selectLogits(model, { rows: 'logit_positions' });
+  const memory = Number.MAX_SAFE_INTEGER;
   const feeds = madeUpFeeds(model, length);
-  const split = await SplitModel.load(model, {
-    ...(decoder ? {} : { output: 'image_features' }),
-    checkpoints,
-    memory: Number.MAX_SAFE_INTEGER,
-  });
-  const all = await split.estimate(feeds);
-  const estimate = checkpoints === 'always' ? all.checkpointed : all.plain;
-  const before = resident();
+  const decoder = model.graph.has('logits');
+  if (way === 'whole') {
+    const whole = await DifferentiableModel.load(model, { checkpoints: 'never', memory });
+    const target = { position: -1, token: 5 };
+    return { estimate: await whole.estimate(feeds, target), run: () => whole.run(feeds, target) };
+  }
+  if (decoder) selectLogits(model, { rows: 'logit_positions' });
+  const output = decoder ? 'logits' : 'image_features';
+  const split = await SplitModel.load(model, { output, checkpoints: way, memory });
   const run = async () => {
     using pass = await split.forward(feeds);
     const cotangent = (pass.output as { data: Float32Array }).data.map(() => 1e-3);
     await pass.backward(ndarray(cotangent, [...pass.output.shape]) as TensorValue);
   };
+  return { estimate: await split.estimate(feeds), run };
+}
+
+async function measure(path: string, way: Way, length: number): Promise<Measurement> {
+  const { estimate: all, run } = await prepare(path, way, length);
+  const estimate = way === 'always' ? all.checkpointed : all.plain;
+  const before = resident();
   const peak = await peakDuring(run);
   const times: number[] = [];
-  for (let round = 0; round < 3; round++) {
-    const start = performance.now();
+  for (let round = 0; round < ROUNDS; round++) {
+    const start = process.cpuUsage();
     await run();
-    times.push((performance.now() - start) / 1000);
+    const { user, system } = process.cpuUsage(start);
+    times.push((user + system) / 1e6);
   }
   const { kept, weights } = estimate;
-  const seconds = times.sort((a, b) => a - b)[1] as number;
+  const seconds = times.sort((a, b) => a - b)[ROUNDS >> 1] as number;
   return { estimated: estimate.peak, kept, weights, peak: peak - before, seconds };
 }
 
@@ -103,27 +131,29 @@ const { values } = parseArgs({
     length: { type: 'string', default: '620' },
     json: { type: 'boolean', default: false },
     part: { type: 'string' },
-    checkpoints: { type: 'string' },
+    way: { type: 'string' },
   },
 });
 if (!values.model) throw new Error('--model DIR is needed');
 const length = Number(values.length);
 if (values.part) {
   const path = join(values.model, 'onnx', PARTS[values.part as keyof typeof PARTS]);
-  console.log(JSON.stringify(await measure(path, values.checkpoints as 'always' | 'never', length)));
+  console.log(JSON.stringify(await measure(path, values.way as Way, length)));
   process.exit(0);
 }
 
 const rows: Record<string, Measurement> = {};
 for (const part of Object.keys(PARTS)) {
-  for (const checkpoints of ['never', 'always']) {
+  for (const [way, title] of Object.entries(WAYS)) {
+    // One graph explains one logit.
+    if (way === 'whole' && part !== 'decoder') continue;
     const script = [fileURLToPath(import.meta.url), '--model', values.model, '--length', values.length];
-    const child = spawnSync(process.execPath, [...script, '--part', part, '--checkpoints', checkpoints], {
+    const child = spawnSync(process.execPath, [...script, '--part', part, '--way', way], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    if (child.status !== 0) throw new Error(`${part} with checkpoints ${checkpoints} failed`);
-    rows[`${part}, checkpoints ${checkpoints}`] = JSON.parse(child.stdout) as Measurement;
+    if (child.status !== 0) throw new Error(`${part}, ${title}, failed`);
+    rows[`${part}, ${title}`] = JSON.parse(child.stdout) as Measurement;
   }
 }
 if (values.json) console.log(JSON.stringify({ machine: cpus()[0]?.model, length, rows }));
@@ -132,8 +162,8 @@ else {
   for (const [name, row] of Object.entries(rows)) {
     const size = (bytes: number) => (bytes / MEBIBYTE).toFixed(0).padStart(6);
     console.log(
-      `  ${name.padEnd(28)} estimated ${size(row.estimated)} (kept ${size(row.kept)}) and weights ${size(row.weights)}, ` +
-        `measured ${size(row.peak)}, ${row.seconds.toFixed(2)} s`,
+      `  ${name.padEnd(38)} estimated ${size(row.estimated)} (kept ${size(row.kept)}) and weights ${size(row.weights)}, ` +
+        `measured ${size(row.peak)}, ${row.seconds.toFixed(2)} s of processor time`,
     );
   }
 }
