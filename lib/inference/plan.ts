@@ -218,6 +218,9 @@ interface Batches {
   readonly group: number;
 }
 
+/** What the smallest budget is made of. */
+const ONE_BY_ONE: Batches = { vision: 1, prefix: 1, suffix: 1, group: 1 };
+
 function chooseBatches(
   needs: PassSizes,
   { mode, memory, shares, fallbacks }: PlanSettings,
@@ -226,7 +229,8 @@ function chooseBatches(
 ): Batches {
   const item = itemBytes(needs);
   const single = mode.compact || fallbacks.some((fallback) => fallback.code === 'one-row-per-run');
-  const share = Math.max(memory / shares, Math.min(memory, leastBytes(item)));
+  const share = memory / shares;
+  if (share <= leastBytes(item)) return ONE_BY_ONE;
   const fit = (room: number, perItem: number, tokens: number, most: number) =>
     Math.max(1, Math.min(Math.floor(room / perItem), Math.ceil(TARGET_TOKENS / tokens), most));
   const room = (share - workerBytes) / fragmentation;
@@ -241,8 +245,8 @@ function chooseBatches(
   const left = 2 * half - group * item.held;
   const suffix = single ? 1 : fit(left, item.suffix, needs.tokens - mode.prefixLength, Infinity);
   const batches = { vision: Math.min(vision, group), prefix: Math.min(prefix, group), suffix, group };
-  // Single items larger than their part of the share: one at a time is what the smallest budget is made of.
-  return workerPeak(item, batches) <= share ? batches : { vision: 1, prefix: 1, suffix: 1, group: 1 };
+  // Items larger than their part of the share.
+  return workerPeak(item, batches) <= share ? batches : ONE_BY_ONE;
 }
 
 /** Whether image states can be stacked along the first axis of every vision input. */
