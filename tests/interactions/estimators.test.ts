@@ -1,6 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { FsynError } from '../../lib/errors.js';
+import { addon } from '../../lib/inference/addon.js';
 import { fromSample } from '../../lib/interactions/estimators/estimate.js';
 import { gaussLegendre } from '../../lib/interactions/estimators/product.js';
 import { type CoalitionSample, drawCoalitions } from '../../lib/interactions/estimators/sample.js';
@@ -166,7 +168,6 @@ describe('estimators below full budget', () => {
   }
 
   describe('svarm-iq lacks the means of empty strata and nothing else', () => {
-    const runs = 300;
     const set = new InteractionSet(10, 1, 2);
     const truth = interactionsSync(exact, { index: 'SII', order: 2 });
 
@@ -208,6 +209,7 @@ describe('estimators below full budget', () => {
 
     /** Largest distance of the mean over runs from 0, in its standard errors. */
     function worst(errors: readonly Float64Array[]): number {
+      const runs = errors.length;
       let most = 0;
       for (let at = 0; at < set.length; at++) {
         const mean = errors.reduce((sum, run) => sum + run[at], 0) / runs;
@@ -217,9 +219,9 @@ describe('estimators below full budget', () => {
       return most;
     }
 
-    for (const [budget, biased] of [
-      [60, true],
-      [600, false],
+    for (const [budget, runs, biased] of [
+      [60, 300, true],
+      [600, 100, false],
     ] as const) {
       it(`${budget} of 1024 coalitions: ${biased ? 'biased by just that' : 'unbiased'}`, async () => {
         const errors: Float64Array[] = [];
@@ -443,6 +445,61 @@ describe('what estimators refuse', () => {
     expect((await rejection({}, 1)).message).toMatch(/at least 2 players|order/);
     expect(estimatorsOf('FSII')).toEqual(['shap-iq', 'svarm-iq', 'faithful', 'sparse']);
   });
+
+  it('regressions that a budget cannot determine or memory cannot hold, before any evaluation', async () => {
+    const pairs = { image: [0, 1, 2], text: [3, 4, 5] };
+    const cases: readonly [number, Partial<EstimateOptions>, string, RegExp][] = [
+      [200, { order: 1, index: 'SV', budget: 4000 }, 'BUDGET', /20099 independent.*about 39802/],
+      [200, { pairs, budget: 10_000 }, 'BUDGET', /20099/],
+      [200, { pairs, budget: 10_000, estimator: 'kernel-shap-iq' }, 'BUDGET', /19900/],
+      [40, { budget: 1000 }, 'RANK_DEFICIENT', /819 independent equations, got at most/],
+      [40, { budget: 1000, index: 'BII' }, 'RANK_DEFICIENT', /821/],
+      [40, { budget: 1000, estimator: 'kernel-shap-iq' }, 'RANK_DEFICIENT', /780/],
+      [40, { budget: 700, estimator: 'faithful', index: 'FSII' }, 'BUDGET', /819/],
+      [1000, { order: 1, index: 'SV', estimator: 'faithful', budget: 1500 }, 'RANK_DEFICIENT', /999/],
+      [1000, { order: 1, index: 'SV', estimator: 'faithful', budget: 900 }, 'BUDGET', /999/],
+      [1000, { order: 1, index: 'SV', budget: 4000 }, 'BUDGET', /500499/],
+    ];
+    for (const [players, options, code, text] of cases) {
+      let asked = 0;
+      const value: ValueFunction = (batch) => {
+        asked += batch.length;
+        return new Float64Array(batch.length);
+      };
+      const failed = await estimate(players, value, options).then(
+        () => null,
+        (error: unknown) => error as FsynError,
+      );
+      expect([failed?.code, asked], JSON.stringify(options)).toEqual([code, 0]);
+      expect(failed?.message).toMatch(text);
+    }
+    const memory = vi.spyOn(addon(), 'requireMemory').mockImplementation((bytes, purpose) => {
+      throw new FsynError('OUT_OF_MEMORY', `${purpose}: ${bytes}`);
+    });
+    let asked = 0;
+    const counting: ValueFunction = (batch) => {
+      asked += batch.length;
+      return new Float64Array(batch.length);
+    };
+    const running = estimate(20, counting, { budget: 1000 });
+    // Two matrices of 998 x 210 and a square one of 210, of doubles.
+    await expect(running).rejects.toThrow(/on 998 coalitions: 3706080/);
+    memory.mockRestore();
+    expect(asked).toBe(0);
+  });
+
+  it('a thousand players take one regression of order 1', async () => {
+    const value: ValueFunction = (batch) =>
+      Float64Array.from(
+        { length: batch.length },
+        (_, i) => (batch.has(i, 7) ? 2 : 0) - (batch.has(i, 900) ? 1 : 0),
+      );
+    for (const estimator of ['faithful', 'kernel-shap-iq'] as const) {
+      const found = await estimate(1000, value, { estimator, index: 'SV', budget: 2100, seed: 1 });
+      for (const { players, value: share } of found)
+        expect(Math.abs(share - (players[0] === 7 ? 2 : players[0] === 900 ? -1 : 0))).toBeLessThan(1e-9);
+    }
+  }, 60_000);
 
   it('value functions that fail, and keeps nothing running after an abort', async () => {
     const boom = new Error('boom');

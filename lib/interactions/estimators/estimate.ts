@@ -6,6 +6,7 @@ import { type CrossPairs, Players } from '../players.js';
 import { Interactions } from '../result.js';
 import { dividendWeights } from '../weights.js';
 import { Evaluator } from './evaluator.js';
+import { checkRegression, type RegressionName } from './feasibility.js';
 import { type Estimate, type MomentIndex, type StratifiedEstimate, shapIq, svarmIq } from './moments.js';
 import { permutationEstimate } from './permutation.js';
 import { gaussLegendre, productEstimate } from './product.js';
@@ -227,6 +228,8 @@ async function run(evaluator: Evaluator, { set, index }: Settings, options: Esti
       const uniform = options.estimator === 'sparse' || index === 'FBII' || (index === 'BII' && fitted);
       const weights = uniform ? 'uniform' : 'shapley';
       const sample = drawCoalitions(n, set.maxOrder, budget, weights, options.paired, seed);
+      if (fitted || options.estimator === 'kernel-shap-iq')
+        checkRegression(options.estimator as RegressionName, uniform, sample, set.maxOrder);
       const values = await evaluator.values(sample.coalitions);
       const baseline = values[0];
       const y = values.map((value) => value - baseline);
