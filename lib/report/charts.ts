@@ -2,6 +2,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import type { ScopeAnalysis } from './analysis.js';
 import { type CurveMoments, type CurveName, curveNames } from './digest.js';
 import { controlNames } from './pool.js';
+import { bySynergy } from './report-tables.js';
 import { chartSvg, ink } from './svg.js';
 
 /** How explainers are named and coloured, the same everywhere in a page. */
@@ -280,19 +281,35 @@ const panelTitles: Readonly<Record<CurveName, string>> = {
   synergyDeletion: 'synergy, deletion: dividend',
 };
 
-/** Mean curves with 95 % bands of the mean, three panels a row. */
+/** More bands than this in one panel cover each other. */
+const mostBands = 4;
+
+/** The explainers whose curves get a band: all where they are few, else Random and the one with the largest F_syn. */
+export function bandedExplainers({ explainers }: ScopeAnalysis): string[] {
+  const measured = explainers.filter(({ samples }) => samples > 0);
+  if (measured.length <= mostBands) return measured.map(({ name }) => name);
+  const best = bySynergy(measured).find(({ control }) => !control);
+  return measured.map(({ name }) => name).filter((name) => name === 'random' || name === best?.name);
+}
+
+/**
+ * Mean curves, three panels a row.
+ *
+ * @param banded explainers with 95 % bands of the mean
+ */
 export function curveChart(
   id: string,
   curves: ReadonlyMap<string, ReadonlyMap<CurveName, CurveMoments>>,
   steps: readonly number[],
   style: ExplainerStyle,
+  banded: readonly string[],
 ): Promise<string> {
   const names = style.names.filter((name) => (curves.get(name)?.size ?? 0) > 0);
   const panel = (curve: CurveName) => {
     const values = names.flatMap((name) => {
       const moments = curves.get(name)!.get(curve)!;
       return steps.map((step, i) => {
-        const band = 1.96 * moments.standardError(i);
+        const band = banded.includes(name) ? 1.96 * moments.standardError(i) : Number.NaN;
         const mean = moments.mean[i];
         return {
           title: style.title(name),
@@ -318,7 +335,7 @@ export function curveChart(
       layer: [
         {
           transform: [{ filter: 'datum.low !== null' }],
-          mark: { type: 'area', opacity: 0.14 },
+          mark: { type: 'area', opacity: 0.2 },
           encoding: {
             x,
             y: { field: 'low', type: 'quantitative', title: null },

@@ -91,7 +91,10 @@ function compareGrounding({ separation }: Scope): Finding {
   const auc = find('explainers', 'raw') ?? find('random', 'raw');
   if (!auc || Number.isNaN(auc.estimate)) return { outcome: 'open', evidence: 'no samples of both kinds' };
   if (Math.min(auc.positives, auc.negatives) < fewestPerSide) {
-    return { outcome: 'open', evidence: `too few samples: ${auc.positives} against ${auc.negatives}` };
+    return {
+      outcome: 'open',
+      evidence: `too few samples: ${auc.positives} against ${auc.negatives}, ${fewestPerSide} of each are needed`,
+    };
   }
   const corners = find('corners', 'corners');
   const compared = corners
@@ -109,7 +112,10 @@ function compareShapley({ agreement }: Scope): Finding {
     return { outcome: 'open', evidence: 'no rows with the index (run with --sii-samples)' };
   }
   if (agreement.samples < fewestSamples)
-    return { outcome: 'open', evidence: `too few samples with the index: ${agreement.samples}` };
+    return {
+      outcome: 'open',
+      evidence: `too few samples with the index: ${agreement.samples} of ${fewestSamples}`,
+    };
   const rho = found.spearmanWithoutEndpoint;
   return {
     outcome: against(rho, agreementThreshold),
@@ -121,7 +127,10 @@ function compareWithinSamples({ agreement }: Scope): Finding {
   const rho = agreement?.withinSample;
   if (!rho || rho.samples < fewestSamples) {
     const count = rho?.samples ?? 0;
-    return { outcome: 'open', evidence: `too few samples with the index for three explainers: ${count}` };
+    return {
+      outcome: 'open',
+      evidence: `too few samples with the index for three explainers or more: ${count} of ${fewestSamples}`,
+    };
   }
   return {
     outcome: against(rho, 0),

@@ -1,4 +1,5 @@
 import {
+  bandedExplainers,
   contradictionChart,
   costChart,
   curveChart,
@@ -95,7 +96,7 @@ async function cardHtml(
   const trust = `<p class="trust ${verdict.trust}">${mark(verdict.trust)} ${escapeHtml(trustText(verdict.trust))}</p>${
     warning === '' ? '' : `<p class="note">${escapeHtml(warning)}</p>`
   }`;
-  const head = `<p class="model">${escapeHtml(model)} <span class="note">accuracy ${percentText(overall.accuracy)}</span></p>
+  const head = `<p class="model">${escapeHtml(model)} <span class="note">${Number.isNaN(overall.accuracy) ? 'no answers to judge' : `accuracy ${percentText(overall.accuracy)}`}</span></p>
 <p class="answer">${escapeHtml(answerText(verdict, overall, style))}</p>
 <p>${escapeHtml(standingText(verdict, style))}</p>`;
   if (single) {
@@ -128,6 +129,12 @@ async function modelHtml(
   style: ExplainerStyle,
 ): Promise<string> {
   const id = (name: string) => `${name}${index}`;
+  const banded = bandedExplainers(overall);
+  const measured = overall.explainers.filter(({ samples }) => samples > 0).length;
+  const bandNote =
+    banded.length < measured
+      ? ` for ${banded.map((name) => escapeHtml(style.title(name))).join(' and ')} only`
+      : '';
   const ranked = bySynergy(overall.explainers)
     .filter((row) => row.ranks && row.samples > 0)
     .map((row) => row.name);
@@ -157,8 +164,8 @@ ${grounding}
 <h3>F_syn against the exact Shapley interaction index</h3>
 ${await shapleySection(overall, index, style)}
 <h3>Insertion, deletion and synergy curves</h3>
-<figure>${await curveChart(id('curves'), curves, report.steps, style)}</figure>
-<p class="note">Means over all samples with 95 % bands of the mean. A good explanation raises insertion early and lets deletion fall early; synergy curves of all explainers meet at the last step.</p>
+<figure>${await curveChart(id('curves'), curves, report.steps, style, banded)}</figure>
+<p class="note">Means over all samples with 95 % bands of the mean${bandNote}. A good explanation raises insertion early and lets deletion fall early; synergy curves of all explainers meet at the last step.</p>
 <h3>Cost against faithfulness</h3>
 ${cost ? `<figure>${await cost}</figure><p class="note">Seconds of the explanation alone, without scoring it.</p>` : '<p class="note">No timings.jsonl in the results folder, so no cost.</p>'}`;
 }
@@ -234,9 +241,15 @@ async function gallerySection(report: Report, style: ExplainerStyle): Promise<st
   return `<p class="note">Red speaks for the answer, blue against it; colours are scaled per picture.</p>\n${await galleryHtml(report.gallery, style)}`;
 }
 
+/** The star of a best explainer hangs outside its column, so that numbers stay under each other. */
+function cellHtml(cell: string): string {
+  const starred = cell.endsWith(' *');
+  return starred ? `${escapeHtml(cell.slice(0, -2))}<span class="star">&thinsp;*</span>` : escapeHtml(cell);
+}
+
 function tableHtml({ head, body }: ReportTable, kind = ''): string {
   const row = (cells: readonly string[], tag: 'th' | 'td') =>
-    `<tr>${cells.map((cell, i) => `<${i === 0 ? 'th' : tag}>${escapeHtml(cell)}</${i === 0 ? 'th' : tag}>`).join('')}</tr>`;
+    `<tr>${cells.map((cell, i) => `<${i === 0 ? 'th' : tag}>${cellHtml(cell)}</${i === 0 ? 'th' : tag}>`).join('')}</tr>`;
   return `<div class="scroll"><table${kind === '' ? '' : ` class="${kind}"`}><thead>${row(head, 'th')}</thead><tbody>${body
     .map((cells) => row(cells, 'td'))
     .join('\n')}</tbody></table></div>`;

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readRecords } from '../../bench/runner/result-store.js';
 import { commandHelp, exitCodes, parseOptions, UsageError } from '../../lib/cli/command.js';
 import { report as command } from '../../lib/cli/report.js';
+import { bandedExplainers } from '../../lib/report/charts.js';
 import { renderConsole } from '../../lib/report/console.js';
 import { renderCsv } from '../../lib/report/csv.js';
 import { galleryKey, readGallery } from '../../lib/report/gallery.js';
@@ -14,6 +15,7 @@ import { heatPng, overlayPng } from '../../lib/report/heatmap.js';
 import { renderHtml } from '../../lib/report/html.js';
 import { renderMarkdown } from '../../lib/report/markdown.js';
 import { buildReport, type Report } from '../../lib/report/report.js';
+import { bySynergy } from '../../lib/report/report-tables.js';
 import { type FixtureOptions, fixturePicture, writeFixture } from './fixture.js';
 
 // Drawing a page takes a second of an idle core; most tests look at the same one.
@@ -81,6 +83,22 @@ describe('HTML report', () => {
     expect(first).toContain('The occlusion');
     expect(first).toContain('F_syn passes all its checks here.');
     expect(first).toContain('F_syn puts Oracle above Anti-Oracle');
+  });
+
+  it('draws bands that can be told apart, and says whose they are', () => {
+    const [{ overall }] = usual.report.models;
+    const measured = overall.explainers.filter(({ samples }) => samples > 0);
+    const banded = bandedExplainers(overall);
+    expect(measured.length).toBeGreaterThan(4);
+    const best = bySynergy(measured).find(({ control }) => !control)!;
+    expect(banded.toSorted()).toEqual(['random', best.name].toSorted());
+    expect(bandedExplainers({ ...overall, explainers: measured.slice(0, 4) })).toHaveLength(4);
+    expect(visibleText(usual.html)).toMatch(/95 % bands of the mean for [^.]+ and [^.]+ only\./u);
+  });
+
+  it('hangs stars outside their columns, so that numbers stay under each other', () => {
+    expect(usual.html).toMatch(/\]<span class="star">&thinsp;\*<\/span><\/td>/u);
+    expect(usual.html).not.toMatch(/\] \*<\/td>/u);
   });
 
   it('warns where the model is mostly wrong', async () => {
