@@ -274,11 +274,11 @@ export async function fromSample(
     }
     case 'shap-iq': {
       const whole = aggregateNeeds(index, set);
-      return aggregate(shapIq(sample, y, whole, momentName(index), p), whole, set, index);
+      return aggregate(await shapIq(sample, y, whole, momentName(index), p, signal), whole, set, index);
     }
     case 'svarm-iq': {
       const whole = aggregateNeeds(index, set);
-      const found = svarmIq(sample, y, whole, momentName(index), p);
+      const found = await svarmIq(sample, y, whole, momentName(index), p, signal);
       return { ...aggregate(found, whole, set, index), emptyStrata: found.emptyStrata };
     }
     default:
@@ -359,7 +359,7 @@ async function fromPolynomial(
   const fitted = polynomialValues(sample, columns, fit.values);
   const residual = y.map((value, i) => value - fitted[i] - fit.intercept);
   const name = index === 'k-SII' ? 'SII' : momentName(index);
-  const rest = aggregate(svarmIq(sample, residual, set, name, p), set, set, index);
+  const rest = aggregate(await svarmIq(sample, residual, set, name, p, signal), set, set, index);
   const weights = dividendWeights(index === 'k-SII' ? 'k-SII' : (name as 'SII'), n, 1, set.maxOrder, p);
   const values = rest.values.slice();
   for (let at = 0; at < columns.length; at++) {

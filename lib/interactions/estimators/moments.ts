@@ -2,6 +2,7 @@ import { FsynError } from '../../errors.js';
 import type { InteractionSet } from '../interaction-set.js';
 import { binomial, type CardinalIndex, derivativeWeight } from '../weights.js';
 import { type CoalitionSample, drawCount, importanceWeights, presence } from './sample.js';
+import { Turns } from './turns.js';
 
 /** One value and one standard error per interaction. */
 export interface Estimate {
@@ -61,13 +62,15 @@ function standardWeights(index: MomentIndex, n: number, k: number, s: number, p:
  * SHAP-IQ (Fumagalli et al. 2023; order 1 is unbiased KernelSHAP, Covert & Lee 2021): an importance-weighted sum in which
  * every coalition serves every interaction. `y` are the values less v(empty).
  */
-export function shapIq(
+export async function shapIq(
   sample: CoalitionSample,
   y: Float64Array,
   set: InteractionSet,
   index: MomentIndex,
   p: number,
-): Estimate {
+  signal: AbortSignal | undefined,
+): Promise<Estimate> {
+  const turns = new Turns(signal);
   const n = set.players;
   const rows = presence(sample.coalitions);
   const weight = importanceWeights(sample);
@@ -77,6 +80,7 @@ export function shapIq(
   const standardErrors = new Float64Array(set.length);
   const tables = orderTables(set, (s) => standardWeights(index, n, set.maxOrder, s, p));
   for (let at = 0; at < set.length; at++) {
+    if (turns.over) await turns.next();
     const gamma = tables[set.order(at)];
     intersections(set.at(at), rows, inside);
     let exact = 0;
@@ -120,13 +124,15 @@ export interface StratifiedEstimate extends Estimate {
  * the index less the weighted means of the empty strata. `emptyStrata` says how much weight they have: 0 is unbiased. Their
  * standard error is the root mean square of all drawn values, that of a stratum with one draw their standard deviation.
  */
-export function svarmIq(
+export async function svarmIq(
   sample: CoalitionSample,
   y: Float64Array,
   set: InteractionSet,
   index: MomentIndex,
   p: number,
-): StratifiedEstimate {
+  signal: AbortSignal | undefined,
+): Promise<StratifiedEstimate> {
+  const turns = new Turns(signal);
   const n = set.players;
   const rows = presence(sample.coalitions);
   const values = new Float64Array(set.length);
@@ -148,6 +154,7 @@ export function svarmIq(
   let emptyStrata = 0;
   const pooled = pooledMoments(sample, y);
   for (let at = 0; at < set.length; at++) {
+    if (turns.over) await turns.next();
     const members = set.at(at);
     const s = members.length;
     const gamma = tables[s];

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { FsynError } from '../../errors.js';
 import { addon } from '../../inference/addon.js';
 import { runJob } from '../../inference/job.js';
@@ -8,6 +7,7 @@ import type { LinearFit } from '../native.js';
 import { binomial, type DividendIndex, dividendWeights } from '../weights.js';
 import type { Estimate } from './moments.js';
 import { type CoalitionSample, presence } from './sample.js';
+import { Turns } from './turns.js';
 
 /** Parities that are looked through in every round; their largest size follows from it. */
 const MOST_PARITIES = 40_000;
@@ -24,8 +24,6 @@ const GROWTH = 1 / 16;
 const PATIENCE = 1.5;
 /** How much stronger a parity must be for every further player: there are that many more that may look strong by chance. */
 const PRIOR = 0.8;
-/** A thread that would rather answer events gets its turn after this many milliseconds. */
-const TURN = 15;
 
 /** A Fourier coefficient's parity: (-1)^|S and T| for coalitions T. */
 type Parity = readonly number[];
@@ -228,13 +226,10 @@ class Search {
       offer(parity, Math.abs(sum) * PRIOR ** parity.length);
       extend(parity, next);
     };
-    let turn = performance.now();
+    const turns = new Turns(this.#signal);
     for (let player = 0; player < n; player++) {
       visit([player], residuals, signs[player]);
-      if (performance.now() - turn < TURN) continue;
-      await nextTurn();
-      this.#signal?.throwIfAborted();
-      turn = performance.now();
+      if (turns.over) await turns.next();
     }
     return top.map(({ parity }) => parity);
   }
