@@ -1,10 +1,13 @@
 #include "imaging.hpp"
 
+#include <array>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "imaging/baseline.hpp"
 #include "imaging/blur.hpp"
+#include "imaging/patches.hpp"
 #include "imaging/resample.hpp"
 #include "job.hpp"
 
@@ -84,10 +87,64 @@ Napi::Value resample_image(const Napi::CallbackInfo& info) {
   });
 }
 
+/// fillMean({ source, target }) -> job of undefined
+Napi::Value fill_mean(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto request = info[0].As<Napi::Object>();
+    return start_job(
+        info.Env(), "fsyn.fillMean",
+        [source = pixels(request, "source"), target = pixels(request, "target")](const JobContext& job) {
+          imaging::fill_mean(source, target, job.stop());
+          return nothing();
+        },
+        Napi::Function());
+  });
+}
+
+/// fillNoise({ state, target }) -> job of undefined
+Napi::Value fill_noise(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto request = info[0].As<Napi::Object>();
+    const auto words = request.Get("state").As<Napi::Uint32Array>();
+    const std::array<uint32_t, 4> state = {words[0], words[1], words[2], words[3]};
+    return start_job(
+        info.Env(), "fsyn.fillNoise",
+        [state, target = pixels(request, "target")](const JobContext& job) {
+          imaging::fill_noise(state, target, job.stop());
+          return nothing();
+        },
+        Napi::Function());
+  });
+}
+
+/// cutPatches({ source, target, height, width, side, merge, times, table }) -> job of undefined
+Napi::Value cut_patches(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const auto request = info[0].As<Napi::Object>();
+    const auto floats = [&](const char* key) {
+      auto array = request.Get(key).As<Napi::Float32Array>();
+      return std::span<float>(array.Data(), array.ElementLength());
+    };
+    const imaging::PatchGrid grid = {number(request, "side"), number(request, "merge"),
+                                     number(request, "times")};
+    return start_job(
+        info.Env(), "fsyn.cutPatches",
+        [grid, source = pixels(request, "source"), target = floats("target"), table = floats("table"),
+         height = number(request, "height"), width = number(request, "width")](const JobContext& job) {
+          imaging::cut_patches(source, target, height, width, grid, table, job.stop());
+          return nothing();
+        },
+        Napi::Function());
+  });
+}
+
 }  // namespace
 
 void export_imaging(Napi::Env env, Napi::Object exports) {
   exports.Set("blurImage", Napi::Function::New(env, blur_image, "blurImage"));
+  exports.Set("cutPatches", Napi::Function::New(env, cut_patches, "cutPatches"));
+  exports.Set("fillMean", Napi::Function::New(env, fill_mean, "fillMean"));
+  exports.Set("fillNoise", Napi::Function::New(env, fill_noise, "fillNoise"));
   exports.Set("resampleImage", Napi::Function::New(env, resample_image, "resampleImage"));
 }
 

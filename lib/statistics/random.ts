@@ -16,6 +16,11 @@ export class Random {
     for (let i = 0; i < 4; i++) this.#state[i] = digest.readUInt32LE(4 * i);
   }
 
+  /** Four words from which native code can go on with the same stream. */
+  state(): Uint32Array {
+    return this.#state.slice();
+  }
+
   /** The next 32 random bits. */
   bits(): number {
     const s = this.#state;

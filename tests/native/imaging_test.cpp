@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "check.hpp"
+#include "imaging/baseline.hpp"
 #include "imaging/blur.hpp"
+#include "imaging/patches.hpp"
 #include "imaging/resample.hpp"
 
 namespace {
@@ -67,6 +69,64 @@ void test_blur() {
   Image small(3);
   check_code([&] { imaging::box_blur(small, small, 2, 1, {}, 1, 1, {}); }, "INVALID_ARGUMENT",
              "values that do not fit the size");
+}
+
+void test_fills() {
+  const Image image = noise(37, 41);
+  Image filled(image.size());
+  imaging::fill_mean(image, filled, {});
+  for (size_t i = 0; i < image.size(); ++i) {
+    uint64_t sum = 0;
+    for (size_t k = i % kChannels; k < image.size(); k += kChannels) sum += image[k];
+    const size_t pixels = image.size() / kChannels;
+    if (filled[i] != (2 * sum + pixels) / (2 * pixels)) {
+      check(false, "mean colour");
+      return;
+    }
+  }
+  check(true, "mean colour");
+  // Larger than a piece between two looks at the stop token; a prefix does not depend on the length.
+  Image long_noise(700001);
+  Image short_noise(1000);
+  imaging::fill_noise({1, 2, 3, 4}, long_noise, {});
+  imaging::fill_noise({1, 2, 3, 4}, short_noise, {});
+  check(std::equal(short_noise.begin(), short_noise.end(), long_noise.begin()), "noise is one stream");
+  check_code([&] { imaging::fill_mean(Image(4), filled, {}); }, "INVALID_ARGUMENT",
+             "values that do not fit the size");
+  std::stop_source stopped;
+  stopped.request_stop();
+  bool cancelled = false;
+  try {
+    imaging::fill_noise({1, 2, 3, 4}, long_noise, stopped.get_token());
+  } catch (const Cancelled&) {
+    cancelled = true;
+  }
+  check(cancelled, "noise stops");
+}
+
+void test_patches() {
+  const size_t height = 12;
+  const size_t width = 24;
+  const imaging::PatchGrid grid = {3, 2, 2};
+  const Image image = noise(height, width);
+  std::vector<float> table(768);
+  for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i) * 0.25F;
+  std::vector<float> patches(image.size() * grid.times);
+  imaging::cut_patches(image, patches, height, width, grid, table, {});
+  bool equal = true;
+  for (size_t y = 0; y < height; ++y) {
+    for (size_t x = 0; x < width; ++x) {
+      const size_t patch = (y / 6 * (width / 6) + x / 6) * 4 + y % 6 / 3 * 2 + x % 6 / 3;
+      for (size_t c = 0; c < kChannels; ++c) {
+        const float expected = table[c * 256 + image[(y * width + x) * kChannels + c]];
+        for (size_t t = 0; t < 2; ++t)
+          equal = equal && patches[((patch * 3 + c) * 2 + t) * 9 + y % 3 * 3 + x % 3] == expected;
+      }
+    }
+  }
+  check(equal, "patches in blocks");
+  check_code([&] { imaging::cut_patches(image, patches, width, height + 1, grid, table, {}); },
+             "INVALID_ARGUMENT", "values that do not fit the size");
 }
 
 /// Taps that reach over `reach` samples from a moving start, some weights negative.
@@ -165,6 +225,8 @@ void test_stopping() {
 int main() {
   return tests::run([] {
     test_blur();
+    test_fills();
+    test_patches();
     test_resample();
     test_stopping();
   });

@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import ndarray from 'ndarray';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../lib/statistics/random.js';
 import { baselineImage } from '../../lib/vlm/images/baseline.js';
 import { gaussianBlur } from '../../lib/vlm/images/blur.js';
 import { decodeImage } from '../../lib/vlm/images/decode.js';
+import { runPatches } from '../../lib/vlm/images/native.js';
 import { ClipImageProcessor, roundHalfEven, toOriginal } from '../../lib/vlm/images/processor.js';
 import { type Resampling, resizeImage } from '../../lib/vlm/images/resample.js';
 import { pattern } from './pattern.js';
@@ -182,6 +185,55 @@ describe('baselineImage', () => {
   });
 });
 
+/** Patches of the first rows and columns of some values. */
+function patchRequest(
+  data: Uint8Array,
+  height: number,
+  width: number,
+  side: number,
+  merge: number,
+  times: number,
+) {
+  const source = data.subarray(0, height * width * 3);
+  const target = new Float32Array(source.length * times);
+  const table = Float32Array.from({ length: 768 }, (_, i) => Math.fround(Math.sin(i)));
+  return { source, target, height, width, side, merge, times, table };
+}
+
+it('mean, noise and patches equal their definitions bit for bit', async () => {
+  const image = pattern(84, 140);
+  const options = { blurRadius: 1, blurUnit: 'pixels', noiseSeed: 7 } as const;
+  const sums = [0, 0, 0];
+  image.data.forEach((value, i) => {
+    sums[i % 3] += value;
+  });
+  const colour = sums.map((sum) => Math.round(sum / (84 * 140)));
+  const mean = await baselineImage(image, { ...options, baseline: 'mean' });
+  expect(mean.data).toEqual(image.data.map((_, i) => colour[i % 3]));
+  const random = new Random(7);
+  const noise = await baselineImage(image, { ...options, baseline: 'noise' });
+  expect(noise.data).toEqual(image.data.map(() => random.bits() >>> 24));
+  for (const [side, merge, times] of [
+    [14, 2, 2],
+    [4, 1, 1],
+    [7, 4, 3],
+  ]) {
+    const request = patchRequest(image.data, 84, 140, side, merge, times);
+    await runPatches(request, undefined);
+    const block = side * merge;
+    const expected = new Float32Array(request.target.length);
+    for (let i = 0; i < image.data.length; i++) {
+      const [channel, x, y] = [i % 3, Math.floor(i / 3) % 140, Math.floor(i / 420)];
+      const inner = Math.floor((y % block) / side) * merge + Math.floor((x % block) / side);
+      const patch = (Math.floor(y / block) * (140 / block) + Math.floor(x / block)) * merge ** 2 + inner;
+      for (let t = 0; t < times; t++)
+        expected[((patch * 3 + channel) * times + t) * side ** 2 + (y % side) * side + (x % side)] =
+          request.table[channel * 256 + image.data[i]];
+    }
+    expect(request.target).toEqual(expected);
+  }
+});
+
 describe('work on native threads', () => {
   const large = pattern(600, 800);
 
@@ -195,9 +247,19 @@ describe('work on native threads', () => {
     setImmediate(turn);
     await gaussianBlur(large, 40);
     await resizeImage(large, 300, 400, 'bicubic');
-    working = false;
     // Work that held the loop would let about one turn through each; a free loop makes hundreds on any machine.
     expect(turns).toBeGreaterThan(20);
+    const huge = ndarray(new Uint8Array(2000 * 3000 * 3), [2000, 3000, 3]);
+    const options = { blurRadius: 1, blurUnit: 'pixels', noiseSeed: 1 } as const;
+    for (const baseline of ['mean', 'noise'] as const) {
+      turns = 0;
+      await baselineImage(huge, { ...options, baseline });
+      expect(turns).toBeGreaterThan(5);
+    }
+    turns = 0;
+    await runPatches(patchRequest(huge.data, 1988, 2996, 14, 2, 2), undefined);
+    expect(turns).toBeGreaterThan(5);
+    working = false;
   });
 
   it('stops with the reason of an abort', async () => {
@@ -205,6 +267,9 @@ describe('work on native threads', () => {
     const signal = AbortSignal.abort(reason);
     await expect(gaussianBlur(large, 9, signal)).rejects.toBe(reason);
     await expect(resizeImage(large, 100, 100, 'bicubic', signal)).rejects.toBe(reason);
+    const options = { blurRadius: 1, blurUnit: 'pixels', noiseSeed: 1 } as const;
+    await expect(baselineImage(large, { ...options, baseline: 'mean' }, signal)).rejects.toBe(reason);
+    await expect(baselineImage(large, { ...options, baseline: 'noise' }, signal)).rejects.toBe(reason);
     const controller = new AbortController();
     const blurred = gaussianBlur(large, 9, controller.signal);
     controller.abort(reason);

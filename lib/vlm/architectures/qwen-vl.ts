@@ -1,5 +1,6 @@
 import { FsynError } from '../../errors.js';
 import type { Architecture, ImageEncoding } from '../architecture.js';
+import { runPatches } from '../images/native.js';
 import { normalisationTable } from '../images/normalise.js';
 import {
   imageProcessorConfig,
@@ -99,7 +100,7 @@ export class QwenVl implements Architecture {
     const resized = await resizeImage(image, rows, columns, this.#resampling, signal);
     const grid = { rows: rows / cell, columns: columns / cell };
     const count = grid.rows * grid.columns;
-    const pixels = patchify(resized, this.#table, this.#geometry);
+    const pixels = await patchify(resized, this.#table, this.#geometry, signal);
     const rowSize = pixels.length / (count * merge * merge);
     const pixelPlayers = new Int32Array(pixels.length);
     for (let i = 0; i < count; i++) {
@@ -206,29 +207,17 @@ export function smartResize(
  * Cuts an image into [patches, 3 * temporal * patch * patch]; a still image repeats over time.
  * Patches come block by block of merge x merge, blocks row-major, patches row-major within their block.
  */
-function patchify(image: RgbImage, table: Float32Array, geometry: Geometry): Float32Array {
-  const { patch, merge, temporal } = geometry;
+async function patchify(
+  image: RgbImage,
+  table: Float32Array,
+  { patch, merge, temporal }: Geometry,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
   const [height, width] = image.shape as [number, number, number];
-  const columns = width / patch;
-  const blockColumns = columns / merge;
-  const patches = (height / patch) * columns;
-  const plane = patch * patch;
-  const values = new Float32Array(patches * 3 * temporal * plane);
-  for (let n = 0; n < patches; n++) {
-    const block = Math.floor(n / (merge * merge));
-    const inner = n % (merge * merge);
-    const top = (Math.floor(block / blockColumns) * merge + Math.floor(inner / merge)) * patch;
-    const left = ((block % blockColumns) * merge + (inner % merge)) * patch;
-    for (let c = 0; c < 3; c++) {
-      const base = (n * 3 + c) * temporal * plane;
-      for (let i = 0; i < plane; i++) {
-        const pixel = (top + Math.floor(i / patch)) * width + left + (i % patch);
-        values[base + i] = table[c * 256 + image.data[pixel * 3 + c]];
-      }
-      for (let t = 1; t < temporal; t++) values.copyWithin(base + t * plane, base, base + plane);
-    }
-  }
-  return values;
+  const target = new Float32Array(height * width * 3 * temporal);
+  const cut = { height, width, side: patch, merge, times: temporal, table };
+  await runPatches({ source: image.data, target, ...cut }, signal);
+  return target;
 }
 
 /** The order in which the tower holds its merged tokens: window by window, row-major in and over windows. */

@@ -3,6 +3,7 @@ import { invalidArgument } from '../../errors.js';
 import { Random } from '../../statistics/random.js';
 import type { BaselineKind, RgbImage } from '../types.js';
 import { gaussianBlur } from './blur.js';
+import { runMean, runNoise } from './native.js';
 
 export interface BaselineOptions {
   readonly baseline: BaselineKind;
@@ -21,7 +22,9 @@ export const defaultBlurRadius = 30 / 640;
  *
  * `blur` is Pillow's Gaussian blur, `mean` the image's own mean colour everywhere, `noise` independent uniform bytes.
  *
- * @param image [h, w, 3]
+ * All three run on native threads.
+ *
+ * @param image [h, w, 3]; must not change until the promise settles
  * @returns [h, w, 3]
  */
 export async function baselineImage(
@@ -43,29 +46,24 @@ export async function baselineImage(
       return gaussianBlur(image, blurUnit === 'pixels' ? blurRadius : blurRadius * longer, signal);
     }
     case 'mean':
-      return meanColour(image);
+      return meanColour(image, signal);
     case 'noise':
-      return noise(image, options.noiseSeed);
+      return noise(image, options.noiseSeed, signal);
     default:
       throw invalidArgument('baseline', '"blur", "mean" or "noise"', options.baseline);
   }
 }
 
-function meanColour(image: RgbImage): RgbImage {
-  const sums = [0, 0, 0];
-  const { data } = image;
-  for (let i = 0; i < data.length; i++) sums[i % 3] += data[i];
-  const colour = sums.map((sum) => Math.round(sum / (data.length / 3)));
-  const target = new Uint8Array(data.length);
-  for (let i = 0; i < data.length; i++) target[i] = colour[i % 3];
+async function meanColour(image: RgbImage, signal: AbortSignal | undefined): Promise<RgbImage> {
+  const target = new Uint8Array(image.data.length);
+  await runMean({ source: image.data, target }, signal);
   return ndarray(target, [...image.shape]);
 }
 
-function noise(image: RgbImage, seed: number): RgbImage {
+async function noise(image: RgbImage, seed: number, signal: AbortSignal | undefined): Promise<RgbImage> {
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw invalidArgument('noiseSeed', 'a safe integer >= 0', seed);
   const target = new Uint8Array(image.data.length);
-  const random = new Random(seed);
-  for (let i = 0; i < target.length; i++) target[i] = random.bits() >>> 24;
+  await runNoise({ state: new Random(seed).state(), target }, signal);
   return ndarray(target, [...image.shape]);
 }
