@@ -47,7 +47,8 @@ void fill_mean(std::span<const uint8_t> source, std::span<uint8_t> target, const
     }
   });
   std::array<uint8_t, kChannels> colour{};
-  const auto pixels = static_cast<double>(source.size() / kChannels);
+  const size_t count = source.size() / kChannels;
+  const auto pixels = static_cast<double>(count);
   for (size_t c = 0; c < kChannels; ++c)
     colour[c] = static_cast<uint8_t>(std::floor(static_cast<double>(sums[c]) / pixels + 0.5));
   for_each_piece(target.size(), stop, [&](size_t begin, size_t end) {
