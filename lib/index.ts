@@ -22,7 +22,7 @@ export { inputXGradient } from './explainers/input-x-gradient.js';
 export { type IntegratedGradientsOptions, integratedGradients } from './explainers/integrated-gradients.js';
 export { type LlavaCamOptions, llavaCam } from './explainers/llava-cam.js';
 export { loadExplainers } from './explainers/module.js';
-export { explainers, findExplainers } from './explainers/registry.js';
+export { asPublished, explainers, findExplainers } from './explainers/registry.js';
 export { type ShapleyValueOptions, shapley } from './explainers/shapley.js';
 export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
 export { limitWhiteBoxMemory, releaseWhiteBoxSessions, type Target } from './explainers/white-box/model.js';

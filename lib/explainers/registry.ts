@@ -42,9 +42,11 @@ const published: ReadonlyMap<string, Explainer> = new Map(
   ].map((explainer) => [explainer.name, explainer]),
 );
 
-/** The same explainers with published parameters where ours differ: what `--compat reference` runs. */
+/** The same explainers, registered ones with published parameters where ours differ: what `--compat reference` runs. */
 export function asPublished(chosen: readonly Explainer[]): Explainer[] {
-  return chosen.map((explainer) => published.get(explainer.name) ?? explainer);
+  return chosen.map((explainer) =>
+    explainers.includes(explainer) ? (published.get(explainer.name) ?? explainer) : explainer,
+  );
 }
 
 /**

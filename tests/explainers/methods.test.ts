@@ -4,7 +4,7 @@ import { gradCam } from '../../lib/explainers/grad-cam.js';
 import { inputXGradient } from '../../lib/explainers/input-x-gradient.js';
 import { integratedGradients } from '../../lib/explainers/integrated-gradients.js';
 import { llavaCam } from '../../lib/explainers/llava-cam.js';
-import { asPublished, explainers } from '../../lib/explainers/registry.js';
+import { asPublished, explainers, findExplainers } from '../../lib/explainers/registry.js';
 import { rollout } from '../../lib/explainers/rollout.js';
 import { withoutInterference } from '../../lib/explainers/tam.js';
 import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
@@ -99,7 +99,9 @@ test('the published parameters replace ours where they differ', async () => {
   expect(changed).toEqual(['input-x-gradient', 'integrated-gradients', 'attn-lrp']);
   const options = { target: 'log-probability', reference: 'zero' } as const;
   const wanted = await inputXGradient(options).attribute(contextOf(sample));
-  const [given] = asPublished([inputXGradient()]);
+  const own = inputXGradient();
+  const [given, kept] = asPublished([...findExplainers(['input-x-gradient']), own]);
+  expect(kept).toBe(own);
   expect(await given?.attribute(contextOf(sample))).toEqual(wanted);
 });
 
