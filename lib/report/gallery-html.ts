@@ -62,14 +62,17 @@ async function sampleHtml(sample: GallerySample, id: string, style: ExplainerSty
     grounding ?? '',
     `answer “${sample.answer.trim()}”${judged}`,
   ];
-  return `<style>.${id}{background-image:url(data:image/png;base64,${picture.png})}</style>
+  // One copy of the picture for all views: grey and pale under scores, because red on a red object could not be seen.
+  return `<style>.${id}{background-image:linear-gradient(#ffffff80,#ffffff80),url(data:image/png;base64,${picture.png})}</style>
 <section class="sample" data-model="${escapeHtml(picture.model)}" data-dataset="${escapeHtml(picture.dataset)}" data-grounding="${escapeHtml(grounding ?? 'unknown')}" data-outcome="${outcome}">
 <h3>${escapeHtml(sample.question)}</h3>
 <p class="note">${facts
     .filter((fact) => fact !== '')
     .map(escapeHtml)
     .join(' · ')}</p>
-<div class="views">${views.join('\n')}</div></section>`;
+<div class="views"><figure><div class="shot own ${id}" role="img" aria-label="The picture" style="aspect-ratio:${picture.width}/${picture.height}"></div>
+<figcaption><b>The picture</b></figcaption></figure>
+${views.join('\n')}</div></section>`;
 }
 
 async function viewHtml(
@@ -82,7 +85,7 @@ async function viewHtml(
   const heat = await heatPng(picture, { count: boxes.length / 4, boxes }, view.image);
   const title = style.title(view.explainer);
   return `<figure data-explainer="${escapeHtml(view.explainer)}"><div class="shot ${id}"><img alt="${escapeHtml(title)}: scores over the picture" width="${picture.width}" height="${picture.height}" src="data:image/png;base64,${heat.toString('base64')}"></div>
-<figcaption><b>${escapeHtml(title)}</b><br>F_syn ${decimal(view.synergy)} · SRG image ${decimal(view.imageSrg, 2)}, text ${decimal(view.textSrg, 2)}</figcaption>
+<figcaption><b>${escapeHtml(title)}</b><br>F_syn ${decimal(view.synergy)}<br>SRG image ${decimal(view.imageSrg, 2)}<br>SRG text ${decimal(view.textSrg, 2)}</figcaption>
 <p class="question">${colouredWords(textLabels, view.text)}</p></figure>`;
 }
 
@@ -110,7 +113,7 @@ const filterScript = `
       sample.hidden = hidden;
       if (!hidden) shown++;
       for (const view of sample.querySelectorAll('figure'))
-        view.hidden = explainer.value !== '' && view.dataset.explainer !== explainer.value;
+        view.hidden = explainer.value !== '' && (view.dataset.explainer ?? explainer.value) !== explainer.value;
     }
     document.querySelector('[data-count]').textContent = shown + ' of ' + samples.length + ' samples';
   };

@@ -16,7 +16,7 @@ export const pageStyle = `
   figure, tr, .sample, li, .card { break-inside: avoid } .card { border: 1px solid #ccc }
   .cards.several { grid-template-columns: repeat(3, minmax(0, 1fr)) !important } .row { flex-wrap: nowrap !important } .row figure { flex: 0 1 auto; min-width: 0 }
   .several .answer { font-size: 11pt !important } .several p, .several li { font-size: 8.5pt !important } .several svg { max-height: 42mm; width: auto } .several .card { padding: .5rem .8rem }
-  figure svg { max-height: 105mm; width: auto } .views { grid-template-columns: repeat(6, minmax(0, 1fr)) !important; gap: .5rem !important } .views figcaption, .question { font-size: .72rem !important } }
+  figure svg { max-height: 105mm; width: auto } .views { grid-template-columns: repeat(7, minmax(0, 1fr)) !important; gap: .5rem !important } .views figcaption, .question { font-size: .72rem !important } }
 * { box-sizing: border-box }
 body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 76rem; padding: 1.2rem 1.2rem 4rem }
 h1 { font-size: 1.35rem; margin: 0 } h2 { font-size: 1.25rem; margin: 2.6rem 0 .4rem; border-top: 1px solid var(--grid); padding-top: 1.4rem } h3 { font-size: 1.02rem; margin: 1.7rem 0 .3rem }
@@ -39,7 +39,7 @@ th, td { padding: .25rem .9rem .25rem 0; text-align: right; vertical-align: top;
 @media (max-width: 48rem) { .scroll th:first-child { background: var(--paper); left: 0; position: sticky } }
 details > summary { cursor: pointer; color: var(--accent) }
 .filters { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; margin: .6rem 0 1rem } select { font: inherit }
-.sample { border-top: 1px solid var(--grid); padding: .8rem 0 } .sample h3 { margin: 0 0 .2rem } .views { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)) }
-.shot { background-size: 100% 100%; border: 1px solid var(--grid); image-rendering: pixelated; print-color-adjust: exact; -webkit-print-color-adjust: exact; width: 100% } .shot img { display: block; height: auto; width: 100%; image-rendering: pixelated }
+.sample { border-top: 1px solid var(--grid); padding: .8rem 0 } .sample h3 { margin: 0 0 .2rem } .views { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(9.3rem, 1fr)) }
+.shot { background-blend-mode: normal, luminosity; background-color: #fff; background-size: 100% 100%; border: 1px solid var(--grid); image-rendering: pixelated; print-color-adjust: exact; -webkit-print-color-adjust: exact; width: 100% } .shot.own { background-blend-mode: normal; background-size: 0 0, 100% 100% } .shot img { display: block; height: auto; width: 100%; image-rendering: pixelated }
 .views figcaption { font-size: .85rem; line-height: 1.3; margin: .2rem 0 } .question { line-height: 1.7; font-size: .85rem; margin: 0 } .question span { border-radius: .2em; padding: 0 .12em; print-color-adjust: exact; -webkit-print-color-adjust: exact }
 `;

@@ -189,6 +189,15 @@ describe('gallery', () => {
     expect(pixel(scale, scale)).toEqual([204, 64, 65]);
   });
 
+  it('shows every picture once in its own colours, grey and pale under scores', () => {
+    const samples = usual.html.match(/<section class="sample"/gu)!.length;
+    expect(usual.html.match(/<div class="shot own /gu)).toHaveLength(samples);
+    expect(
+      usual.html.match(/background-image:linear-gradient\(#ffffff80,#ffffff80\),url\(data:/gu),
+    ).toHaveLength(samples);
+    expect(usual.html).toContain('.shot { background-blend-mode: normal, luminosity');
+  });
+
   it('shows every explainer of a pictured sample', () => {
     const { report, html } = usual;
     expect(report.gallery).toHaveLength(4);
