@@ -25,12 +25,12 @@ interface Golden {
     cells: { image: string; text: string }[];
     remove: number[][];
     attend: number[][];
+    /** Largest difference of a probability between PyTorch in float32 and these values, which are in float64. */
+    float32Spread: number;
   }[];
 }
 
 const folder = fileURLToPath(new URL('../golden/embedded/', import.meta.url));
-/** What a model's card says that it did not learn: columns on M-RoPE, and some priors of choice questions. */
-const unmastered: ReadonlySet<string> = new Set(['qwen2_5_vl-tiny relation', 'qwen2_5_vl-tiny choice']);
 const bits = (text: string): number[] => Array.from(text, Number);
 
 it('has golden values for every embedded model', () => {
@@ -74,6 +74,8 @@ describe.each([...embeddedModels()])('%s against an independent PyTorch evaluati
     });
 
     it.each(['remove', 'attend'] as const)('scores cells as PyTorch does (%s)', async (masking) => {
+      // The value of a game is a probability: 1e-5 absolute, and where PyTorch in float32 is itself further off, three times that.
+      const tolerance = Math.max(1e-5, 3 * wanted.float32Spread);
       const sample = await prepare(masking);
       const table = new CellTable(sample.imagePlayers.count, sample.textPlayers.count);
       const cells = wanted.cells.map(({ image, text }) =>
@@ -84,36 +86,32 @@ describe.each([...embeddedModels()])('%s against an independent PyTorch evaluati
           for (let k = 0; k < scores.tokens; k++) {
             const expected = wanted[masking][i]?.[k] as number;
             const given = scores.logProbabilities[cell * scores.tokens + k] as number;
-            // The value of a game is a probability: float32 on two runtimes, 1e-5 absolute.
-            expect(Math.abs(Math.exp(given) - Math.exp(expected)), `cell ${i}`).toBeLessThan(1e-5);
-            // Log-probabilities of -10 and below are differences of large logits, which float32 leaves a few 1e-5 apart.
-            expect(Math.abs(given - expected), `cell ${i}`).toBeLessThan(1e-4);
+            expect(Math.abs(Math.exp(given) - Math.exp(expected)), `cell ${i}`).toBeLessThan(tolerance);
+            // Log-probabilities of -10 and below are differences of large logits, which float32 leaves further apart.
+            expect(Math.abs(given - expected), `cell ${i}`).toBeLessThan(10 * tolerance);
           }
         }
       }
     });
   });
 
-  it.each(FAMILIES.filter((family) => !unmastered.has(`${name} ${family}`)))(
-    'answers held-out questions of every grounding: %s',
-    async (family) => {
-      const size = 48;
-      const data = embeddedDataset({
-        families: [family],
-        groundings: ['grounded', 'text-prior', 'image-prior'],
-        size,
-        seed: 99,
+  it.each(FAMILIES)('answers held-out questions of every grounding: %s', async (family) => {
+    const size = 48;
+    const data = embeddedDataset({
+      families: [family],
+      groundings: ['grounded', 'text-prior', 'image-prior'],
+      size,
+      seed: 99,
+    });
+    let right = 0;
+    for await (const { image, question, answer, choices } of data.samples()) {
+      const sample = await vlm.prepare(await image(), question, {
+        ...EMBEDDED_MASKING,
+        ...(choices ? { choices } : {}),
       });
-      let right = 0;
-      for await (const { image, question, answer, choices } of data.samples()) {
-        const sample = await vlm.prepare(await image(), question, {
-          ...EMBEDDED_MASKING,
-          ...(choices ? { choices } : {}),
-        });
-        if (sample.answer.text.trim() === answer) right++;
-      }
-      // Measured on 360 samples: see the model card. Three wrong out of 48 are two deviations from 97 %.
-      expect(right).toBeGreaterThanOrEqual(size - 3);
-    },
-  );
+      if (sample.answer.text.trim() === answer) right++;
+    }
+    // Measured on 360 samples: see the model card. Three wrong out of 48 are two deviations from 97 %.
+    expect(right).toBeGreaterThanOrEqual(size - 3);
+  });
 });

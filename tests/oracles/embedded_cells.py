@@ -1,4 +1,4 @@
-"""Makes tests/golden/embedded/: scores of the embedded models on masked cells, evaluated by PyTorch.
+"""Makes tests/golden/embedded/: scores of the embedded models on masked cells, evaluated by PyTorch in float64.
 
     node dist/bench/models/training/write-samples.js --size 8 --seed 2026 --out DATA
     python tests/oracles/embedded_cells.py DATA
@@ -41,6 +41,17 @@ def cells_of(rng, cells, words):
     return result
 
 
+def spread_of(model, record, pixels, sample):
+    """Largest difference between the golden probabilities and PyTorch's own in float32."""
+    worst = 0.0
+    for masking in ("remove", "attend"):
+        for cell, wanted in zip(sample["cells"], sample[masking]):
+            states = [np.array(list(map(int, cell[key]))) for key in ("image", "text")]
+            given = model.log_probabilities(pixels, record["question"], record["answer"], *states, masking)
+            worst = max(worst, np.abs(np.exp(given) - np.exp(wanted)).max())
+    return worst
+
+
 def golden(model, record, pixels, rng):
     question, answer = record["question"], record["answer"]
     ids, positions = model.encode(question)
@@ -72,10 +83,11 @@ def main():
     for folder in sorted(MODELS.glob("*/model/config.json")):
         name = folder.parent.parent.name
         model, rng = Embedded(name), np.random.default_rng(7)
-        samples = [
-            golden(model, record, np.asarray(Image.open(data / record["image"]).convert("RGB")), rng)
-            for record in records
-        ]
+        pictures = [np.asarray(Image.open(data / record["image"]).convert("RGB")) for record in records]
+        samples = [golden(model, record, pixels, rng) for record, pixels in zip(records, pictures)]
+        single = Embedded(name, float64=False)
+        for sample, *parts in zip(samples, records, pictures):
+            sample["float32Spread"] = spread_of(single, *parts, sample)
         path = FOLDER / f"{name}.json"
         path.write_text(json.dumps({"model": name, "blurRadiusRelative": BLUR, "samples": samples}, indent=1) + "\n")
         print(f"{sum(len(s['cells']) for s in samples)} cells of {len(samples)} samples in {path.relative_to(ROOT)}")

@@ -5,6 +5,7 @@ the chat templates, and the forward pass is that of the class.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +55,30 @@ def load_model(folder, config_class, model_class):
     return model.float().eval()
 
 
+def in_float64(model):
+    """The same weights in float64; the classes' norms would go through float32 whatever the type."""
+    for module in model.double().modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = partial(rms_norm, module.weight, module.variance_epsilon)
+    return model
+
+
+def rms_norm(weight, epsilon, x):
+    return weight * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon))
+
+
 class Embedded:
-    def __init__(self, name):
+    """An embedded model, evaluated in float64 or as it ships, in float32."""
+
+    def __init__(self, name, float64=True):
         folder = MODELS / name / "model"
         config = read_json(folder / "config.json")
         self.kind = config["model_type"]
         config_class, model_class, processor_class = CLASSES[self.kind]
         self.model = load_model(folder, config_class, model_class)
+        self.float64 = float64
+        if float64:
+            in_float64(self.model)
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         processor = read_json(folder / "preprocessor_config.json")
         for key in ("image_processor_type", "processor_class"):
@@ -109,6 +127,8 @@ class Embedded:
     def vision_inputs(self, pixels):
         inputs = dict(self.processor(Image.fromarray(pixels), return_tensors="pt"))
         inputs.pop("num_patches", None)
+        if self.float64:
+            inputs["pixel_values"] = inputs["pixel_values"].double()
         return inputs
 
     def positions(self, ids, inputs):

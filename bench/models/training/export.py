@@ -13,7 +13,7 @@ import torch
 from families import FAMILIES
 from judge import Judge
 from packed import forward
-from stream import GRID, HERE, normalise, scenes
+from stream import CELLS, HERE, normalise, scenes
 
 
 class Exported:
@@ -29,15 +29,7 @@ class Exported:
         self.past = [i for i in self.decoder.get_inputs() if i.name.startswith("past")]
 
     def features(self, family, pixel_values):
-        if "image_grid_thw" not in [i.name for i in self.vision.get_inputs()]:
-            return self.vision.run(None, {"pixel_values": pixel_values.numpy()})[0]
-        from families.qwen import patches_of
-
-        grid = np.array([[1, 2 * GRID, 2 * GRID]])
-        return np.stack([
-            self.vision.run(None, {"pixel_values": row.numpy(), "image_grid_thw": grid})[0]
-            for row in patches_of(pixel_values)
-        ])
+        return np.concatenate([self.vision.run(None, feeds)[0].reshape(-1, CELLS, family.width) for feeds in family.feeds(pixel_values)])
 
     def embeds(self, ids, features):
         (embeds,) = self.embed.run(None, {"input_ids": np.maximum(ids, 0)})
@@ -80,7 +72,7 @@ def verify(judge, folder):
     for row in range(3):
         keep = mask[row].astype(bool)
         alone, _ = exported.decode(embeds[row : row + 1, keep], np.ones((1, keep.sum()), np.int64), positions[:, keep])
-        removal.append(np.abs(alone[0] - logits[row, keep]).max())
+        removal.append(np.abs(alone[0] - logits[row, keep])[-1].max())
     result["removal"] = max(removal)
     _, past = exported.decode(embeds[:, :p], mask[:, :p], positions[:, :p])
     suffix, _ = exported.decode(embeds[:, p:], mask, positions[:, p:], past)

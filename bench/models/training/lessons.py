@@ -1,9 +1,9 @@
 """What the decoder is taught beside the answer: heads on its middle layers that exist in training only.
 
-A yes or a letter at the end of a question says little about what went wrong on the way to it. After the second and the
-third layer, a linear head says at every noun of a question what the words so far point to: how many cells match, and of a
+A yes or a letter at the end of a question says little about what went wrong on the way to it. Before the last two
+layers, a linear head says at every noun of a question what the words so far point to: how many cells match, and of a
 single one its colour, shape, row and column; and at a second noun, on which sides of it the first one lies. From the last
-word of the question, the third layer already says the answer.
+word of the question, the last but one already says the answer.
 """
 
 import numpy as np
@@ -19,17 +19,12 @@ NONE = -100
 # Large groups are rare.
 COUNT_WEIGHTS = torch.tensor([1.0, 1.0, 3.0, 6.0, 6.0])
 # The heads read what enters these layers, the early answer what enters the last.
-LAYERS = (2, 3)
-
-
-# Where the tower cannot say where a cell is, heads on what enters these layers do, at the visual tokens.
-CELL_LAYERS = (1, 2)
+LAYERS = (-2, -1)
 
 
 class Lessons(nn.Module):
     def __init__(self, width, prompts):
         super().__init__()
-        self.places = nn.ModuleList([nn.Linear(width, 2 * GRID) for _ in CELL_LAYERS if not prompts.family.places])
         self.heads = nn.ModuleList([nn.Linear(width, sum(TARGETS)) for _ in LAYERS])
         self.prompts = prompts
         self.colours = {prompts.word(word): i for i, word in enumerate(COLOURS)}
@@ -75,7 +70,7 @@ class Lessons(nn.Module):
         rows, targets, ends = self._places(groups, scenes, whole)
         early = model.lm_head(model.model.language_model.norm(result.entering[LAYERS[-1]][ends]))
         early = F.cross_entropy(early.float(), torch.cat([g.targets for g in groups]))
-        total, hits = self._cells(result, len(scenes)), np.full(len(TARGETS), np.nan)
+        total, hits = torch.zeros(()), np.full(len(TARGETS), np.nan)
         if len(rows) == 0:
             return total, early, hits
         for layer, head in zip(LAYERS, self.heads):
@@ -87,17 +82,6 @@ class Lessons(nn.Module):
                     )
                     hits[i] = (said.argmax(-1) == targets[:, i])[known].float().mean().item()
         return total, early, hits
-
-    def _cells(self, result, count):
-        """Loss of saying the row and the column of every visual token."""
-        total = torch.zeros(())
-        image = torch.tensor(self.prompts.head) < 0
-        cells = torch.arange(GRID * GRID).repeat(count)
-        for layer, head in zip(CELL_LAYERS, self.places):
-            states = result.normed[layer][: count * len(image)].view(count, len(image), -1)[:, image]
-            row, column = head(states.flatten(0, 1).float()).split(GRID, -1)
-            total = total + F.cross_entropy(row, cells // GRID) + F.cross_entropy(column, cells % GRID)
-        return total
 
     def _places(self, groups, scenes, whole):
         """Rows of the concatenated states where nouns stand, their targets, and rows where questions end."""

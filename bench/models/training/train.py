@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from families import FAMILIES
 from lessons import Lessons
-from packed import Packer, Pass, Prompts, draw_hidden
+from packed import SHORT, Packer, Pass, Prompts, draw_hidden
 from stream import (
     BLUR, CELL, CELLS, COLOURS, GRID, HERE, HIDDEN, SHAPES, SIGNS, batches, normalise, scenes, words,
 )
@@ -56,7 +56,7 @@ def cell_codes(model, prompts, seed):
     ramp = torch.linspace(-1, 1, GRID)[:, None]
     rows, columns = 0.5 * draw(GRID) + ramp * down, 0.5 * draw(GRID) + ramp * right
     where = (rows[:, None] + columns[None]).flatten(0, 1)
-    return torch.stack(what), where if prompts.family.places else no_place(where)
+    return torch.stack(what), where
 
 
 def no_place(where):
@@ -74,9 +74,10 @@ def prepare_decoder(model):
 def adopt_decoder(model, prompts, other, theirs):
     """Takes over another family's decoder: its layers, and the rows of the words and of the prompt's parts."""
     mine, yours = model.model.language_model, other.model.language_model
-    state = yours.layers.state_dict()
-    missing, _ = mine.layers.load_state_dict(state, strict=False)
-    for name, parameter in mine.layers.named_parameters():
+    # A layer more, where there is one, comes first: it says where the visual tokens are.
+    layers = mine.layers[len(mine.layers) - len(yours.layers) :]
+    missing, _ = layers.load_state_dict(yours.layers.state_dict(), strict=False)
+    for name, parameter in layers.named_parameters():
         if name in missing:
             parameter.data.zero_()
     mine.norm.load_state_dict(yours.norm.state_dict())
@@ -84,10 +85,9 @@ def adopt_decoder(model, prompts, other, theirs):
     for text in words():
         # The generator's words carry a space except at the start of a question.
         plain = text.strip()
-        spaced, begins = text.startswith(" "), not text.startswith(" ")
-        if spaced:
+        if plain != text:
             pairs.append((prompts.word(plain), theirs.word(plain)))
-        if begins:
+        else:
             pairs.append((prompts.question(f"{plain} x?")[0], theirs.question(f"{plain} x?")[0]))
     pairs.append((prompts.question("x y?")[-1], theirs.question("x y?")[-1]))
     pairs += [(prompts.answer(sign), theirs.answer(sign)) for sign in SIGNS]
@@ -132,6 +132,62 @@ def teach_vision(model, family, codes, seconds, seed, batch):
     return np.mean(right[-50:])
 
 
+def teach_places(model, prompts, codes, where, seconds, seed, batch):
+    """The decoder's first layer learns to add where a visual token is, and to leave all other tokens as they are.
+
+    Nothing but the rotation of its queries against the keys of the prompt tells a row from a column, and from answers alone
+    it was not found; told directly, it is within a minute.
+    """
+    language, family = model.model.language_model, prompts.family
+    what, here = codes
+    scale, head = language.config.initializer_range, torch.tensor(prompts.head)
+    image = torch.cat([head < 0, torch.zeros(SHORT, dtype=torch.bool)])
+    texts = torch.tensor(sorted({prompts.pad, *prompts.tail, *(i for text in words() for i in prompts.question(f"{text.strip()} x?"))}))
+    positions = family.positions(prompts.head, SHORT)[:, None]
+    layer = language.layers[0]
+    layer.self_attn.o_proj.weight.data.mul_(0.3)
+    matrices = [p for p in layer.parameters() if p.ndim == 2]
+    rest = [p for p in layer.parameters() if p.ndim == 1]
+    optimisers = [
+        torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.0, adjust_lr_fn="original"),
+        torch.optim.AdamW(rest, lr=2e-3, weight_decay=0.0),
+    ]
+    full = [o.param_groups[0]["lr"] for o in optimisers]
+    generator = torch.Generator().manual_seed(seed)
+    start, step = time.time(), 0
+    while (share := (time.time() - start) / seconds) < 1:
+        for optimiser, rate in zip(optimisers, full):
+            optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
+            optimiser.zero_grad()
+        classes = random_classes(batch, len(what), generator)
+        text = texts[torch.randint(len(texts), (batch, SHORT), generator=generator)]
+        x = language.embed_tokens(torch.cat([head.clamp(min=0).expand(batch, -1), text], 1)).detach()
+        x[:, image] = what[classes] + here
+        said = layer(x, position_embeddings=language.rotary_emb(x, positions))
+        error = ((said - x) / scale).square().mean(-1)
+        told = ((said[:, image] - what[classes] - where) / scale).square().mean(-1)
+        loss = told.mean() + 0.3 * error[:, ~image].mean()
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+        step += 1
+        if step % 100 == 0:
+            named = torch.cdist((said[:, image] - what[classes]).detach().flatten(0, 1), where).argmin(-1)
+            right = (named == torch.arange(CELLS).repeat(batch)).float().mean()
+            print(f"places step {step} {time.time() - start:.0f}s error {told.mean().item():.4f} others {error[:, ~image].mean().item():.4f} named {right:.4f}", flush=True)
+
+
+def random_classes(batch, count, generator):
+    """Cells [batch, CELLS] of scenes without sense: empty, anything, and the last class, hidden, by shares of their own."""
+    def draw(*shape):
+        return torch.rand(*shape, generator=generator)
+
+    anything = torch.randint(1, count, (batch, CELLS), generator=generator)
+    classes = torch.where(draw(batch, CELLS) < 0.6 * draw(batch, 1), anything, 0)
+    hidden = (draw(batch, 1) < 0.5) & (draw(batch, CELLS) < draw(batch, 1))
+    return torch.where(hidden, count - 1, classes)
+
+
 @dataclass
 class Stage:
     """One part of the curriculum. It ends when every unmasked form is answered right `enough` often, or after `minutes`."""
@@ -173,6 +229,8 @@ STAGES = {
     "masked": Stage("4,4", SUITE, 2, 9, priors=0.2, signs=0.12, masking=True, rates=(0.5, 0.1)),
     # Groups of two and three are the last to be told apart: a fine matter of how much attention matching cells get.
     "counts": Stage("4,4", COUNTS, 2, 6, priors=0.25, signs=0.06, masking=True, whole=0.7, rates=(0.5, 0.02)),
+    # Facts of choice questions once more, where they were learnt last.
+    "choices": Stage("4,4", FACTS, 2, 4, priors=0.35, signs=0.08, masking=True, whole=0.7, rates=(0.4, 0.05)),
     "pixels": Stage("4,4", SUITE, 2, 3, priors=0.2, signs=0.12, masking=True, codes=False, rates=(0.15, 0.01)),
 }
 
@@ -183,10 +241,12 @@ class Trainer:
         self.arguments = arguments
         self.packer = Packer(prompts)
         self.rng = np.random.default_rng(arguments.seed + 1)
-        for module in family.vision(model):
+        layers = model.model.language_model.layers
+        # What says what a cell shows and where it is.
+        for module in [*family.vision(model), *([] if family.places else layers[:1])]:
             module.requires_grad_(False)
         self.parameters = [p for p in model.parameters() if p.requires_grad] + list(lessons.parameters())
-        matrices = [p for p in model.model.language_model.layers.parameters() if p.ndim == 2]
+        matrices = [p for p in layers.parameters() if p.ndim == 2 and p.requires_grad]
         held = {id(p) for p in matrices}
         # Orthogonal steps for the layers' matrices: about twice as few steps as Adam's in our trials.
         self.optimisers = [
@@ -295,14 +355,15 @@ def load(folder, family):
     return model, tokenizer, held["codes"], held["lessons"]
 
 
-# What a decoder that was taken over still has to learn: the other prompt and, on Qwen, where things are.
-ADAPT = "adapt,masked,pixels"
+# What a decoder that was taken over still has to learn: the other prompt, and other rotations.
+ADAPT = "adapt,facts,masked,counts,choices,pixels"
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model", choices=sorted(FAMILIES))
     parser.add_argument("--vision-seconds", type=float, default=300)
+    parser.add_argument("--place-seconds", type=float, default=120, help="for the layer that says where visual tokens are")
     parser.add_argument("--vision-batch", type=int, default=24)
     parser.add_argument("--patience", type=float, default=1, help="multiplies the time that a stage may take")
     parser.add_argument("--seed", type=int, default=1)
@@ -327,7 +388,7 @@ def main():
         model, tokenizer, codes, heads = load(arguments.resume, family)
         prompts = Prompts(family, tokenizer)
         lessons = Lessons(128, prompts)
-        lessons.load_state_dict(heads, strict=False)
+        lessons.load_state_dict(heads)
     else:
         tokenizer = family.build_tokenizer(words())
         model = family.build(tokenizer)
@@ -338,17 +399,18 @@ def main():
             llava = FAMILIES["llava-tiny"]
             other, their_tokenizer, codes, heads = load(arguments.decoder_of, llava)
             adopt_decoder(model, prompts, other, Prompts(llava, their_tokenizer))
-            lessons.load_state_dict(heads, strict=False)
-            if not family.places:
-                codes = (codes[0], no_place(codes[1]))
+            lessons.load_state_dict(heads)
         else:
             prepare_decoder(model)
             codes = cell_codes(model, prompts, arguments.seed)
+        if not family.places:
+            where, codes = codes[1], (codes[0], no_place(codes[1]))
+            teach_places(model, prompts, codes, where, arguments.place_seconds, arguments.seed, arguments.vision_batch)
         named = teach_vision(model, family, codes, arguments.vision_seconds, arguments.seed, arguments.vision_batch)
         print(f"named {named:.4f}", flush=True)
         save(out, model, tokenizer, codes, lessons)
     trainer = Trainer(model, family, prompts, codes, lessons, arguments)
-    scratch = ",".join(name for name in STAGES if name != "adapt")
+    scratch = ",".join(name for name in STAGES if name not in ("adapt", "choices"))
     stages = arguments.stages or (ADAPT if arguments.decoder_of else scratch)
     for number, name in enumerate(stages.split(",")):
         trainer.run(name, number, lambda: save(out, model, tokenizer, codes, lessons))

@@ -17,7 +17,7 @@ class InternVl:
     head = "<|im_start|>user\n<img><IMG_CONTEXT></img>\n"
     tail, answer = "<|im_end|>\n<|im_start|>assistant\n", ""
     pad, end = PAD, END
-    places = True
+    places, width = True, 128
 
     def build_tokenizer(self, words):
         return build_tokenizer(words, SPECIALS)
@@ -46,6 +46,9 @@ class InternVl:
         return model.model.get_image_features(
             pixel_values, vision_feature_layer=-1, vision_feature_select_strategy="default"
         ).pooler_output
+
+    def feeds(self, pixel_values):
+        return [{"pixel_values": pixel_values.numpy()}]
 
     def positions(self, head, length):
         return torch.arange(len(head) + length)[None]

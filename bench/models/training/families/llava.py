@@ -29,7 +29,7 @@ class Llava:
     image_token = "<image>"
     head, tail, answer = "USER: <image>\n", " ASSISTANT:", " "
     pad, end = "<pad>", "</s>"
-    places = True
+    places, width = True, 128
 
     def build_tokenizer(self, words):
         return build_tokenizer(words)
@@ -59,6 +59,9 @@ class Llava:
     def features(self, model, pixel_values):
         hidden = model.model.vision_tower(pixel_values, output_hidden_states=True).hidden_states[-1][:, 1:]
         return model.model.multi_modal_projector(hidden)
+
+    def feeds(self, pixel_values):
+        return [{"pixel_values": pixel_values.numpy()}]
 
     def positions(self, head, length):
         return torch.arange(len(head) + length)[None]

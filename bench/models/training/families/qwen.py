@@ -22,8 +22,8 @@ class Qwen:
     head = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>"
     tail, answer = "<|im_end|>\n<|im_start|>assistant\n", ""
     pad, end = PAD, END
-    # The tower knows only differences of positions; where a cell is comes from the decoder's M-RoPE.
-    places = False
+    # The tower knows only differences of positions; where a cell is comes from M-RoPE in the decoder's first layer.
+    places, width = False, 128
 
     def build_tokenizer(self, words):
         return build_tokenizer(words, SPECIALS)
@@ -36,10 +36,11 @@ class Qwen:
                 spatial_merge_size=MERGE, temporal_patch_size=2, window_size=WINDOW, fullatt_block_indexes=[1],
             ),
             text_config=dict(
-                vocab_size=tokenizer.get_vocab_size(), hidden_size=128, intermediate_size=256, num_hidden_layers=4,
+                vocab_size=tokenizer.get_vocab_size(), hidden_size=128, intermediate_size=256, num_hidden_layers=5,
                 num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=512, initializer_range=0.08,
-                # An image is only eight positions wide: rotations must be fast enough to tell its rows and columns.
-                rope_parameters=dict(rope_type="default", mrope_section=[2, 4, 10], rope_theta=300.0),
+                # An image is only eight positions wide: rotations must be fast enough to tell its rows and columns, and
+                # slow enough elsewhere to match content over all of it.
+                rope_parameters=dict(rope_type="default", mrope_section=[2, 4, 10], rope_theta=3000.0),
                 pad_token_id=of(PAD), eos_token_id=of(END), bos_token_id=None, tie_word_embeddings=False,
             ),
             image_token_id=of("<|image_pad|>"), video_token_id=of("<|video_pad|>"),
@@ -53,6 +54,10 @@ class Qwen:
 
     def features(self, model, pixel_values):
         return run_tower(model.model.visual, patches_of(pixel_values), 2 * GRID, 2 * GRID)
+
+    def feeds(self, pixel_values):
+        grid = torch.tensor([[1, 2 * GRID, 2 * GRID]]).numpy()
+        return [{"pixel_values": patches.numpy(), "image_grid_thw": grid} for patches in patches_of(pixel_values)]
 
     def positions(self, head, length):
         """[time, height, width]: the image is a square, the text goes on after its far corner."""
