@@ -237,7 +237,8 @@ describe('fsyn explain', () => {
       expect(existsSync(join(folder, 'pictures', name))).toBe(true);
     }
     const page = readFileSync(join(folder, 'pictures', 'explanation.html'), 'utf8');
-    expect(page.match(/<figure>/g)).toHaveLength(2);
+    // The picture itself comes first.
+    expect(page.match(/<figure>/g)).toHaveLength(3);
     expect(page).not.toMatch(/src="http/);
   });
 });
