@@ -23,7 +23,7 @@ import { duration, ProgressLine } from './progress.js';
 import { writePage } from './report.js';
 
 /** Sizes of a run where none is given: a first look at the embedded grid in a few minutes on two cores, and all of it. */
-const quick = { size: 6, limit: 40, shapley: 1, groups: 4, partitions: 1 };
+const quick = { size: 6, limit: 40, shapley: 1, groups: 3, partitions: 1 };
 const full = {
   size: 60,
   limit: Number.POSITIVE_INFINITY,
