@@ -61,9 +61,15 @@ it('a run killed in the middle of samples computes every cell once and ends with
   ]) {
     const { computed } = undisturbed[rows / 2];
     const { child, end } = bench('--out', 'killed');
-    // All of a sample's cells are there for a moment when its rows are.
-    const ready = () => readRows('killed') >= rows && cellsIn('killed') >= share * computed;
-    while (child.exitCode === null && !(ready() && cellsIn('killed') < computed)) await pause(5);
+    // When the rows of a sample are there its cells still are for a moment: the next one's come after few have been seen.
+    let fresh = rows === 0;
+    const ready = () => {
+      if (readRows('killed') < rows) return false;
+      const cells = cellsIn('killed');
+      fresh ||= cells < share * computed;
+      return fresh && cells >= share * computed && cells < computed;
+    };
+    while (child.exitCode === null && !ready()) await pause(5);
     child.kill('SIGKILL');
     expect(await end).toEqual([null, 'SIGKILL']);
     expect(readRows('killed')).toBe(rows);
