@@ -1,4 +1,6 @@
-import { type PixelFrame, toOriginal } from '../images/processor.js';
+import { FsynError } from '../../errors.js';
+import { type PixelFrame, type ProcessedImage, toOriginal } from '../images/processor.js';
+import type { ImagePlayers } from '../types.js';
 
 /** Boxes of a grid of square cells in pixels of the original image, row-major: [rows * columns, 4]. */
 export function gridBoxes(rows: number, columns: number, cell: number, frame: PixelFrame): Float64Array {
@@ -10,6 +12,24 @@ export function gridBoxes(rows: number, columns: number, cell: number, frame: Pi
     }
   }
   return boxes;
+}
+
+/**
+ * The image players of a processed image of one tile: its whole patches, row-major.
+ *
+ * @throws FsynError MODEL_CONTRACT where not even one patch fits
+ */
+export function patchGrid(patch: number, { height, width, frame }: ProcessedImage): ImagePlayers {
+  const rows = Math.floor(height / patch);
+  const columns = Math.floor(width / patch);
+  if (rows < 1 || columns < 1) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      `A patch of ${patch} pixels does not fit into an image of ${width} x ${height}.`,
+    );
+  }
+  const boxes = gridBoxes(rows, columns, patch, frame);
+  return { count: rows * columns, rows, columns, tiles: 1, boxes };
 }
 
 /**

@@ -5,7 +5,7 @@ import { Fields, isObject } from '../json.js';
 import type { ModelDirectory } from '../models/directory.js';
 import type { PromptStyle } from '../text/prompt.js';
 import type { RgbImage } from '../types.js';
-import { gridBoxes, patchPlayers } from './grid.js';
+import { patchGrid, patchPlayers } from './grid.js';
 
 /**
  * LLaVA-1.5 (Liu et al. 2023): a CLIP (or SigLIP) tower on one square image, a projector, a LLaMA decoder.
@@ -53,23 +53,16 @@ export class Llava implements Architecture {
   }
 
   async encode(image: RgbImage, signal?: AbortSignal): Promise<ImageEncoding> {
-    const { planes, height, width, frame } = await this.#processor.process(image, signal);
-    const rows = Math.floor(height / this.#patch);
-    const columns = Math.floor(width / this.#patch);
-    if (rows < 1 || columns < 1) {
-      throw new FsynError(
-        'MODEL_CONTRACT',
-        `A patch of ${this.#patch} pixels does not fit into an image of ${width} x ${height}.`,
-      );
-    }
-    const count = rows * columns;
-    const cells = Array.from({ length: count }, (_, i) => i);
+    const processed = await this.#processor.process(image, signal);
+    const { planes, height, width } = processed;
+    const players = patchGrid(this.#patch, processed);
+    const cells = Array.from({ length: players.count }, (_, i) => i);
     const features = this.#keepsClassToken ? [-1, ...cells] : cells;
     return {
       pixels: planes,
       pixelShape: [1, 3, height, width],
       extras: {},
-      players: { count, rows, columns, tiles: 1, boxes: gridBoxes(rows, columns, this.#patch, frame) },
+      players,
       pixelPlayers: patchPlayers(height, width, this.#patch),
       featurePlayers: Int32Array.from(features),
       visionTokenPlayers: Int32Array.from(this.#classToken ? [-1, ...cells] : cells),

@@ -1,6 +1,6 @@
 import { FsynError, invalidArgument } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
-import { gridBoxes, patchPlayers } from '../architectures/grid.js';
+import { patchGrid, patchPlayers } from '../architectures/grid.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
 import { ClipImageProcessor, imageProcessorConfig, type ProcessedImage } from '../images/processor.js';
@@ -9,7 +9,7 @@ import { type DtypeChoice, fingerprint, type ModelDirectory } from '../models/di
 import { resolvePrepareOptions } from '../options.js';
 import { checkQuestion } from '../text/prompt.js';
 import { TextTokenizer } from '../text/tokenizer.js';
-import type { ImagePlayers, PreparedSample, PrepareOptions, RgbImage, Vlm } from '../types.js';
+import type { PreparedSample, PrepareOptions, RgbImage, Vlm } from '../types.js';
 import { type CaptionStyle, encodeCaption } from './caption.js';
 import { DualSample } from './sample.js';
 import { captionFeeds, type EncodedCaption, loadTowers, type Towers } from './towers.js';
@@ -179,7 +179,7 @@ export class DualEncoder implements Vlm {
     );
     const seen = await this.#encode(image, signal);
     const absent = await this.#encode(await baselineImage(image, options, signal), signal);
-    const imagePlayers = this.#players(seen);
+    const imagePlayers = patchGrid(this.#patch, seen);
     return DualSample.create(
       this.#towers,
       {
@@ -214,19 +214,6 @@ export class DualEncoder implements Vlm {
       );
     }
     return processed;
-  }
-
-  #players({ height, width, frame }: ProcessedImage): ImagePlayers {
-    const rows = Math.floor(height / this.#patch);
-    const columns = Math.floor(width / this.#patch);
-    if (rows < 1 || columns < 1) {
-      throw new FsynError(
-        'MODEL_CONTRACT',
-        `A patch of ${this.#patch} pixels does not fit into an image of ${width} x ${height}.`,
-      );
-    }
-    const boxes = gridBoxes(rows, columns, this.#patch, frame);
-    return { count: rows * columns, rows, columns, tiles: 1, boxes };
   }
 
   /** The family's own way where none is asked for; what the export cannot do is refused, never replaced. */
