@@ -6,7 +6,7 @@ import { resolveExplainers } from '../explainers/module.js';
 import { explainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
-import { overlayPng } from '../report/heatmap.js';
+import { largestMagnitude, overlayPng } from '../report/heatmap.js';
 import { decimal, textTable } from '../report/table.js';
 import { deriveSeed } from '../statistics/random.js';
 import { decodeImage } from '../vlm/images/decode.js';
@@ -164,6 +164,6 @@ function summary(sample: PreparedSample, explanations: readonly Explanation[], o
 
 function wordsFor(labels: readonly string[], scores: Float64Array): string {
   if (process.stdout.isTTY && process.env.NO_COLOR === undefined) return colouredWords(labels, scores);
-  const largest = scores.reduce((most, score) => Math.max(most, Math.abs(score)), 0) || 1;
+  const largest = largestMagnitude(scores) || 1;
   return labels.map((label, i) => `${label.trim()}:${decimal(scores[i] / largest, 2)}`).join(' ');
 }

@@ -1,6 +1,6 @@
 import type { Attribution } from '../explainers/types.js';
 import type { PreparedSample } from '../vlm/types.js';
-import { heatColour, overlayPng, picturePng } from './heatmap.js';
+import { heatColour, largestMagnitude, overlayPng, picturePng } from './heatmap.js';
 import { escapeHtml } from './html-text.js';
 
 /** One explainer's view of a sample, ready to be drawn. */
@@ -13,7 +13,7 @@ export interface Explanation {
 
 /** The question with every text player's token on a background of its score's colour, for terminals with 24-bit colour. */
 export function colouredWords(labels: readonly string[], scores: Float64Array): string {
-  const largest = scores.reduce((most, score) => Math.max(most, Math.abs(score)), 0);
+  const largest = largestMagnitude(scores);
   return labels
     .map((label, i) => {
       const { red, green, blue, strength } = heatColour(scores[i], largest);
@@ -62,7 +62,7 @@ function answerHtml({ answer }: PreparedSample): string {
 }
 
 function htmlWords(labels: readonly string[], scores: Float64Array): string {
-  const largest = scores.reduce((most, score) => Math.max(most, Math.abs(score)), 0);
+  const largest = largestMagnitude(scores);
   return labels
     .map((label, i) => {
       const { red, green, blue, strength } = heatColour(scores[i], largest);

@@ -1,5 +1,5 @@
 import type { ExplainerStyle } from './charts.js';
-import { heatColour, heatPng } from './heatmap.js';
+import { heatColour, heatPng, largestMagnitude } from './heatmap.js';
 import { escapeHtml } from './html-text.js';
 import type { GallerySample, GalleryView } from './report.js';
 import { decimal } from './table.js';
@@ -91,7 +91,7 @@ async function viewHtml(
 
 /** Words on a translucent background of their score's colour: the text keeps the page's own colour. */
 function colouredWords(labels: readonly string[], scores: readonly number[]): string {
-  const largest = scores.reduce((most, score) => Math.max(most, Math.abs(score)), 0);
+  const largest = largestMagnitude(scores);
   return labels
     .map((label, i) => {
       const { red, green, blue, strength } = heatColour(scores[i], largest);

@@ -10,6 +10,13 @@ export interface HeatColour {
   readonly strength: number;
 }
 
+/** The magnitude of the strongest score, 0 where there is none: what colours are scaled by. */
+export function largestMagnitude(scores: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < scores.length; i++) largest = Math.max(largest, Math.abs(scores[i]));
+  return largest;
+}
+
 /** Colour of a score relative to the largest magnitude (> 0). */
 export function heatColour(score: number, largest: number): HeatColour {
   const strength = largest > 0 ? Math.min(Math.abs(score) / largest, 1) : 0;
@@ -32,8 +39,7 @@ export async function overlayPng(
 ): Promise<Buffer> {
   const [height, width] = image.shape;
   const heat = paintScores(players, scores, height, width);
-  let largest = 0;
-  for (const value of heat) largest = Math.max(largest, Math.abs(value));
+  const largest = largestMagnitude(heat);
   const blended = Buffer.alloc(3 * height * width);
   for (let pixel = 0; pixel < height * width; pixel++) {
     const { red, green, blue, strength } = heatColour(heat[pixel], largest);
@@ -75,8 +81,7 @@ export async function heatPng(
 ): Promise<Buffer> {
   const { width, height } = size;
   const heat = paintScores(players, scores, height, width);
-  let largest = 0;
-  for (const value of heat) largest = Math.max(largest, Math.abs(value));
+  const largest = largestMagnitude(heat);
   const pixels = Buffer.alloc(4 * height * width);
   for (let pixel = 0; pixel < height * width; pixel++) {
     const { red, green, blue, strength } = heatColour(heat[pixel], largest);
