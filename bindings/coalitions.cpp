@@ -104,6 +104,7 @@ void read_decoder(CoalitionProgram& program, const Napi::Object& source) {
   }
   program.prefix_length = index(source, "prefixLength");
   program.compact = flag(source, "compact");
+  program.padded = flag(source, "padded");
 }
 
 /// createProgram(description) -> handle; everything is copied.
@@ -134,9 +135,9 @@ CoalitionSchedule read_schedule(const Napi::Object& source) {
   if (source.Get("rowKnown").IsTypedArray()) {
     schedule.row_known = copied<uint8_t, Napi::Uint8Array>(source, "rowKnown");
   }
+  schedule.run_offsets = copied<size_t, Napi::Int32Array>(source, "runOffsets");
   schedule.vision_batch = index(source, "visionBatch");
   schedule.prefix_batch = index(source, "prefixBatch");
-  schedule.suffix_batch = index(source, "suffixBatch");
   schedule.workers = index(source, "workers");
   return schedule;
 }

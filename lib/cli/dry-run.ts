@@ -41,6 +41,10 @@ const needed: readonly Line[] = [
 const planned: readonly Line[] = [
   { title: 'prefixes', value: ({ plan }) => plan && `${plan.prefixes} of ${plan.prefixTokens} tokens` },
   { title: 'suffixes', value: ({ plan }) => plan && `${plan.suffixes} of ${plan.suffixTokens} tokens` },
+  {
+    title: '  tokens run, of those with removed ones',
+    value: ({ plan }) => plan && `${plan.suffixWork.tokens} of ${plan.suffixWork.withRemoved}`,
+  },
   { title: 'batch: images', value: ({ plan }) => plan && String(plan.batches.vision) },
   { title: 'batch: prefixes', value: ({ plan }) => plan && String(plan.batches.prefix) },
   { title: 'batch: suffixes', value: ({ plan }) => plan && String(plan.batches.suffix) },

@@ -137,6 +137,7 @@ export interface NativeProgram {
   readonly deviceCaches?: { readonly join: NativeHandle; readonly memory: string };
   readonly prefixLength: number;
   readonly compact: boolean;
+  readonly padded: boolean;
 }
 
 /** native/inference/coalition_executor.hpp */
@@ -152,9 +153,10 @@ export interface NativeSchedule {
   readonly rowTexts: Int32Array;
   /** One byte per row: 1 where the score is known. Such a row keeps its place in its batch, but is not run. */
   readonly rowKnown?: Uint8Array;
+  /** Rows that are run together: those of run r begin at runOffsets[r]; the last offset is the end. */
+  readonly runOffsets: Int32Array;
   readonly visionBatch: number;
   readonly prefixBatch: number;
-  readonly suffixBatch: number;
   readonly workers: number;
 }
 

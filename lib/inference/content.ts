@@ -16,6 +16,9 @@ export function contentHash(parts: readonly (string | number | boolean | ArrayBu
   return hash.digest('hex');
 }
 
+/** Changes whenever the same program is run or batched in another way. */
+const LAYOUT = 'runs by length';
+
 /**
  * What decides the bytes of every score of a program besides the cell: model, inputs, masking, scored tokens, how cells are
  * run and batched, and the runtime. The number of workers is not part of it.
@@ -27,6 +30,7 @@ export function programContent(
 ): string {
   const feeds = Object.entries(program.visionFeeds).filter(([name]) => name !== program.pixelInput);
   return contentHash([
+    LAYOUT,
     program.modelContent,
     runtime().version,
     program.imagePlayers,
@@ -47,6 +51,7 @@ export function programContent(
     program.targets,
     mode.prefixLength,
     mode.compact,
+    mode.padded === true,
     mode.onDevice === true,
     batching.memory,
     batching.shares,

@@ -12,6 +12,7 @@ import {
   workerPeak,
 } from './pass-memory.js';
 import type { EvaluatorProgram, ProgramMode } from './program.js';
+import { cutRuns, ownTokens, runCosts } from './runs.js';
 
 /** Why cells are not run in the cheapest way. */
 export interface Fallback {
@@ -21,6 +22,7 @@ export interface Fallback {
     | 'nothing-shared'
     | 'one-row-per-run'
     | 'tokens-left-out'
+    | 'tokens-kept'
     | 'caches-on-host';
   readonly reason: string;
 }
@@ -47,6 +49,16 @@ export interface EvaluationPlan {
   readonly onDevice: boolean;
   readonly prefixTokens: number;
   readonly suffixTokens: number;
+  /**
+   * Suffixes as they are run: the runs, their tokens with the padding among them, and the tokens that they would have with
+   * removed ones in place.
+   */
+  readonly suffixWork: {
+    readonly runs: number;
+    readonly tokens: number;
+    readonly padding: number;
+    readonly withRemoved: number;
+  };
   readonly groups: number;
   /** Worker threads that fit into the budget side by side. */
   readonly workers: number;
@@ -132,43 +144,66 @@ export function makeSchedule(
   const rowSlots: number[] = [];
   const rowTexts: number[] = [];
   const rowCells: number[] = [];
+  const runOffsets: number[] = [0];
   const texts = new Set<number>();
+  const { mode } = settings;
+  const presence = cells.textMasks();
+  const lengthOf = (cell: number) => {
+    const text = pairs[2 * cell + 1]!;
+    return ownTokens(
+      program,
+      mode,
+      presence.subarray(text * cells.textPlayers, (text + 1) * cells.textPlayers),
+    );
+  };
+  const costs = runCosts(program, mode.prefixLength, settings.sizes.cacheBytesPerToken);
+  const limits = { rows: batches.suffix, tokens: TARGET_TOKENS };
+  const work = new SuffixWork(program, mode.prefixLength);
   for (let begin = 0; begin < states.length; begin += groupSize) {
     const group = states.slice(begin, begin + groupSize);
-    for (const [slot, state] of group.entries()) {
-      for (const cell of byImage.get(state)!) {
-        rowSlots.push(slot);
-        rowTexts.push(pairs[2 * cell + 1]!);
-        texts.add(pairs[2 * cell + 1]!);
-        rowCells.push(cell);
-      }
+    const rows = group.flatMap((state, slot) =>
+      byImage.get(state)!.map((cell) => ({ cell, slot, length: lengthOf(cell) })),
+    );
+    // Stable: among equal lengths rows keep their order.
+    rows.sort((a, b) => b.length - a.length);
+    for (const { cell, slot } of rows) {
+      rowSlots.push(slot);
+      rowTexts.push(pairs[2 * cell + 1]!);
+      texts.add(pairs[2 * cell + 1]!);
+      rowCells.push(cell);
+    }
+    const lengths = rows.map(({ length }) => length);
+    let first = 0;
+    for (const size of cutRuns(lengths, costs, limits)) {
+      work.add(lengths.slice(first, first + size));
+      first += size;
+      runOffsets.push(runOffsets.at(-1)! + size);
     }
     groupOffsets.push(begin + group.length);
     rowOffsets.push(rowCells.length);
   }
   const needed = wanted.length > 0;
   const item = itemBytes(needs);
-  // A group may have fewer cells than a batch holds.
-  const rows = rowOffsets.reduce((most, end, group) => Math.max(most, end - (rowOffsets[group - 1] ?? 0)), 1);
-  const bytes = workerPeak(item, { ...batches, suffix: Math.min(batches.suffix, rows) });
+  const rows = runOffsets.reduce((most, end, run) => Math.max(most, end - (runOffsets[run - 1] ?? 0)), 1);
+  const bytes = workerPeak(item, { ...batches, suffix: rows });
   const workers = Math.max(1, Math.min(settings.workers, Math.floor(settings.memory / bytes)));
   const native: NativeSchedule = {
     imagePlayers: cells.imagePlayers,
     textPlayers: cells.textPlayers,
     imageStates: cells.imageMasks(),
-    textStates: cells.textMasks(),
+    textStates: presence,
     groupOffsets: Int32Array.from(groupOffsets),
     groupStates: Int32Array.from(states),
     rowOffsets: Int32Array.from(rowOffsets),
     rowSlots: Int32Array.from(rowSlots),
     rowTexts: Int32Array.from(rowTexts),
+    runOffsets: Int32Array.from(runOffsets),
     visionBatch: batches.vision,
     prefixBatch: batches.prefix,
-    suffixBatch: batches.suffix,
     workers,
   };
   const tokens = program.tokenIds.length;
-  const { prefixLength } = settings.mode;
+  const { prefixLength } = mode;
   const plan: EvaluationPlan = {
     cells: cells.cellCount,
     cachedCells: cells.cellCount - wanted.length,
@@ -176,13 +211,14 @@ export function makeSchedule(
     textStates: texts.size,
     prefixes: prefixLength > 0 ? states.length : 0,
     suffixes: wanted.length,
-    onDevice: settings.mode.onDevice === true,
+    onDevice: mode.onDevice === true,
     prefixTokens: prefixLength,
     suffixTokens: tokens - prefixLength,
+    suffixWork: work.total,
     groups: groupOffsets.length - 1,
     workers,
-    batches: { vision: native.visionBatch, prefix: native.prefixBatch, suffix: native.suffixBatch },
-    flops: estimateFlops(program, prefixLength, states.length, wanted.length),
+    batches: { vision: native.visionBatch, prefix: native.prefixBatch, suffix: batches.suffix },
+    flops: estimateFlops(program, prefixLength, states.length, wanted.length, work.flops),
     bytes: {
       worker: bytes,
       // The arenas keep what the trial of the decoder took.
@@ -228,7 +264,8 @@ function chooseBatches(
   visionBatches: boolean,
 ): Batches {
   const item = itemBytes(needs);
-  const single = mode.compact || fallbacks.some((fallback) => fallback.code === 'one-row-per-run');
+  const single =
+    (mode.compact && !mode.padded) || fallbacks.some((fallback) => fallback.code === 'one-row-per-run');
   const share = memory / shares;
   if (share <= leastBytes(item)) return ONE_BY_ONE;
   const fit = (room: number, perItem: number, tokens: number, most: number) =>
@@ -254,22 +291,61 @@ function visionBatchable({ vision }: EvaluatorProgram): boolean {
   return vision.inputs.every((input) => typeof input.shape[0] === 'string');
 }
 
+/** Adds up the suffixes of a schedule, run by run. */
+class SuffixWork {
+  flops = 0;
+  readonly #total = { runs: 0, tokens: 0, padding: 0, withRemoved: 0 };
+  readonly #program: EvaluatorProgram;
+  readonly #prefixLength: number;
+
+  constructor(program: EvaluatorProgram, prefixLength: number) {
+    this.#program = program;
+    this.#prefixLength = prefixLength;
+  }
+
+  get total(): EvaluationPlan['suffixWork'] {
+    return this.#total;
+  }
+
+  /** @param lengths own tokens of the sequences of one run, longest first */
+  add(lengths: readonly number[]): void {
+    const { tokenIds, targets } = this.#program;
+    const [longest] = lengths as [number];
+    const tokens = lengths.length * longest;
+    this.#total.runs++;
+    this.#total.tokens += tokens;
+    this.#total.padding += lengths.reduce((padding, length) => padding - length, tokens);
+    this.#total.withRemoved += lengths.length * (tokenIds.length - this.#prefixLength);
+    this.flops += lengths.length * passFlops(this.#program, this.#prefixLength, longest, targets.length);
+  }
+}
+
+/** Operations of one sequence of `tokens` after `past` cached ones; 0 where the model's costs are not known. */
+function passFlops(
+  { costs, wiring }: EvaluatorProgram,
+  past: number,
+  tokens: number,
+  wantedRows: number,
+): number {
+  if (costs === undefined) return 0;
+  const rows = selectsRows(wiring) ? wantedRows : tokens;
+  return (
+    tokens * costs.tokenFlops + rows * costs.headFlops + attendedPairs(past, tokens) * costs.attentionFlops
+  );
+}
+
 function estimateFlops(
   program: EvaluatorProgram,
   prefixLength: number,
   states: number,
   cells: number,
+  suffix: number,
 ): EvaluationPlan['flops'] {
-  const { costs, targets, tokenIds } = program;
+  const { costs, tokenIds } = program;
   if (costs === undefined) return undefined;
-  const pass = (past: number, tokens: number, rows: number) =>
-    tokens * costs.tokenFlops + rows * costs.headFlops + attendedPairs(past, tokens) * costs.attentionFlops;
-  const rowsOf = (tokens: number, wanted: number) => (selectsRows(program.wiring) ? wanted : tokens);
-  const suffixTokens = tokenIds.length - prefixLength;
   const vision = states * costs.visionFlops;
-  const prefix = prefixLength > 0 ? states * pass(0, prefixLength, rowsOf(prefixLength, 1)) : 0;
-  const suffix = cells * pass(prefixLength, suffixTokens, rowsOf(suffixTokens, targets.length));
-  const full = pass(0, tokenIds.length, tokenIds.length);
+  const prefix = prefixLength > 0 ? states * passFlops(program, 0, prefixLength, 1) : 0;
+  const full = passFlops(program, 0, tokenIds.length, tokenIds.length);
   return {
     vision,
     prefix,

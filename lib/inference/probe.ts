@@ -19,13 +19,21 @@ export interface EvaluationPath {
 /** What a decoder does with a prefix that was run before, found out by trying. */
 interface Verdict {
   readonly sharing: boolean;
+  /** Whether removed tokens need not be run. */
+  readonly drops: boolean;
   readonly fallbacks: readonly Fallback[];
 }
 
-// Apart for programs that leave removed tokens out: their rows are never run together.
-const verdicts = {
-  masked: new WeakMap<Session, Promise<Verdict>>(),
-  leftOut: new WeakMap<Session, Promise<Verdict>>(),
+/**
+ * What becomes of removed tokens: masked in place; masked, so that they may as well be left out; or left out because masks
+ * are overlooked. A decoder is tried once for each.
+ */
+type Removal = 'keep' | 'may-drop' | 'must-drop';
+
+const verdicts: Readonly<Record<Removal, WeakMap<Session, Promise<Verdict>>>> = {
+  keep: new WeakMap(),
+  'may-drop': new WeakMap(),
+  'must-drop': new WeakMap(),
 };
 
 /** By the graph that joins caches, which belongs to one loaded model. */
@@ -58,29 +66,32 @@ export async function choosePath(program: EvaluatorProgram, signal?: AbortSignal
       ],
     };
   }
-  const known = compact ? verdicts.leftOut : verdicts.masked;
+  const removal = removalOf(program);
+  const known = verdicts[removal];
   let verdict = known.get(program.decoder);
   if (verdict === undefined) {
-    verdict = probe(program, prefixLength, signal);
+    verdict = probe(program, prefixLength, removal, signal);
     known.set(program.decoder, verdict);
     // A probe that failed (for want of memory, or aborted) says nothing about the decoder.
     verdict.catch(() => known.delete(program.decoder));
   }
-  const { sharing, fallbacks } = await verdict;
-  if (!sharing) return { mode: full, fallbacks };
-  const shared = { prefixLength, compact };
+  const { sharing, drops, fallbacks: found } = await verdict;
+  if (!sharing) return { mode: full, fallbacks: found };
+  const reason = removal === 'keep' ? keepReason(program) : undefined;
+  const fallbacks = reason === undefined ? found : [...found, { code: 'tokens-kept', reason } as const];
+  const shared: ProgramMode = { prefixLength, compact: drops, padded: drops && !compact };
   if (program.deviceCaches === undefined) return { mode: shared, fallbacks };
   const { join } = program.deviceCaches;
   let problem = deviceProblems.get(join);
   if (problem === undefined) {
-    const batch = fallbacks.length > 0 ? 1 : 2;
+    const batch = fallbacks.some(({ code }) => code !== 'tokens-kept') ? 1 : 2;
     problem = probeDevice(program, shared, batch, signal);
     deviceProblems.set(join, problem);
     problem.catch(() => deviceProblems.delete(join));
   }
-  const reason = await problem;
-  if (reason === undefined) return { mode: { ...shared, onDevice: true }, fallbacks };
-  return { mode: shared, fallbacks: [...fallbacks, { code: 'caches-on-host', reason }] };
+  const onHost = await problem;
+  if (onHost === undefined) return { mode: { ...shared, onDevice: true }, fallbacks };
+  return { mode: shared, fallbacks: [...fallbacks, { code: 'caches-on-host', reason: onHost }] };
 }
 
 /** Why caches cannot stay in the provider's memory, found out by trying; undefined where they can. */
@@ -106,36 +117,76 @@ export function leavesOut(program: EvaluatorProgram): boolean {
   return program.leaveOut === true && program.textMasking === 'remove';
 }
 
+function removalOf(program: EvaluatorProgram): Removal {
+  if (leavesOut(program)) return 'must-drop';
+  return program.textMasking === 'remove' && keepReason(program) === undefined ? 'may-drop' : 'keep';
+}
+
+/** Why removed tokens must be run and masked although nothing attends to them; undefined where they need not, or stay attended. */
+function keepReason({
+  textMasking,
+  wiring,
+  attentionWindow,
+  tokenIds,
+}: EvaluatorProgram): string | undefined {
+  if (textMasking !== 'remove') return undefined;
+  if (wiring.positions === undefined) {
+    return 'The decoder takes no position_ids, so that tokens behind removed ones need them in place: they are run and masked.';
+  }
+  if (attentionWindow !== undefined && attentionWindow < tokenIds.length) {
+    return `Each token attends to the last ${attentionWindow}, which removed ones belong to: they are run and masked.`;
+  }
+  return undefined;
+}
+
 async function probe(
   program: EvaluatorProgram,
   prefixLength: number,
+  removal: Removal,
   signal?: AbortSignal,
 ): Promise<Verdict> {
-  const compact = leavesOut(program);
+  const compact = removal === 'must-drop';
   const full = await score(program, { prefixLength: 0, compact }, 1, signal);
-  const shared = { prefixLength, compact };
-  const alone = await score(program, shared, 1, signal);
   const tolerance = roundingOf(program);
-  const apart = distance(full, alone);
+  const apartIn = async (mode: ProgramMode) => distance(full, await score(program, mode, 1, signal));
+  const fallbacks: Fallback[] = [];
+  let shared: ProgramMode = { prefixLength, compact: removal !== 'keep', padded: removal === 'may-drop' };
+  let apart = await apartIn(shared);
+  if (!(apart <= tolerance) && removal === 'may-drop') {
+    const reason = `Scores differ by ${apart.toExponential(1)} when removed tokens are left out: they are run and masked.`;
+    fallbacks.push({ code: 'tokens-kept', reason });
+    shared = { prefixLength, compact };
+    apart = await apartIn(shared);
+  }
   if (!(apart <= tolerance)) {
     const reason = `Scores on a shared prefix differ from full passes by ${apart.toExponential(1)}: earlier tokens depend on later ones. Every cell is a full pass.`;
-    return { sharing: false, fallbacks: [{ code: 'prefix-not-causal', reason }] };
+    return { sharing: false, drops: false, fallbacks: [{ code: 'prefix-not-causal', reason }] };
   }
+  const drops = shared.compact;
   if (compact) {
     const reason =
       'The decoder overlooks holes in its mask: removed tokens are left out, one sequence per run.';
-    return { sharing: true, fallbacks: [{ code: 'tokens-left-out', reason }] };
+    return { sharing: true, drops, fallbacks: [{ code: 'tokens-left-out', reason }] };
   }
+  const problem = await togetherProblem(program, shared, full, signal);
+  if (problem !== undefined) fallbacks.push({ code: 'one-row-per-run', reason: problem });
+  return { sharing: true, drops, fallbacks };
+}
+
+/** Why sequences that continue a prefix cannot be run together; undefined where they can. */
+async function togetherProblem(
+  program: EvaluatorProgram,
+  shared: ProgramMode,
+  full: Float64Array,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
   try {
     const together = await score(program, shared, 2, signal);
-    if (distance(full, together) <= tolerance) return { sharing: true, fallbacks: [] };
-    const reason =
-      'The decoder gives other scores when several sequences continue a prefix: one sequence per run.';
-    return { sharing: true, fallbacks: [{ code: 'one-row-per-run', reason }] };
+    if (distance(full, together) <= roundingOf(program)) return undefined;
+    return 'The decoder gives other scores when several sequences continue a prefix: one sequence per run.';
   } catch (error) {
     if (!(error instanceof FsynError) || error.code !== 'INFERENCE') throw error;
-    const reason = `The decoder refuses several sequences on a prefix (${error.message}): one sequence per run.`;
-    return { sharing: true, fallbacks: [{ code: 'one-row-per-run', reason }] };
+    return `The decoder refuses several sequences on a prefix (${error.message}): one sequence per run.`;
   }
 }
 
@@ -161,9 +212,9 @@ async function score(
     rowOffsets: Int32Array.of(0, 2),
     rowSlots: Int32Array.of(0, 0),
     rowTexts: Int32Array.of(0, cells.textStateCount - 1),
+    runOffsets: batch === 1 ? Int32Array.of(0, 1, 2) : Int32Array.of(0, 2),
     visionBatch: 1,
     prefixBatch: 1,
-    suffixBatch: batch,
     workers: 1,
   };
   const result = await runJob(() => addon().evaluateCoalitions(native, schedule), signal);

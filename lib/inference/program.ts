@@ -79,6 +79,8 @@ export interface EvaluatorProgram {
   readonly visionTiles?: number;
   /** What decides how the three sessions compute: files and providers. Needed to keep scores beyond the process. */
   readonly modelContent?: string;
+  /** Tokens that a decoder attends to at most, counting back from each, where it has such a window. */
+  readonly attentionWindow?: number;
   /** Where caches can stay on a device. */
   readonly deviceCaches?: DeviceCaches | undefined;
 }
@@ -89,6 +91,8 @@ export interface ProgramMode {
   readonly prefixLength: number;
   /** Whether absent tokens are left out of the sequence instead of masked. */
   readonly compact: boolean;
+  /** Whether sequences that differ in length for that reason share a run, the shorter ones behind masked padding. */
+  readonly padded?: boolean;
   /** Whether caches stay in the memory that the program names. */
   readonly onDevice?: boolean;
 }
@@ -137,6 +141,7 @@ export function createNativeProgram(program: EvaluatorProgram, mode: ProgramMode
     ),
     prefixLength: mode.prefixLength,
     compact: mode.compact,
+    padded: mode.padded === true,
     ...(mode.onDevice &&
       program.deviceCaches && {
         deviceCaches: { join: program.deviceCaches.join.handle, memory: program.deviceCaches.memory },

@@ -1,6 +1,7 @@
 import type { EvaluatorProgram } from '../inference/program.js';
 import type { PreparedInputs } from './decoder-sample.js';
 import type { VlmParts } from './decoder-vlm.js';
+import { isObject, type JsonObject } from './json.js';
 import { modelCosts } from './models/costs.js';
 
 /** A prepared sample as the plain data that the native evaluator works on. */
@@ -35,8 +36,18 @@ export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): Evalu
     decision: answer.decisionIndex,
     deviceCaches: parts.deviceCaches,
     modelContent: parts.content,
+    ...attentionWindow(parts.directory.config),
     visionTokens: encoding.visionTokenPlayers.length,
     visionTiles: encoding.players.tiles,
     costs: modelCosts(parts.costs.vision, parts.costs.decoder, encoding.featurePlayers.length),
   };
+}
+
+/** The window of tokens that a decoder attends to, as its configuration says; none where it attends to all. */
+export function attentionWindow(config: JsonObject): { attentionWindow?: number } {
+  const sources = [config.text_config, config].filter(isObject);
+  const first = (key: string) => sources.map((source) => source[key]).find((value) => value !== undefined);
+  const window = first('sliding_window');
+  if (typeof window !== 'number' || first('use_sliding_window') === false) return {};
+  return { attentionWindow: window };
 }

@@ -61,6 +61,7 @@ void CoalitionProgram::validate() const {
   require(!device_caches ||
               (device_caches->join->inputs().size() == 4 && device_caches->join->outputs().size() == 1),
           "INVALID_ARGUMENT", "A graph that joins caches has four inputs and one output.");
+  require(compact || !padded, "INVALID_ARGUMENT", "Only sequences that differ in length can be padded.");
   require(!compact || position_input.has_value(), "UNSUPPORTED_MODEL",
           "Leaving tokens out needs a decoder with position_ids.");
 }

@@ -75,9 +75,11 @@ struct CoalitionProgram {
 
   /// Tokens that no cell of this sample changes except through the image; 0 when they are not shared.
   size_t prefix_length = 0;
-  /// Leave removed tokens out of the sequence instead of masking them (for attention that ignores mask
-  /// holes).
+  /// Leave removed tokens out of the sequence instead of masking them: they change nothing and cost as much
+  /// as others, and attention that ignores holes in its mask must not be given them.
   bool compact = false;
+  /// Whether sequences of different lengths share a run, the shorter ones behind masked padding.
+  bool padded = false;
 
   /// Throws MODEL_CONTRACT or INVALID_ARGUMENT for pieces that do not fit together.
   void validate() const;

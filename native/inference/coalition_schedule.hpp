@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace fsyn::inference {
@@ -25,15 +27,25 @@ struct CoalitionSchedule {
   std::vector<size_t> row_slots;
   std::vector<size_t> row_texts;
   /// One byte per row: whether its score is known already. Such a row keeps its place, so that the others are
-  /// batched as if it were not known, but it is not run. Empty where none is.
+  /// batched and padded as if it were not known, but it is not run. Empty where none is.
   std::vector<uint8_t> row_known;
+  /// Rows that are run together: [run_offsets[r], run_offsets[r + 1]). No run crosses the end of a group.
+  std::vector<size_t> run_offsets;
   size_t vision_batch = 1;
   size_t prefix_batch = 1;
-  size_t suffix_batch = 1;
   /// Worker threads; which of them does what never changes a result.
   size_t workers = 1;
 
   [[nodiscard]] bool known(size_t row) const { return !row_known.empty() && row_known[row] != 0; }
+
+  /// The runs of a group: the first, and the one after the last.
+  [[nodiscard]] std::pair<size_t, size_t> runs_of(size_t group) const {
+    const auto at = [&](size_t row) {
+      return static_cast<size_t>(std::lower_bound(run_offsets.begin(), run_offsets.end(), row) -
+                                 run_offsets.begin());
+    };
+    return {at(row_offsets[group]), at(row_offsets[group + 1])};
+  }
 
   /// Presence of every player of a state, one byte each.
   [[nodiscard]] std::span<const uint8_t> image_state(size_t state) const {

@@ -43,10 +43,23 @@ void CoalitionWorker::run_group(size_t group) {
         count, schedule_.prefix_batch, [&](size_t at, size_t size) { prefill(at, size); },
         [&](size_t from, size_t to) { note_halving("prefix", from, to); });
   }
-  for_each_batch(
-      rows, schedule_.suffix_batch,
-      [&](size_t at, size_t size) { score_rows(unknown_rows(first_row + at, size)); },
-      [&](size_t from, size_t to) { note_halving("suffix", from, to); });
+  score_group(group);
+}
+
+void CoalitionWorker::score_group(size_t group) {
+  const auto [first_run, end_run] = schedule_.runs_of(group);
+  // What did not fit once is not tried again.
+  size_t most = SIZE_MAX;
+  for (size_t run = first_run; run < end_run; ++run) {
+    const size_t first = schedule_.run_offsets[run];
+    for_each_batch(
+        schedule_.run_offsets[run + 1] - first, most,
+        [&](size_t at, size_t size) { score_run(first + at, size); },
+        [&](size_t from, size_t to) {
+          note_halving("suffix", from, to);
+          most = to;
+        });
+  }
 }
 
 void CoalitionWorker::prefill(size_t first_slot, size_t count) {
@@ -74,8 +87,19 @@ std::vector<size_t> CoalitionWorker::unknown_rows(size_t first, size_t count) co
   return rows;
 }
 
-void CoalitionWorker::score_rows(std::span<const size_t> rows) {
+/// Own tokens of the longest of these rows, known ones included: padding must not depend on what is known.
+size_t CoalitionWorker::longest(size_t first, size_t count) const {
+  size_t most = 0;
+  for (size_t row = first; row < first + count; ++row) {
+    most = std::max(most, sequences_.own_tokens(schedule_.row_texts[row]).size());
+  }
+  return most;
+}
+
+void CoalitionWorker::score_run(size_t first, size_t count) {
+  const std::vector<size_t> rows = unknown_rows(first, count);
   if (rows.empty()) return;
+  const size_t length = program_.padded ? longest(first, count) : 0;
   std::vector<size_t> slots;
   std::vector<size_t> texts;
   std::vector<std::vector<size_t>> kept;
@@ -84,7 +108,7 @@ void CoalitionWorker::score_rows(std::span<const size_t> rows) {
   for (const size_t row : rows) {
     slots.push_back(schedule_.row_slots[row]);
     texts.push_back(schedule_.row_texts[row]);
-    kept.push_back(sequences_.own_tokens(texts.back()));
+    kept.push_back(sequences_.own_tokens(texts.back(), length));
     if (kept.back().size() != kept.front().size()) {
       throw Error("INVALID_ARGUMENT", "Sequences without their absent tokens cannot share a batch.");
     }

@@ -34,7 +34,9 @@ class CoalitionWorker {
  private:
   void prefill(size_t first_slot, size_t count);
   [[nodiscard]] std::vector<size_t> unknown_rows(size_t first, size_t count) const;
-  void score_rows(std::span<const size_t> rows);
+  void score_group(size_t group);
+  void score_run(size_t first, size_t count);
+  [[nodiscard]] size_t longest(size_t first, size_t count) const;
   void read_scores(const Tensor& logits, std::span<const size_t> scored);
   void note_halving(const char* stage, size_t from, size_t to) {
     report.halvings.push_back({stage, from, to});

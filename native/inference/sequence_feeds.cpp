@@ -19,7 +19,7 @@ std::vector<uint8_t> SequenceFeeds::absent_tokens(size_t text) const {
   return absent;
 }
 
-std::vector<size_t> SequenceFeeds::own_tokens(size_t text) const {
+std::vector<size_t> SequenceFeeds::own_tokens(size_t text, size_t length) const {
   const bool drops = program_.compact && program_.remove_absent;
   const std::vector<uint8_t> absent = absent_tokens(text);
   std::vector<size_t> kept;
@@ -27,6 +27,7 @@ std::vector<size_t> SequenceFeeds::own_tokens(size_t text) const {
   for (size_t token = program_.prefix_length; token < program_.token_ids.size(); ++token) {
     if (!drops || absent[token] == 0) kept.push_back(token);
   }
+  if (kept.size() < length) kept.insert(kept.begin(), length - kept.size(), kPadding);
   return kept;
 }
 
@@ -49,11 +50,15 @@ void SequenceFeeds::add_sequences(Feeds& feeds, const std::vector<std::vector<si
         texts.empty() ? std::vector<uint8_t>(program_.token_ids.size(), 0) : absent_tokens(texts[b]);
     for (size_t i = 0; i < length; ++i) {
       const size_t token = kept[b][i];
-      const std::byte* source = feature_of[token] != SIZE_MAX ? features[b]->row(feature_of[token])
-                                : absent[token] != 0          ? embeddings_.row(pad_row)
-                                                              : embeddings_.row(token);
+      const bool padding = token == kPadding;
+      const std::byte* source = padding                         ? embeddings_.row(pad_row)
+                                : feature_of[token] != SIZE_MAX ? features[b]->row(feature_of[token])
+                                : absent[token] != 0            ? embeddings_.row(pad_row)
+                                                                : embeddings_.row(token);
       std::memcpy(embeds.data() + (b * length + i) * row_bytes, source, row_bytes);
-      if (absent[token] != 0 && program_.remove_absent) mask[b * (past + length) + past + i] = 0;
+      if (padding || (absent[token] != 0 && program_.remove_absent)) {
+        mask[b * (past + length) + past + i] = 0;
+      }
     }
   }
   feeds.add(program_.embeds_input, std::move(embeds));
@@ -71,7 +76,11 @@ void SequenceFeeds::add_positions(Feeds& feeds, const std::vector<std::vector<si
   for (size_t axis = 0; axis < axes; ++axis) {
     const int64_t* of_token = program_.positions.data() + axis * program_.token_ids.size();
     for (size_t b = 0; b < batch; ++b) {
-      for (size_t i = 0; i < length; ++i) positions[(axis * batch + b) * length + i] = of_token[kept[b][i]];
+      for (size_t i = 0; i < length; ++i) {
+        // Padding is masked: any position that the model knows will do.
+        const size_t token = kept[b][i] == kPadding ? program_.prefix_length : kept[b][i];
+        positions[(axis * batch + b) * length + i] = of_token[token];
+      }
     }
   }
   const TensorSpec& spec = program_.decoder->inputs()[*program_.position_input];

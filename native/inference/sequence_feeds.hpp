@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
@@ -22,9 +23,12 @@ class SequenceFeeds {
 
   /// Tokens of the shared prefix.
   [[nodiscard]] std::vector<size_t> prefix_tokens() const;
+  /// Stands for a token that is there only to make sequences equally long.
+  static constexpr size_t kPadding = SIZE_MAX;
+
   /// Tokens of a text state after the shared prefix; without the absent ones where the program leaves them
-  /// out.
-  [[nodiscard]] std::vector<size_t> own_tokens(size_t text) const;
+  /// out. Fewer than `length` are preceded by padding, so that the scored rows stay the last ones.
+  [[nodiscard]] std::vector<size_t> own_tokens(size_t text, size_t length = 0) const;
 
   /// Embeddings, attention mask and positions. `kept`: the tokens of each sequence, all of one length;
   /// `features`: the image features of each sequence; `texts`: the text state of each, empty for prefixes,

@@ -79,9 +79,9 @@ test('leaving removed tokens out equals masking them', async () => {
     rowOffsets: Int32Array.of(0, 3),
     rowSlots: Int32Array.of(0, 0, 0),
     rowTexts: Int32Array.of(0, 1, 2),
+    runOffsets: Int32Array.of(0, 1, 2, 3),
     visionBatch: 1,
     prefixBatch: 1,
-    suffixBatch: 1,
     workers: 1,
   };
   const result = await runJob(() => addon().evaluateCoalitions(native, schedule));

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -5,10 +6,13 @@ import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import type { Fallback } from '../../lib/inference/plan.js';
 import type { EvaluatorProgram } from '../../lib/inference/program.js';
 import { Session } from '../../lib/inference/session.js';
+import { makeNode } from '../../lib/onnx/graph.js';
+import { OnnxModel } from '../../lib/onnx/model.js';
+import { int64Tensor } from '../../lib/onnx/tensors.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { fullPasses } from './full-pass.js';
-import { cellsOf, loadTiny, prepare } from './support.js';
+import { cellsOf, loadTiny, prepare, tinyLlava } from './support.js';
 
 let vlm: Vlm;
 let sample: DecoderSample;
@@ -130,4 +134,58 @@ test('without positions such a decoder is refused', async () => {
     code: 'UNSUPPORTED_MODEL',
     message: expect.stringContaining('position_ids'),
   });
+});
+
+/** The sample on a decoder that numbers the tokens of its sequence itself, whatever positions it is given, if it takes any. */
+async function numbersTokensItself(takesPositions: boolean): Promise<EvaluatorProgram> {
+  const program = sample.program();
+  const folder = join(tinyLlava, 'onnx');
+  const model = await OnnxModel.load(join(folder, 'decoder_model_merged.onnx'));
+  const { graph } = model;
+  graph.replaceUses('position_ids', 'own/positions');
+  if (!takesPositions) graph.proto.input = graph.proto.input.filter(({ name }) => name !== 'position_ids');
+  const scalar = (name: string, value: number) => graph.addInitializer(int64Tensor(name, [value], []));
+  const [one, zero] = [scalar('own/one', 1), scalar('own/zero', 0)];
+  graph.setNodes([
+    makeNode('Shape', ['attention_mask'], ['own/mask']),
+    makeNode('Shape', ['inputs_embeds'], ['own/embeds']),
+    makeNode('Gather', ['own/mask', one], ['own/end']),
+    makeNode('Gather', ['own/embeds', one], ['own/count']),
+    makeNode('Sub', ['own/end', 'own/count'], ['own/begin']),
+    makeNode('Range', ['own/begin', 'own/end', one], ['own/range']),
+    makeNode('Unsqueeze', ['own/range', graph.addInt64('own/axis', [0])], ['own/row']),
+    makeNode('Gather', ['own/embeds', zero], ['own/batch']),
+    makeNode('Unsqueeze', ['own/batch', graph.addInt64('own/axes', [0])], ['own/batches']),
+    makeNode('Unsqueeze', ['own/count', graph.addInt64('own/axis', [0])], ['own/counts']),
+    makeNode('Concat', ['own/batches', 'own/counts'], ['own/shape'], { attributes: { axis: 0 } }),
+    makeNode('Expand', ['own/row', 'own/shape'], ['own/positions']),
+    ...graph.nodes,
+  ]);
+  const { rows: _rows, keep: _keep, positions, ...wiring } = program.wiring;
+  const decoder = await Session.load(model.serialize(), { externalDataFolder: folder });
+  return { ...program, decoder, wiring: takesPositions ? { ...wiring, positions: positions! } : wiring };
+}
+
+test('removed tokens stay in place where the decoder takes no positions', async () => {
+  const program = await numbersTokensItself(false);
+  await equalsFullPasses(program, ['tokens-kept']);
+  const { suffixWork, prefixTokens } = await planOf(program);
+  expect(prefixTokens).toBeGreaterThan(0);
+  expect(suffixWork.tokens).toBe(suffixWork.withRemoved);
+});
+
+test('removed tokens stay in place where leaving them out gives other scores', async () => {
+  const program = await numbersTokensItself(true);
+  await equalsFullPasses(program, ['tokens-kept']);
+  const plan = await planOf(program);
+  expect(plan.fallbacks[0]!.reason).toMatch(/differ by/);
+  expect(plan.batches.suffix).toBeGreaterThan(1);
+  // Attended words are no holes: nothing could be left out.
+  await equalsFullPasses({ ...program, textMasking: 'attend' }, []);
+});
+
+test('removed tokens stay in place where they belong to a window of attention', async () => {
+  const { tokenIds } = sample.program();
+  await equalsFullPasses({ ...sample.program(), attentionWindow: tokenIds.length - 1 }, ['tokens-kept']);
+  await equalsFullPasses({ ...sample.program(), attentionWindow: tokenIds.length }, []);
 });

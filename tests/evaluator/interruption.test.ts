@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
+import { sharedPrefixLength } from '../../lib/inference/program.js';
 import { CellTable } from '../../lib/metrics/cells.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
@@ -74,9 +75,10 @@ describe('what was done before an end is kept', () => {
     const program = sample.program();
     const players = sample.textPlayers.count;
     expect(players).toBeGreaterThan(10);
-    // Text state k lacks k players; the trial of the decoder takes half of them out.
+    // Text state k lacks k players, whose tokens are not run; the trial of the decoder takes half of them out.
     const removed = Math.ceil(players / 2) + 2;
-    const evaluator = await oneByOne(await troubled(program, { kind, removed }));
+    const tokens = program.tokenIds.length - sharedPrefixLength(program) - removed;
+    const evaluator = await oneByOne(await troubled(program, { kind, tokens }));
     const cells = cellsOf(1, removed + 2);
     const failing = await evaluator.evaluate(cells).catch((error: unknown) => error);
     expect(failing).toMatchObject({

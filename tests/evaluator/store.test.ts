@@ -1,6 +1,9 @@
+import { availableParallelism } from 'node:os';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
+import { CoalitionEvaluator, defaultBudget, modelSizes } from '../../lib/inference/evaluator.js';
+import { makeSchedule } from '../../lib/inference/plan.js';
+import { choosePath } from '../../lib/inference/probe.js';
 import { CellTable } from '../../lib/metrics/cells.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import type { CellStore, Vlm } from '../../lib/vlm/types.js';
@@ -65,21 +68,32 @@ function grid(images: number, texts: number): CellTable {
   return cells;
 }
 
+async function runEnds(cells: CellTable): Promise<number[]> {
+  const program = sample.program();
+  const { mode, fallbacks } = await choosePath(program);
+  const wanted = Int32Array.from({ length: cells.cellCount }, (_, cell) => cell);
+  const { native } = makeSchedule(program, cells, wanted, {
+    mode,
+    fallbacks,
+    workers: 1,
+    memory: defaultBudget(),
+    shares: availableParallelism(),
+    sizes: modelSizes(program),
+  });
+  return [...native.runOffsets];
+}
+
 test('after any number of finished batches only the others are run, and every byte is the same', async () => {
   const cells = grid(12, 9);
   const all = new Memory();
   const whole = await (await fresh()).evaluate(cells, { store: all });
   expect(whole).toMatchObject({ found: 0 });
   expect(all.kept).toBe(108);
-  // One worker goes through the groups in order, and through each group in batches.
-  const { groups, batches } = whole.plan;
-  const perGroup = 108 / groups;
-  const ends = [0];
-  while (ends.at(-1)! < 108) {
-    const last = ends.at(-1)!;
-    ends.push(Math.min(last + batches.suffix, (Math.floor(last / perGroup) + 1) * perGroup));
-  }
-  expect(batches.suffix).toBeGreaterThan(1);
+  // One worker goes through the groups in order, and through each group run by run.
+  const ends = await runEnds(cells);
+  expect(ends.at(-1)).toBe(108);
+  expect(ends.length - 1).toBe(whole.plan.suffixWork.runs);
+  expect(whole.plan.suffixWork.padding).toBeGreaterThan(0);
   expect(ends.length).toBeGreaterThan(6);
   for (const end of ends) {
     const store = new Memory().learn(all, (number) => number < end);

@@ -11,8 +11,8 @@ export interface Trouble {
   readonly kind: 'memory' | 'failure';
   /** Sequences in one run from which on it happens. Default: never. */
   readonly batch?: number;
-  /** Tokens taken out of attention in one sequence from which on it happens. Default: never. */
-  readonly removed?: number;
+  /** Tokens of a sequence after its cache, of which so few or fewer get it into trouble. Default: never. */
+  readonly tokens?: number;
 }
 
 /** The program on a decoder of the same values that gets into trouble under a condition. */
@@ -28,13 +28,11 @@ export async function troubled(program: EvaluatorProgram, trouble: Trouble): Pro
     makeNode('Shape', ['attention_mask'], ['trouble/shape']),
     makeNode('Gather', ['trouble/shape', constant('trouble/zero', 0)], ['trouble/batch']),
     makeNode('Less', [constant('trouble/most', (trouble.batch ?? 1e9) - 1), 'trouble/batch'], ['trouble/a']),
-    makeNode('ReduceSum', ['attention_mask', scalar], ['trouble/counts'], { attributes: { keepdims: 0 } }),
-    makeNode('ReduceMin', ['trouble/counts'], ['trouble/fewest'], { attributes: { keepdims: 0 } }),
-    makeNode('Gather', ['trouble/shape', constant('trouble/axis', 1)], ['trouble/total']),
-    makeNode('Sub', ['trouble/total', 'trouble/fewest'], ['trouble/holes']),
+    makeNode('Shape', ['inputs_embeds'], ['trouble/new']),
+    makeNode('Gather', ['trouble/new', constant('trouble/axis', 1)], ['trouble/tokens']),
     makeNode(
       'Less',
-      [constant('trouble/allowed', (trouble.removed ?? 1e9) - 1), 'trouble/holes'],
+      ['trouble/tokens', constant('trouble/fewest', (trouble.tokens ?? 0) + 1)],
       ['trouble/b'],
     ),
     makeNode('Or', ['trouble/a', 'trouble/b'], ['trouble/any']),

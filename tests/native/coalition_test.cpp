@@ -93,6 +93,17 @@ CoalitionProgram make_program(const std::string& folder, size_t prefix_length, b
   return program;
 }
 
+/// Runs of `batch` rows, the last of each group shorter.
+void set_runs(CoalitionSchedule& schedule, size_t batch) {
+  schedule.run_offsets = {0};
+  for (size_t group = 1; group < schedule.row_offsets.size(); ++group) {
+    while (schedule.run_offsets.back() < schedule.row_offsets[group]) {
+      schedule.run_offsets.push_back(
+          std::min(schedule.run_offsets.back() + batch, schedule.row_offsets[group]));
+    }
+  }
+}
+
 /// Four image states in groups of two, five text states, every combination.
 CoalitionSchedule make_schedule(size_t batch, size_t workers) {
   std::mt19937 generator(17);
@@ -114,7 +125,7 @@ CoalitionSchedule make_schedule(size_t batch, size_t workers) {
   }
   schedule.vision_batch = std::min<size_t>(batch, 2);
   schedule.prefix_batch = std::min<size_t>(batch, 2);
-  schedule.suffix_batch = batch;
+  set_runs(schedule, batch);
   schedule.workers = workers;
   return schedule;
 }
@@ -150,6 +161,37 @@ void test_sharing(const std::string& folder) {
   }
   const CoalitionResult left_out = evaluate(make_program(folder, prefix, true), make_schedule(1, 2));
   check(complete(left_out) && distance(full, left_out) < kTolerance, "absent tokens left out");
+}
+
+/// Removed tokens left out: sequences of a run then differ in length, and the shorter ones are padded.
+void test_padding(const std::string& folder) {
+  const size_t prefix = kPromptBegin + kImagePlayers;
+  const CoalitionResult full = evaluate(make_program(folder, 0, false), make_schedule(1, 1));
+  CoalitionProgram program = make_program(folder, prefix, true);
+  CoalitionSchedule schedule = make_schedule(10, 1);
+  const CoalitionResult refused = evaluate(program, schedule);
+  check_code([&] { std::rethrow_exception(refused.failure); }, "INVALID_ARGUMENT",
+             "different lengths without padding");
+  program.padded = true;
+  program.validate();
+  for (const size_t batch : {size_t{1}, size_t{2}, size_t{3}, size_t{10}}) {
+    schedule = make_schedule(batch, 1);
+    const CoalitionResult padded = evaluate(program, schedule);
+    check(complete(padded) && distance(full, padded) < kTolerance,
+          "shorter sequences padded in runs of " + std::to_string(batch));
+    schedule.workers = 3;
+    check(evaluate(program, schedule).log_probabilities == padded.log_probabilities,
+          "threads change no byte of padded runs");
+  }
+  schedule.run_offsets = {0, 1, 8, 10, 14, 20};
+  const CoalitionResult uneven = evaluate(program, schedule);
+  check(complete(uneven) && distance(full, uneven) < kTolerance && uneven.report.suffix_runs == 5,
+        "runs of different sizes");
+  // What stands in for padding and removed tokens cannot matter.
+  program.pad_token = 77;
+  check(evaluate(program, schedule).log_probabilities == uneven.log_probabilities, "padding is masked");
+  program.compact = false;
+  check_code([&] { program.validate(); }, "INVALID_ARGUMENT", "padding without leaving out");
 }
 
 /// The way of providers with a memory of their own, on the host's: tensors that stay there have no data here,
@@ -271,6 +313,7 @@ int main(int argc, char** argv) {
   return tests::run([&] {
     Runtime::load(argv[1], argv[2]);
     test_sharing(argv[3]);
+    test_padding(argv[3]);
     test_device_caches(argv[3]);
     test_stopping(argv[3]);
     test_known_rows(argv[3]);

@@ -107,6 +107,12 @@ export class DualSample implements PreparedSample {
       onDevice: false,
       prefixTokens: 0,
       suffixTokens: this.#inputs.caption.ids.length,
+      suffixWork: {
+        runs: Math.ceil(textStates / textBatch),
+        tokens: textStates * this.#inputs.caption.ids.length,
+        padding: 0,
+        withRemoved: textStates * this.#inputs.caption.ids.length,
+      },
       groups: missing > 0 ? 1 : 0,
       workers: 1,
       batches: { vision: imageBatch, prefix: 1, suffix: textBatch },
