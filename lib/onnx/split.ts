@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { ForwardPass, SegmentChain } from './chain.js';
 import { buildExtended, type DifferentiableOptions, differentiableDefaults, type Plan } from './extended.js';
@@ -31,12 +31,15 @@ const DEFAULTS = { ...differentiableDefaults, share: 1 };
  */
 export class SplitModel {
   readonly blocks: readonly BlockTap[];
+  readonly #source: string;
   readonly #plan: Plan;
   readonly #options: typeof DEFAULTS;
   readonly #layouts: Layouts;
-  #open: { readonly layout: Layout; readonly chain: Promise<SegmentChain> } | undefined;
+  #open: Open | undefined;
+  #disposed = false;
 
-  private constructor(plan: Plan, layouts: Layouts, options: typeof DEFAULTS) {
+  private constructor(source: string, plan: Plan, layouts: Layouts, options: typeof DEFAULTS) {
+    this.#source = source;
     this.#plan = plan;
     this.#layouts = layouts;
     this.#options = options;
@@ -54,7 +57,7 @@ export class SplitModel {
     if (!(share > 0 && share <= 1)) throw invalidArgument('share', 'a number above 0 and up to 1', share);
     const { model, plan, gradients } = await buildExtended(source, given);
     const layouts = new Layouts(model, plan, gradients, { checkpoints, share, whole: false });
-    return new SplitModel(plan, layouts, given);
+    return new SplitModel(model.source, plan, layouts, given);
   }
 
   /**
@@ -70,25 +73,27 @@ export class SplitModel {
    * Runs forward and keeps what backward runs need until the pass is disposed. Feeds that it does not read are ignored.
    *
    * @param options.memory instead of the budget that the model was loaded with
-   * @throws FsynError `OUT_OF_MEMORY` before any work when the pass cannot fit, with what it needs and what there is
+   * @throws FsynError `OUT_OF_MEMORY` before any work when the pass cannot fit, with what it needs and what there is; `DISPOSED`
    */
   async forward(
     feeds: Feeds,
     options: { readonly signal?: AbortSignal; readonly memory?: number | undefined } = {},
   ): Promise<ForwardPass> {
-    const { memory, ...rest } = options;
-    const layout = await this.#layouts.choose(
-      feeds,
-      memory ?? this.#options.memory,
-      this.#open?.layout,
-      options.signal,
-    );
-    const chain = await this.#chain(layout);
-    return ForwardPass.run(chain, this.#plan, this.#layouts.known(feeds), rest);
+    const { memory = this.#options.memory, ...rest } = options;
+    this.#checkOpen();
+    try {
+      const layout = await this.#layouts.choose(feeds, memory, this.#open?.layout, options.signal);
+      const known = this.#layouts.known(feeds);
+      return await this.#use(layout, (chain) => ForwardPass.run(chain, this.#plan, known, rest));
+    } finally {
+      // A run that was under way at that time still ends well.
+      if (this.#disposed) this.#retire();
+    }
   }
 
   /** Closes the sessions once no pass uses them any more. */
   dispose(): void {
+    this.#disposed = true;
     this.#retire();
   }
 
@@ -96,23 +101,57 @@ export class SplitModel {
     this.dispose();
   }
 
-  #chain(layout: Layout): Promise<SegmentChain> {
-    if (this.#open?.layout === layout) return this.#open.chain;
+  #checkOpen(): void {
+    if (this.#disposed) throw new FsynError('DISPOSED', `The model of ${this.#source} has been disposed.`);
+  }
+
+  /**
+   * Works with the sessions of a layout, opened at its first use. They stay open until the work is done: a run that asks for another
+   * layout meanwhile retires them, which closes them behind their last user.
+   */
+  async #use<T>(layout: Layout, work: (chain: SegmentChain) => Promise<T>): Promise<T> {
+    const open = this.#opened(layout);
+    open.users++;
+    try {
+      return await work(await open.chain);
+    } finally {
+      open.users--;
+      retireUnused(open);
+    }
+  }
+
+  #opened(layout: Layout): Open {
+    if (this.#open?.layout === layout) return this.#open;
     this.#retire();
     const segments = this.#layouts.segments[layout];
     const { signal, threads } = this.#options;
     const chain = SegmentChain.open(segments, { threads, lowMemory: segments.length > 1, signal });
-    const open = { layout, chain };
+    const open: Open = { layout, chain, users: 0, retired: false };
     this.#open = open;
     // A failed or aborted opening must not stay.
     chain.catch(() => {
       if (this.#open === open) this.#open = undefined;
     });
-    return chain;
+    return open;
   }
 
   #retire(): void {
-    this.#open?.chain.then((chain) => chain.retire()).catch(() => undefined);
+    const open = this.#open;
+    if (!open) return;
     this.#open = undefined;
+    open.retired = true;
+    retireUnused(open);
   }
+}
+
+interface Open {
+  readonly layout: Layout;
+  readonly chain: Promise<SegmentChain>;
+  /** Runs between asking for the sessions and having them acquired. */
+  users: number;
+  retired: boolean;
+}
+
+function retireUnused({ retired, users, chain }: Open): void {
+  if (retired && users === 0) chain.then((sessions) => sessions.retire()).catch(() => undefined);
 }

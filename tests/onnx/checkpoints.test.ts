@@ -196,6 +196,36 @@ describe.each(cases)('one graph for both passes of $title', { timeout: 300_000 }
   });
 });
 
+test('passes that want other sessions than those open wait for nothing and lose nothing', async () => {
+  const { source, feeds, options } = (await partsOf('llava', [24, 24])).decoder;
+  using model = await SplitModel.load(source, options);
+  const { plain, checkpointed } = await model.estimate(feeds);
+  const budgets = [plain, checkpointed].map(({ peak, weights }) => peak + weights);
+  const gradientWithin = async (memory: number, later: number) => {
+    for (let turn = 0; turn < later; turn++) await Promise.resolve();
+    using pass = await model.forward(feeds, { memory });
+    return valuesOf((await pass.backward(cotangentOf(pass.output))).inputs_embeds);
+  };
+  const expected = await gradientWithin(budgets[0] as number, 0);
+  // Every order of asking for sessions and of closing them, a few microtasks apart.
+  const all = Array.from({ length: 24 }, (_, i) => gradientWithin(budgets[i % 2] as number, i % 5));
+  for (const gradient of await Promise.all(all)) {
+    expect(relativeError(gradient, expected)).toBeLessThan(TOLERANCE);
+  }
+});
+
+test('a disposed model runs no more, and a pass under way ends well', async () => {
+  const model = sketch({ nodes: [node('Sin', ['x'], ['y'])], inputs: [['x', DataType.float32, ['n', 8]]] });
+  const split = await SplitModel.load(model, { output: 'y', wrt: ['x'] });
+  const x = float(new Array(8).fill(1), [1, 8]);
+  const running = split.forward({ x });
+  split.dispose();
+  using pass = await running;
+  const { x: gradient } = await pass.backward(float(new Array(8).fill(1), [1, 8]));
+  expect(valuesOf(gradient)[0]).toBeCloseTo(Math.cos(1), 6);
+  await expect(split.forward({ x })).rejects.toMatchObject({ code: 'DISPOSED' });
+});
+
 test('the estimate counts what is kept', async () => {
   // y = exp(sin(x)): sin is kept for cos's partner, exp's own result for its gradient.
   const model = sketch({

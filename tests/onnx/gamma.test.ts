@@ -78,6 +78,15 @@ const products: readonly { name: string; model: OnnxModel; scale: number }[] = [
       constants: [tensor('w', DataType.float32, [OUT, WIDTH], transposed(matrix, WIDTH, OUT)), bias],
     }),
   },
+  {
+    name: 'Gemm with a negative scale',
+    scale: -0.5,
+    model: sketch({
+      nodes: [node('Gemm', ['x', 'w'], ['y'], { alpha: { float: -0.5 } })],
+      inputs: [['x', DataType.float32, ['n', WIDTH]]],
+      constants: [tensor('w', DataType.float32, [WIDTH, OUT], matrix)],
+    }),
+  },
 ];
 
 describe.each(products)('$name', ({ model, scale }) => {

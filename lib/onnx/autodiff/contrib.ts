@@ -88,6 +88,8 @@ export const contribRules: Rules = {
     const gamma = context.gammaOf('linear', node.input[1] as string);
     if (gamma === 0) return backward(gradient, weight);
     const forward = (x: string, w: string) => builder.fusedMatMul(x, w, false, true);
-    return gammaGradient(context, { input, weight, gradient, forward, backward }, gamma);
+    // The kernel may round activations to 8 bits, so the product of the weights as they are is computed again.
+    const map = { input, weight, gradient, result: undefined, alpha: 1, forward, backward };
+    return gammaGradient(context, map, gamma);
   }),
 };

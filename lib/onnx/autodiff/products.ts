@@ -47,6 +47,8 @@ function backwardMatMul(context: RuleContext, transA: boolean, transB: boolean, 
         input: a,
         weight: b,
         gradient: g,
+        result: node.input[2] ? undefined : (node.output[0] as string),
+        alpha,
         forward: (x: string, w: string) => builder.fusedMatMul(x, w, false, transB, alpha),
         backward: (y: string, w: string) => builder.fusedMatMul(y, w, false, !transB, alpha),
       };
@@ -103,7 +105,8 @@ function backwardConv(context: RuleContext): void {
   const transposed = (g: string, w: string) => cover(context, builder.op('ConvTranspose', [g, w], geometry));
   const gradient = gradients[0] as string;
   const forward = (t: string, w: string) => builder.op('Conv', [t, w], geometry);
-  const map = { input: x, weight, gradient, forward, backward: transposed };
+  const result = node.input[2] ? undefined : (node.output[0] as string);
+  const map = { input: x, weight, gradient, result, alpha: 1, forward, backward: transposed };
   context.give(0, gamma > 0 ? gammaGradient(context, map, gamma) : transposed(gradient, weight));
 }
 
