@@ -17,7 +17,7 @@ export function contentHash(parts: readonly (string | number | boolean | ArrayBu
 }
 
 /** Changes whenever the same program is run or batched in another way. */
-const LAYOUT = 'runs by length';
+const LAYOUT = 'runs by length, rows of the last layer';
 
 /**
  * What decides the bytes of every score of a program besides the cell: model, inputs, masking, scored tokens, how cells are

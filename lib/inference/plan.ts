@@ -278,7 +278,9 @@ function chooseBatches(
     mode.prefixLength > 0
       ? fit(half, item.prefix + item.held, mode.prefixLength, Math.max(1, states))
       : Math.max(1, states);
-  const group = Math.max(1, Math.min(prefix, Math.floor(half / item.held), wanted));
+  // States that share neither kind of run are better spread over workers: the last groups are then half as long.
+  const apart = vision === 1 && prefix === 1 && mode.onDevice !== true;
+  const group = apart ? 1 : Math.max(1, Math.min(prefix, Math.floor(half / item.held), wanted));
   const left = 2 * half - group * item.held;
   const suffix = single ? 1 : fit(left, item.suffix, needs.tokens - mode.prefixLength, Infinity);
   const batches = { vision: Math.min(vision, group), prefix: Math.min(prefix, group), suffix, group };
@@ -330,7 +332,10 @@ function passFlops(
   if (costs === undefined) return 0;
   const rows = selectsRows(wiring) ? wantedRows : tokens;
   return (
-    tokens * costs.tokenFlops + rows * costs.headFlops + attendedPairs(past, tokens) * costs.attentionFlops
+    tokens * costs.tokenFlops +
+    rows * costs.headFlops +
+    attendedPairs(past, tokens) * costs.attentionFlops +
+    rows * (past + tokens) * costs.rowAttentionFlops
   );
 }
 

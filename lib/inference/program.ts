@@ -23,12 +23,14 @@ export interface DecoderWiring {
 export interface ModelCosts {
   /** Floating-point operations of one image state through the vision graph. */
   readonly visionFlops: number;
-  /** Operations per token through the decoder's matrices, without the output head. */
+  /** Operations per token through the decoder's matrices, without those that only wanted rows go through. */
   readonly tokenFlops: number;
-  /** Operations per row of logits. */
+  /** Operations per row of logits: the output head, and what of the last layer is computed for wanted rows only. */
   readonly headFlops: number;
-  /** Operations per (token, attended token) pair, all layers together. */
+  /** Operations per (token, attended token) pair, all layers together whose tokens all attend. */
   readonly attentionFlops: number;
+  /** Operations per (wanted row, attended token) pair of the layers where only wanted rows attend. */
+  readonly rowAttentionFlops: number;
 }
 
 /** Keeps prefixes' caches in a provider's memory (native/inference/coalition_program.hpp). */

@@ -27,13 +27,34 @@ export function elementBytes(dataType: number): number {
   return ELEMENT_BYTES[dataType] ?? 4;
 }
 
+/** What the runtime's inference says of a tensor; symbolic names where an extent stays open. */
+interface InferredTensor {
+  readonly dataType: number;
+  readonly shape: readonly (number | string)[];
+}
+
 /**
- * Bytes of the tensors of a graph at the sizes of given feeds, found without running it.
+ * Shapes of the computed tensors and inputs of a graph at the sizes of given feeds, found without running it or reading a weight.
+ * An empty shape may mean that not even the rank is known.
  *
  * ONNX Runtime infers the shapes of a copy whose inputs have fixed extents, whose weights are inputs too (so that none is
  * read or folded) and whose integer feeds are constants (so that shapes computed from them are).
  *
  * @param same pairs of tensors [a, b]: input a has the shape of the computed tensor b
+ */
+export async function tensorShapes(
+  model: OnnxModel,
+  feeds: Feeds,
+  same: readonly (readonly [string, string])[] = [],
+  signal?: AbortSignal,
+): Promise<Map<string, readonly (number | string)[]>> {
+  const tensors = await inferredTensors(model, feeds, same, signal);
+  return new Map([...tensors].map(([name, { shape }]) => [name, shape]));
+}
+
+/**
+ * Bytes of the tensors of a graph at the sizes of given feeds, by the same inference.
+ *
  * @returns bytes by tensor name; NaN where the runtime's inference does not tell
  */
 export async function tensorSizes(
@@ -42,6 +63,20 @@ export async function tensorSizes(
   same: readonly (readonly [string, string])[] = [],
   signal?: AbortSignal,
 ): Promise<Map<string, number>> {
+  const tensors = await inferredTensors(model, feeds, same, signal);
+  const sizes = new Map([...tensors].map(([name, { dataType, shape }]) => [name, bytesOf(dataType, shape)]));
+  for (const item of model.graph.proto.initializer)
+    sizes.set(item.name, bytesOf(item.dataType, dimensions(item)));
+  for (const [name, value] of Object.entries(feeds)) sizes.set(name, feedBytes(value));
+  return sizes;
+}
+
+async function inferredTensors(
+  model: OnnxModel,
+  feeds: Feeds,
+  same: readonly (readonly [string, string])[],
+  signal: AbortSignal | undefined,
+): Promise<Map<string, InferredTensor>> {
   const shapes = model.clone();
   const { graph } = shapes;
   const weights = graph.proto.initializer.filter(
@@ -72,18 +107,15 @@ export async function tensorSizes(
     optimization: 'basic',
     ...(signal ? { signal } : {}),
   });
-  const sizes = new Map<string, number>();
   try {
-    for (const info of [...session.inputs, ...session.outputs]) {
-      sizes.set(info.name, bytesOf(dataTypeCode(info.elementType) ?? DataType.float32, info.shape));
+    const tensors = new Map<string, InferredTensor>();
+    for (const { name, elementType, shape } of [...session.inputs, ...session.outputs]) {
+      tensors.set(name, { dataType: dataTypeCode(elementType) ?? DataType.float32, shape });
     }
+    return tensors;
   } finally {
     session.dispose();
   }
-  for (const item of model.graph.proto.initializer)
-    sizes.set(item.name, bytesOf(item.dataType, dimensions(item)));
-  for (const [name, value] of Object.entries(feeds)) sizes.set(name, feedBytes(value));
-  return sizes;
 }
 
 function makeOutput(name: string) {

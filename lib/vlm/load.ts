@@ -17,8 +17,8 @@ import { Fields, isObject } from './json.js';
 import { deviceCaches } from './models/cache-join.js';
 import type { Graph } from './models/contract.js';
 import { matrixCosts } from './models/costs.js';
-import { DecoderGraph } from './models/decoder.js';
-import { loadDecoder, readGraph } from './models/decoder-file.js';
+import { DecoderGraph, rowsInput } from './models/decoder.js';
+import { editDecoder, loadGraph, readGraph } from './models/decoder-file.js';
 import {
   type DtypeChoice,
   fingerprint,
@@ -106,7 +106,8 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
   const open: Session[] = [];
   const { providers, signal } = options;
   const decoderFile = await readGraph(files.decoder.path);
-  const decoderCosts = matrixCosts(decoderFile.graph, 'logits');
+  const editedDecoder = await editDecoder(decoderFile, options.signal);
+  const decoderCosts = matrixCosts(editedDecoder.graph, 'logits', rowsInput);
   // Small models are run side by side, one thread each; of a large one a single pass can keep every core busy, and
   // generation is then as fast as scoring. Neither changes a byte of a result.
   const large = decoderCosts.weights > largeModel;
@@ -128,7 +129,9 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     const architecture = family(opened, token, visionInputs, options);
     const vision = new VisionGraph(tower, architecture.pixelInput, architecture.extraInputs);
     const embed = new EmbedGraph(await load(files.embed));
-    const decoder = new DecoderGraph(await load(files.decoder, loadDecoder(decoderFile, sessionOptions)));
+    const decoder = new DecoderGraph(
+      await load(files.decoder, loadGraph(decoderFile, editedDecoder, sessionOptions)),
+    );
     const device = await deviceCaches(decoder, providers, signal);
     if (device !== undefined) open.push(device.join);
     const visionFile = await readGraph(files.vision.path);

@@ -1,20 +1,27 @@
 import { FsynError } from '../../errors.js';
 import { Session, type SessionOptions } from '../../inference/session.js';
+import { selectRowsEarly } from '../../onnx/early-rows.js';
 import { selectLogits } from '../../onnx/head.js';
 import { OnnxModel } from '../../onnx/model.js';
 import { rowsInput } from './decoder.js';
 
 /**
- * Loads a decoder so that only wanted rows of hidden states go through the output head, which is often a sixth of the
- * work and whose output is most of the memory. The file is not changed: the edited graph reads its weights from it.
+ * A decoder of which only wanted rows of hidden states go through the output head, which is often a sixth of the work and
+ * whose output is most of the memory, and through all of the last layer but its keys and values, where the graph allows it:
+ * a prefix wants no row at all. The file is not changed: the edited graph reads its weights from it.
  */
-export async function loadDecoder(model: OnnxModel, options: SessionOptions): Promise<Session> {
-  const { graph, source } = model;
-  if (graph.inputNames.includes('num_logits_to_keep') || !graph.outputNames.includes('logits')) {
-    return Session.load(source, options);
-  }
+export async function editDecoder(model: OnnxModel, signal?: AbortSignal): Promise<OnnxModel> {
+  const { graph } = model;
+  if (graph.inputNames.includes('num_logits_to_keep') || !graph.outputNames.includes('logits')) return model;
   const edited = model.clone();
   selectLogits(edited, { rows: rowsInput });
+  await selectRowsEarly(edited, rowsInput, signal);
+  return edited;
+}
+
+/** Loads a graph that was read from a file, edited or as it is there. */
+export function loadGraph(model: OnnxModel, edited: OnnxModel, options: SessionOptions): Promise<Session> {
+  if (edited === model) return Session.load(model.source, options);
   return Session.load(edited.serialize(), { ...options, externalDataFolder: model.folder! });
 }
 
