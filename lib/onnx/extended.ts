@@ -11,6 +11,7 @@ import type { Checkpoints, MemoryOptions } from './layouts.js';
 import type { OnnxModel } from './model.js';
 import { prepareModel } from './prepare.js';
 import { ancestors, requireTensor } from './queries.js';
+import { simplify } from './simplify.js';
 import { type BlockTap, transformerBlocks } from './taps.js';
 import { dataTypeName } from './tensors.js';
 import { discoverTypes, type Feeds, syntheticFeeds, type TensorTypes } from './types.js';
@@ -94,7 +95,11 @@ export async function buildExtended(
   const model = await prepareModel(source, probes.at(-1), options.signal);
   const plan = makePlan(model, options);
   if (plan.selected) selectLogits(model, { logits: plan.output, rows: ROWS, columns: COLUMNS });
+  const computed = [...plan.expose, ...plan.wrt].filter((name) => model.graph.producerOf(name));
+  reduceTo(model, [plan.output, ...computed]);
   const types = await probedTypes(model, probes, options.signal);
+  const blocks = plan.blocks.flatMap(({ output }) => output ?? []);
+  simplify(model, types, new Set([plan.output, ...plan.expose, ...plan.wrt, ...blocks]));
   const { gradients, ...statistics } = appendBackward(model, {
     mode: options.mode,
     gamma: options.gamma,
@@ -103,11 +108,16 @@ export async function buildExtended(
     wrt: plan.wrt,
     types,
   });
-  const wanted = new Set([plan.output, ...plan.expose, ...plan.wrt.map(gradientName)]);
-  model.graph.proto.output = model.graph.proto.output.filter((value) => wanted.has(value.name));
-  for (const name of wanted) model.graph.addOutput(name);
-  model.graph.prune();
+  reduceTo(model, [plan.output, ...plan.expose, ...plan.wrt.map(gradientName)]);
   return { model, plan, statistics, gradients };
+}
+
+/** Leaves what the given tensors are computed from. */
+function reduceTo({ graph }: OnnxModel, tensors: readonly string[]): void {
+  const wanted = new Set(tensors);
+  graph.proto.output = graph.proto.output.filter((value) => wanted.has(value.name));
+  for (const name of wanted) graph.addOutput(name);
+  graph.prune();
 }
 
 function checkGamma({ gamma, mode }: ResolvedOptions): void {

@@ -106,11 +106,11 @@ describe.each(cases)('$title', { timeout: 300_000 }, ({ name, size }) => {
     expect(estimate.segments).toBeGreaterThan(2);
     // Two or three blocks only, and a projector behind them that is kept either way.
     expect(estimate.checkpointed.kept).toBeLessThan(0.7 * estimate.plain.kept);
-    expect(estimate.checkpointed.peak).toBeLessThan(estimate.plain.peak);
     const [plain, least] = [
       estimate.plain.peak + estimate.plain.weights,
       estimate.checkpointed.peak + estimate.checkpointed.weights,
     ];
+    expect(least).toBeLessThan(plain);
     const gradientsWithin = async (memory: number) => {
       using pass = await model.forward(feeds, { memory });
       return await pass.backward(cotangentOf(pass.output));

@@ -175,6 +175,7 @@ class BackwardPass {
     const wanted = new Set(flow.filter((i) => this.#needed.has(node.input[i] as string)));
     const rule = ruleOf(node);
     if (wanted.size === 0 || !rule) return;
+    const arrivals = this.#parts.get(node.output[0] as string)?.length;
     const gradients = node.output.map((name) => (name ? this.#total(name) : undefined));
     // Norms have further outputs (mean, deviation) that nothing differentiable reads.
     if (gradients[0] === undefined && node.opType !== 'Split') return;
@@ -186,6 +187,7 @@ class BackwardPass {
       builder: this.#builder,
       gradients,
       shared: () => this.#share(node, flow, gradients[0] as string),
+      onlyProduct: () => (arrivals === 1 ? this.#productBehind(node.output[0] as string) : undefined),
       wants: (input) => wanted.has(input),
       give: (input, gradient) => {
         if (wanted.has(input)) this.#add(node.input[input] as string, gradient);
@@ -201,6 +203,18 @@ class BackwardPass {
   #gammaOf(kind: keyof Gamma, weight: string): number {
     const { mode, gamma } = this.#options;
     return mode === 'grad' || !isConstant(this.#model.graph, weight) ? 0 : (gamma?.[kind] ?? 0);
+  }
+
+  #productBehind(tensor: string): { result: string; gradient: string } | undefined {
+    const { graph } = this.#model;
+    const reads = (node: NodeProto) => this.#flow(node).some((i) => node.input[i] === tensor);
+    const readers = graph.consumersOf(tensor).filter((node) => reads(node) && this.#reaches(node));
+    const product = readers.length === 1 ? readers[0] : undefined;
+    const result = product?.output[0] as string;
+    const gradient = product?.opType === 'MatMul' ? this.#totals.get(result) : undefined;
+    if (!product || gradient === undefined || product.input[0] !== tensor) return undefined;
+    const flow = this.#flow(product).filter((i) => this.#live.has(product.input[i] as string));
+    return { result, gradient: this.#share(product, flow, gradient) };
   }
 
   #share(node: NodeProto, flow: readonly number[], gradient: string): string {

@@ -17,6 +17,7 @@ export class BackwardBuilder {
   readonly graph: OnnxGraph;
   readonly types: TensorTypes;
   readonly #memo = new Map<string, string>();
+  readonly #scaled = new Map<string, Scaled>();
   #count = 0;
   /** How many reductions had to find their axes at run time. */
   dynamicReductions = 0;
@@ -146,7 +147,28 @@ export class BackwardBuilder {
 
   /** A tensor times a number, of the element type of `like`. */
   scale(a: string, factor: number, like: string): string {
-    return factor === 1 ? a : this.mul(a, this.scalar(factor, like));
+    if (factor === 1) return a;
+    const scaled = this.mul(a, this.scalar(factor, like));
+    this.#scaled.set(scaled, { of: a, factor });
+    return scaled;
+  }
+
+  /** A gradient times a forward tensor; of a constant number it is remembered, so that a product can take it in. */
+  times(gradient: string, tensor: string): string {
+    const constant = this.graph.constantOf(tensor);
+    const [factor] = constant ?? [];
+    if (constant?.length !== 1 || factor === undefined) return this.mul(gradient, tensor);
+    return this.scale(gradient, factor, tensor);
+  }
+
+  /** What a gradient was before it was multiplied with numbers, and their product. */
+  unscaled(tensor: string): Scaled {
+    let [of, factor] = [tensor, 1];
+    for (let step = this.#scaled.get(of); step; step = this.#scaled.get(of)) {
+      factor *= step.factor;
+      of = step.of;
+    }
+    return { of, factor };
   }
 
   reduceSum(a: string, axes: readonly number[], keepDims = true): string {
@@ -171,12 +193,15 @@ export class BackwardBuilder {
 
   /**
    * Matrix product with transposed operands. FusedMatMul instead of Transpose + MatMul, because ORT folds a transposed
-   * weight into a second copy of it.
+   * weight into a second copy of it. Numbers that an operand was multiplied with become part of the product.
    */
   fusedMatMul(a: string, b: string, transA: boolean, transB: boolean, alpha = 1): string {
-    if (!transA && !transB && alpha === 1) return this.op('MatMul', [a, b]);
-    const values = { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: { float: alpha } };
-    return this.op('FusedMatMul', [a, b], values, MICROSOFT);
+    const [left, right] = [this.unscaled(a), this.unscaled(b)];
+    const scale = alpha * left.factor * right.factor;
+    const operands = [left.of, right.of];
+    if (!transA && !transB && scale === 1) return this.op('MatMul', operands);
+    const values = { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: { float: scale } };
+    return this.op('FusedMatMul', operands, values, MICROSOFT);
   }
 
   /** Sums a gradient of the (broadcast) shape of `wide` down to the shape of `narrow`. */
@@ -193,6 +218,17 @@ export class BackwardBuilder {
     const sum = this.reduceSum(gradient, axes);
     if (added === 0) return sum;
     return this.op('Squeeze', [sum, this.int64(Array.from({ length: added }, (_, i) => i))]);
+  }
+
+  /** Whether all axes but the last two surely have the same extents. */
+  sameBatch(a: string, b: string): boolean {
+    const [x, y] = [this.types.get(a), this.types.get(b)];
+    if (!x?.shape || x.shape.length !== y?.shape?.length) return false;
+    return x.shape.slice(0, -2).every((d, i) => {
+      const e = y.shape?.[i];
+      const probed = x.probe?.[i];
+      return (d !== '' && d === e) || (probed !== undefined && probed > 1 && probed === y.probe?.[i]);
+    });
   }
 
   rankOf(type: TensorType | undefined): number {
@@ -220,6 +256,12 @@ export class BackwardBuilder {
     if (!given || given.length === 0) return undefined;
     return given.map((axis) => (axis < 0 ? axis + rank : axis));
   }
+}
+
+/** A tensor that is another one times a number. */
+export interface Scaled {
+  readonly of: string;
+  readonly factor: number;
 }
 
 /** Axes over which a broadcast from `narrow` to `wide` repeated values; undefined when that is only known at run time. */

@@ -54,8 +54,8 @@ export const elementwiseRules: Rules = {
     inputs: [0, 1],
     backward(context) {
       const [a, b] = context.node.input as [string, string];
-      giveBroadcast(context, 0, () => context.builder.mul(context.shared(), b));
-      giveBroadcast(context, 1, () => context.builder.mul(context.shared(), a));
+      giveBroadcast(context, 0, () => context.builder.times(context.shared(), b));
+      giveBroadcast(context, 1, () => context.builder.times(context.shared(), a));
     },
   },
   Div: {
@@ -63,7 +63,12 @@ export const elementwiseRules: Rules = {
     backward(context) {
       const { node, builder, gradients } = context;
       const divisor = node.input[1] as string;
-      giveBroadcast(context, 0, () => builder.div(gradients[0] as string, divisor));
+      const constant = builder.graph.constantOf(divisor);
+      giveBroadcast(context, 0, () =>
+        constant?.length === 1
+          ? builder.scale(gradients[0] as string, 1 / (constant[0] as number), divisor)
+          : builder.div(gradients[0] as string, divisor),
+      );
       giveBroadcast(context, 1, () =>
         builder.neg(builder.div(builder.mul(gradients[0] as string, node.output[0] as string), divisor)),
       );

@@ -44,6 +44,19 @@ function probabilitySum(context: RuleContext, g: string): string {
   return context.builder.reduceSum(g, [intAttribute(context.node, 'axis', -1)]);
 }
 
+/**
+ * The sum of gradient times probability in every row of an attention map P that only O = P V reads: that of the gradient of O times O
+ * (as in FlashAttention, arXiv 2205.14135, eq. 4), which has fewer elements.
+ */
+function attentionSum({ builder, node, onlyProduct }: RuleContext, y: string): string | undefined {
+  const axis = intAttribute(node, 'axis', -1);
+  const product = axis === -1 || axis === builder.rank(y) - 1 ? onlyProduct() : undefined;
+  if (!product || !builder.sameBatch(y, product.result)) return undefined;
+  const { of, factor } = builder.unscaled(product.gradient);
+  const sum = builder.reduceSum(builder.mul(of, product.result), [-1]);
+  return builder.scale(sum, factor, y);
+}
+
 export const reductionRules: Rules = {
   ReduceSum: reduction(({ builder, node }, g) =>
     builder.op('Expand', [g, builder.shapeOf(node.input[0] as string)]),
@@ -61,6 +74,8 @@ export const reductionRules: Rules = {
   }),
   Softmax: unary((g, _x, y, context) => {
     const { builder } = context;
+    const product = attentionSum(context, y);
+    if (product !== undefined) return builder.mul(y, builder.sub(g, product));
     const weighted = builder.mul(g, y);
     return builder.sub(weighted, builder.mul(y, probabilitySum(context, weighted)));
   }),

@@ -16,6 +16,11 @@ export interface RuleContext {
   readonly gradients: readonly (string | undefined)[];
   /** Gradient of output 0 for a product: halved in the LRP modes when both factors are live (uniform rule). */
   shared(): string;
+  /**
+   * The product that alone the gradient of output 0 came from, as its left operand, with the gradient of its result as `shared` gives it;
+   * undefined where there is none or more arrived.
+   */
+  onlyProduct(): { readonly result: string; readonly gradient: string } | undefined;
   /** Whether input i needs a gradient. */
   wants(input: number): boolean;
   /** Adds a gradient of input i, of that input's shape. */
