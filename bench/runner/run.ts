@@ -3,6 +3,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { FsynError } from '../../lib/errors.js';
 import type { Explainer } from '../../lib/explainers/types.js';
+import { releaseWhiteBoxSessions } from '../../lib/explainers/white-box/sessions.js';
 import { resolveOptions } from '../../lib/options.js';
 import { galleryFile } from '../../lib/report/gallery.js';
 import { type RecordHead, recordSchema } from '../../lib/report/record.js';
@@ -165,14 +166,19 @@ class Runner {
     const start = performance.now();
     const keys = new Set<string>();
     for (const model of this.#run.models) {
-      for (const dataset of this.#run.datasets) {
-        let index = 0;
-        for await (const sample of dataset.samples()) {
-          this.#run.signal?.throwIfAborted();
-          const mine = index % this.#run.shard.count === this.#run.shard.index;
-          if (mine) for (const key of await this.#sample(model, dataset, sample, index)) keys.add(key);
-          index++;
+      try {
+        for (const dataset of this.#run.datasets) {
+          let index = 0;
+          for await (const sample of dataset.samples()) {
+            this.#run.signal?.throwIfAborted();
+            const mine = index % this.#run.shard.count === this.#run.shard.index;
+            if (mine) for (const key of await this.#sample(model, dataset, sample, index)) keys.add(key);
+            index++;
+          }
         }
+      } finally {
+        // The next model's graphs need the memory, and no sample comes back to this one's.
+        releaseWhiteBoxSessions();
       }
     }
     return {

@@ -42,7 +42,7 @@ export function attnLrp(options?: AttnLrpOptions): Explainer {
     async attribute({ sample, signal }) {
       const chain = WhiteBoxChain.of(sample, 'attn-lrp');
       const run = await chain.gradients({ mode: 'attnlrp', visionGamma, target, signal });
-      return measuredProducts(sample, chain, run, reference, signal);
+      return measuredProducts(sample, chain, run, reference);
     },
   };
 }

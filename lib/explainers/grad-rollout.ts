@@ -1,8 +1,8 @@
 import type { TensorValue } from '../inference/session.js';
 import type { Explainer } from './types.js';
-import { floats, WhiteBoxChain } from './white-box/model.js';
+import { WhiteBoxChain } from './white-box/model.js';
 import { textScores } from './white-box/players.js';
-import { headMean, type LayerMap, rollBoth } from './white-box/rollout.js';
+import { headMean, rollBoth } from './white-box/rollout.js';
 
 /**
  * Gradient-weighted attention rollout: the positive part of attention times its gradient (of the decision token's logit),
@@ -18,24 +18,16 @@ export const gradRollout: Explainer = {
     const { whiteBox, length } = chain;
     const run = await chain.gradients({ attentions: true, signal });
     const names = await chain.attentionNames();
+    const visionTokens = whiteBox.visionTokenPlayers.length;
     const layers = {
       decoder: names.decoder.map((name) =>
-        weighted(run.decoderValues[name], run.decoderGradients[name], length),
+        headMean(run.decoderValues[name] as TensorValue, length, run.decoderGradients[name]),
       ),
       vision: names.vision.map((name) =>
-        weighted(run.visionValues[name], run.visionGradients[name], whiteBox.visionTokenPlayers.length),
+        headMean(run.visionValues[name] as TensorValue, visionTokens, run.visionGradients[name]),
       ),
     };
     const rolled = rollBoth(whiteBox, length, sample.imagePlayers.count, layers, false);
     return { image: rolled.image, text: textScores(rolled.positions, whiteBox) };
   },
 };
-
-function weighted(
-  attention: TensorValue | undefined,
-  gradient: TensorValue | undefined,
-  tokens: number,
-): LayerMap {
-  const slope = floats(gradient);
-  return headMean(attention as TensorValue, tokens, (value, i) => Math.max(0, value * (slope[i] as number)));
-}

@@ -13,7 +13,7 @@ export function inputXGradient(options?: ProductOptions): Explainer {
     async attribute({ sample, signal }) {
       const chain = WhiteBoxChain.of(sample, 'input-x-gradient');
       const run = await chain.gradients({ target, signal });
-      return measuredProducts(sample, chain, run, reference, signal);
+      return measuredProducts(sample, chain, run, reference);
     },
   };
 }

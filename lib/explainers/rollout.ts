@@ -20,8 +20,8 @@ export const rollout: Explainer = {
     const attentions = await chain.attentions(signal);
     const visionTokens = whiteBox.visionTokenPlayers.length;
     const layers = {
-      decoder: attentions.decoder.map((map) => headMean(map, length, (value) => value)),
-      vision: attentions.vision.map((map) => headMean(map, visionTokens, (value) => value)),
+      decoder: attentions.decoder.map((map) => headMean(map, length)),
+      vision: attentions.vision.map((map) => headMean(map, visionTokens)),
     };
     const rolled = rollBoth(whiteBox, length, sample.imagePlayers.count, layers, true);
     return { image: rolled.image, text: textScores(rolled.positions, whiteBox) };

@@ -14,6 +14,11 @@ export function limitWhiteBoxMemory(bytes: number | undefined): void {
   memoryLimit = bytes;
 }
 
+/** Bytes that forward and backward pass of the whole chain may take. */
+export function wholeLimit(): number | undefined {
+  return memoryLimit;
+}
+
 /** What a forward pass takes: the signal and its share of the limit. */
 export function passOptions(signal: AbortSignal | undefined): {
   signal?: AbortSignal;

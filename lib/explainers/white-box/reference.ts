@@ -39,13 +39,12 @@ export async function measuredProducts(
   chain: WhiteBoxChain,
   run: ChainResult,
   reference: Reference,
-  signal: AbortSignal | undefined,
 ): Promise<Attribution> {
   const { whiteBox } = chain;
   let [pixels, embeddings] = [run.pixels, run.embeddings];
   if (reference === 'absent') {
     const absent = whiteBox.baselinePixels.data as Float32Array;
-    const pad = await chain.embed(Int32Array.of(whiteBox.padTokenId), signal);
+    const pad = await chain.padEmbedding();
     // Only rows of text players are read, and those are what the pad token replaces.
     embeddings = embeddings.map((value, i) => value - (pad[i % run.hidden] as number));
     pixels = pixels.map((value, i) => value - (absent[i] as number));

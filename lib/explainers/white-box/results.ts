@@ -1,3 +1,4 @@
+import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import type { Gamma, Mode } from '../../onnx/index.js';
 import type { Target } from './target.js';
@@ -52,4 +53,15 @@ export interface ChainPoint {
   readonly features?: Float32Array;
   /** Embeddings of the text tokens, [length, hidden]; image positions are overwritten by the merge. */
   readonly tokenEmbeddings?: Float32Array;
+}
+
+/** Values of a float32 tensor in JavaScript memory. */
+export function floats(tensor: TensorValue | undefined): Float32Array {
+  if (!tensor || !('data' in tensor) || !(tensor.data instanceof Float32Array)) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      'The model gives a tensor that is not float32 where explainers need one.',
+    );
+  }
+  return tensor.data;
 }

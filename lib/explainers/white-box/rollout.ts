@@ -1,8 +1,8 @@
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import type { WhiteBox } from '../../vlm/types.js';
-import { floats } from './model.js';
 import { sumByPlayer } from './players.js';
+import { floats } from './results.js';
 
 /** One layer's attention averaged over heads: block-diagonal over images (or tiles), each [tokens, tokens]. */
 export interface LayerMap {
@@ -13,16 +13,14 @@ export interface LayerMap {
 }
 
 /**
- * Averages heads. `weight` maps a probability and its index to what is averaged.
+ * Averages heads: of the probabilities, or of the positive part of each times its gradient.
  *
  * @param tokens number of all tokens; the attention tensor is [blocks, heads, n, n] or [blocks * heads, n, n]
+ * @param gradient of the attention tensor's shape
  */
-export function headMean(
-  attention: TensorValue,
-  tokens: number,
-  weight: (value: number, i: number) => number,
-): LayerMap {
+export function headMean(attention: TensorValue, tokens: number, gradient?: TensorValue): LayerMap {
   const values = floats(attention);
+  const slopes = gradient && floats(gradient);
   const n = attention.shape.at(-1) as number;
   const maps = values.length / (n * n);
   const blocks = tokens / n;
@@ -31,12 +29,16 @@ export function headMean(
     const message = `An attention tensor of shape [${attention.shape.join(', ')}] does not fit ${tokens} tokens.`;
     throw new FsynError('MODEL_CONTRACT', message);
   }
-  const mean = new Float64Array(blocks * n * n);
+  const size = n * n;
+  const mean = new Float64Array(blocks * size);
   for (let map = 0; map < maps; map++) {
-    const target = Math.floor(map / heads) * n * n;
-    for (let i = 0; i < n * n; i++) {
-      const at = map * n * n + i;
-      mean[target + i] = (mean[target + i] as number) + weight(values[at] as number, at) / heads;
+    // Millions of entries: no call in the loop.
+    const target = mean.subarray(Math.floor(map / heads) * size, (Math.floor(map / heads) + 1) * size);
+    const from = map * size;
+    for (let i = 0; i < size; i++) {
+      const value = values[from + i] as number;
+      const weighted = slopes ? value * (slopes[from + i] as number) : value;
+      if (weighted > 0 || !slopes) target[i] = (target[i] as number) + weighted / heads;
     }
   }
   return { blocks, tokens: n, values: mean };
@@ -50,12 +52,18 @@ export function throughLayer(v: Float64Array, layer: LayerMap, normalise: boolea
     if (v[row] === 0) continue;
     const start = Math.floor(row / n) * n;
     const line = values.subarray(row * n, (row + 1) * n);
-    const scale = (v[row] as number) / (normalise ? 1 + line.reduce((sum, value) => sum + value, 0) : 1);
+    const scale = (v[row] as number) / (normalise ? 1 + sum(line) : 1);
     for (let j = 0; j < n; j++)
       result[start + j] = (result[start + j] as number) + scale * (line[j] as number);
     result[row] = (result[row] as number) + scale;
   }
   return result;
+}
+
+function sum(values: Float64Array): number {
+  let total = 0;
+  for (let i = 0; i < values.length; i++) total += values[i] as number;
+  return total;
 }
 
 /** One row of the rollout product A_L ... A_1, without forming it: a vector goes through the layers from the last to the first. */

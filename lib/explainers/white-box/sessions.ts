@@ -9,53 +9,101 @@ const OPEN_MODELS = 4;
 
 type Disposable = { dispose(): void };
 
+interface Open {
+  readonly loading: Promise<Disposable>;
+  users: number;
+  retired: boolean;
+}
+
+/** Tensors of the transformer blocks of a graph, in order. */
+export interface BlockNames {
+  readonly attentions: readonly string[];
+  /** The residual stream behind every block. */
+  readonly outputs: readonly string[];
+}
+
 /** The extended graphs of one model, each built at its first use and reused by every sample and explainer. */
 export class ModelSessions {
-  readonly #open = new Map<string, Promise<Disposable>>();
-  readonly #blocks = new Map<string, readonly string[]>();
-  readonly #decisions = new Map<string, Promise<boolean>>();
+  readonly #open = new Map<string, Open>();
+  readonly #known = new Map<string, Promise<unknown>>();
 
-  get<T extends Disposable>(key: string, load: () => Promise<T>): Promise<T> {
+  /** Works with a graph, loaded at its first use; it stays open at least until the work is done. */
+  async use<T extends Disposable, R>(
+    key: string,
+    load: () => Promise<T>,
+    work: (model: T) => Promise<R>,
+  ): Promise<R> {
+    const open = this.#opened(key, load);
+    open.users++;
+    try {
+      return await work((await open.loading) as T);
+    } finally {
+      open.users--;
+      closeUnused(open);
+    }
+  }
+
+  #opened(key: string, load: () => Promise<Disposable>): Open {
     const known = this.#open.get(key);
-    if (known) return known as Promise<T>;
-    const loading = load();
-    this.#open.set(key, loading);
+    if (known) return known;
+    const open: Open = { loading: load(), users: 0, retired: false };
+    this.#open.set(key, open);
     // A failed or aborted load must not stay.
-    loading.catch(() => this.#open.delete(key));
-    return loading;
+    open.loading.catch(() => {
+      if (this.#open.get(key) === open) this.#open.delete(key);
+    });
+    return open;
   }
 
   /** What was found out about the model under this name, once. */
-  decide(name: string, find: () => Promise<boolean>): Promise<boolean> {
-    const known = this.#decisions.get(name);
-    if (known) return known;
+  remember<T>(name: string, find: () => Promise<T>): Promise<T> {
+    const known = this.#known.get(name);
+    if (known) return known as Promise<T>;
     const finding = find();
-    this.#decisions.set(name, finding);
-    finding.catch(() => this.#decisions.delete(name));
+    this.#known.set(name, finding);
+    finding.catch(() => this.#known.delete(name));
     return finding;
+  }
+
+  /** The blocks of a graph that a tensor depends on. */
+  blocks(path: string, output: string): Promise<BlockNames> {
+    return this.remember(`blocks of ${path} before ${output}`, async () => {
+      const { graph } = await prepareModel(path);
+      const before = ancestors(graph, [output]);
+      const blocks = transformerBlocks(graph).filter((block) => before.has(block.attention));
+      const outputs = blocks.flatMap((block) =>
+        block.output !== undefined && before.has(block.output) ? [block.output] : [],
+      );
+      return { attentions: blocks.map((block) => block.attention), outputs };
+    });
   }
 
   /** Block outputs of a graph, up to a tensor. */
   async blockOutputs(path: string, output: string): Promise<readonly string[]> {
-    const known = this.#blocks.get(path);
-    if (known) return known;
-    const { graph } = await prepareModel(path);
-    const before = ancestors(graph, [output]);
-    const found = transformerBlocks(graph).flatMap((block) =>
-      block.output !== undefined && before.has(block.output) ? [block.output] : [],
-    );
-    if (found.length === 0) {
+    const { outputs } = await this.blocks(path, output);
+    if (outputs.length === 0) {
       throw new FsynError('UNSUPPORTED_MODEL', `${path}: no transformer blocks were recognised.`);
     }
-    this.#blocks.set(path, found);
-    return found;
+    return outputs;
   }
 
+  /** How many graphs are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Closes every graph as soon as nothing works with it. */
   dispose(): void {
-    for (const loading of this.#open.values())
-      loading.then((model) => model.dispose()).catch(() => undefined);
+    for (const open of this.#open.values()) {
+      open.retired = true;
+      closeUnused(open);
+    }
     this.#open.clear();
   }
+}
+
+function closeUnused({ loading, users, retired }: Open): void {
+  if (retired && users === 0) loading.then((model) => model.dispose()).catch(() => undefined);
 }
 
 const models = new Map<string, ModelSessions>();
@@ -74,7 +122,7 @@ export function sessionsOf(whiteBox: WhiteBox): ModelSessions {
   return sessions;
 }
 
-/** Closes the sessions of all white-box explainers. They are opened again when needed. */
+/** Closes the sessions of all white-box explainers, those at work when they are done. They are opened again when needed. */
 export function releaseWhiteBoxSessions(): void {
   for (const sessions of models.values()) sessions.dispose();
   models.clear();
