@@ -14,7 +14,7 @@ const tracked = execFileSync(
   },
 )
   .split('\n')
-  .filter((file) => /\.(cpp|hpp|cu|cuh)$/.test(file) && existsSync(file));
+  .filter((file) => /\.(cpp|hpp|h|cu|cuh)$/.test(file) && existsSync(file));
 
 function firstWorking(candidates) {
   return candidates.find((command) => spawnSync(command, ['--version']).status === 0);

@@ -1,6 +1,7 @@
 #include <math_constants.h>
 
 #include "cuda/kernels.cuh"
+#include "cuda/launch.cuh"
 
 namespace fsyn::cuda {
 
@@ -59,8 +60,8 @@ __global__ void score_rows(const float* __restrict__ logits, const int64_t* __re
 cudaError_t log_probabilities(const float* logits, const int64_t* targets, float* out, size_t rows,
                               size_t vocabulary, cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
-  score_rows<<<static_cast<unsigned>(rows), kThreads, 0, stream>>>(logits, targets, out, vocabulary);
-  return cudaGetLastError();
+  return launch(score_rows, dim3(static_cast<unsigned>(rows)), kThreads, stream, logits, targets, out,
+                vocabulary);
 }
 
 }  // namespace fsyn::cuda

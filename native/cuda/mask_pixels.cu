@@ -1,4 +1,5 @@
 #include "cuda/kernels.cuh"
+#include "cuda/launch.cuh"
 
 namespace fsyn::cuda {
 
@@ -54,14 +55,13 @@ cudaError_t mask_pixels(const int32_t* players_of, const uint8_t* present, const
   const auto rows = static_cast<unsigned>(states < 8 ? 1 : (states + 7) / 8 < 64 ? (states + 7) / 8 : 64);
   if (elements % kVector == 0) {
     const size_t vectors = elements / kVector;
-    mask_vectors<<<dim3(blocks(vectors), rows), kThreads, 0, stream>>>(
-        reinterpret_cast<const int4*>(players_of), present, reinterpret_cast<const float4*>(image),
-        reinterpret_cast<const float4*>(baseline), reinterpret_cast<float4*>(out), states, players, vectors);
-  } else {
-    mask_elements<<<dim3(blocks(elements), rows), kThreads, 0, stream>>>(players_of, present, image, baseline,
-                                                                         out, states, players, elements);
+    return launch(mask_vectors, dim3(blocks(vectors), rows), kThreads, stream,
+                  reinterpret_cast<const int4*>(players_of), present, reinterpret_cast<const float4*>(image),
+                  reinterpret_cast<const float4*>(baseline), reinterpret_cast<float4*>(out), states, players,
+                  vectors);
   }
-  return cudaGetLastError();
+  return launch(mask_elements, dim3(blocks(elements), rows), kThreads, stream, players_of, present, image,
+                baseline, out, states, players, elements);
 }
 
 }  // namespace fsyn::cuda

@@ -32,9 +32,8 @@ int table_weigh(const fsyn_cuda_table* from, fsyn_cuda_table* to, const double* 
   }
   if (status != FSYN_CUDA_OK) return status;
   const std::size_t count = std::size_t{1} << from->players;
-  weigh_kernel<<<grid(count), kThreads>>>(from->values, to->values, device_weights.get(), count);
   // The weights must outlive the kernel; cudaFree waits for it.
-  return check(cudaGetLastError(), "weigh");
+  return run("weigh", weigh_kernel, grid(count), from->values, to->values, device_weights.get(), count);
 }
 
 int table_gather(const fsyn_cuda_table* table, const uint32_t* masks, std::size_t count, double* values) {
@@ -52,8 +51,8 @@ int table_gather(const fsyn_cuda_table* table, const uint32_t* masks, std::size_
                    "upload");
   }
   if (status != FSYN_CUDA_OK) return status;
-  gather_kernel<<<grid(count), kThreads>>>(table->values, device_masks.get(), count, gathered.get());
-  status = check(cudaGetLastError(), "gather");
+  status =
+      run("gather", gather_kernel, grid(count), table->values, device_masks.get(), count, gathered.get());
   return status == FSYN_CUDA_OK ? download(values, gathered.get(), count) : status;
 }
 

@@ -177,15 +177,18 @@ int table_pair_sums(const fsyn_cuda_table* table, double offset, const double* w
   }
   if (status != FSYN_CUDA_OK) return status;
   const ChunkOutput out{scalars.get(), low.get(), crossed.get(), by_high.get()};
-  pair_sums_kernel<<<kChunks, kThreads>>>(table->values, offset, high_bits, device_rows.get(), out);
+  status =
+      run("pair_sums", pair_sums_kernel, kChunks, table->values, offset, high_bits, device_rows.get(), out);
   double* const scalar_sums = scalars.get() + 2 * kChunks;
   double* const low_sums = low.get() + std::size_t{3} * kTile * kChunks;
   double* const cross_sums = crossed.get() + cross * kChunks;
-  add_chunks<<<1, kThreads>>>(scalars.get(), 2, kChunks, scalar_sums);
-  add_chunks<<<grid(std::size_t{3} * kTile), kThreads>>>(low.get(), std::size_t{3} * kTile, kChunks,
-                                                         low_sums);
-  add_chunks<<<grid(cross), kThreads>>>(crossed.get(), cross, kChunks, cross_sums);
-  status = check(cudaGetLastError(), "pair_sums");
+  const auto add = [&](const double* parts, std::size_t count, double* sum) {
+    if (status == FSYN_CUDA_OK)
+      status = run("add_chunks", add_chunks, grid(count), parts, count, kChunks, sum);
+  };
+  add(scalars.get(), 2, scalar_sums);
+  add(low.get(), std::size_t{3} * kTile, low_sums);
+  add(crossed.get(), cross, cross_sums);
   double both[2] = {};
   if (status == FSYN_CUDA_OK) status = download(both, scalar_sums, 2);
   sums->all = both[0];

@@ -4,12 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The CUDA plugin is a library of its own that the addon finds at run time, so that the addon needs no CUDA. Plain C
-   types only: nvcc builds it with its own runtime library. One exported function returns this table.
+/* The CUDA plugin is a library of its own that the addon finds at run time, so that the addon needs no CUDA.
+   Plain C types only: nvcc builds it with its own runtime library. One exported function returns this table.
 
-   Entries return 0 or another fsyn_cuda_status, whose text last_error() has for the calling thread; none throws.
-   Pointers named device_* are device memory; streams are cudaStream_t, null for the default stream. Sums have a fixed
-   order: the same input gives the same bytes. */
+   Entries return 0 or another fsyn_cuda_status, whose text last_error() has for the calling thread; none
+   throws. Pointers named device_* are device memory; streams are cudaStream_t, null for the default stream.
+   Sums have a fixed order: the same input gives the same bytes. */
 
 #define FSYN_CUDA_ABI 2u
 
@@ -27,8 +27,8 @@ enum fsyn_cuda_status {
   FSYN_CUDA_FAILED = 3         /* the CUDA runtime reported an error */
 };
 
-/* 2^players doubles of device memory; entry S is the value of the coalition with bit mask S. Calls on one table must
-   not overlap. */
+/* 2^players doubles of device memory; entry S is the value of the coalition with bit mask S. Calls on one
+   table must not overlap. */
 typedef struct fsyn_cuda_table fsyn_cuda_table;
 
 /* What pair_sums leaves for the host to finish; see interactions::PairSums for the meaning. */
@@ -64,8 +64,8 @@ typedef struct fsyn_cuda_plugin {
   int (*synchronise_stream)(void* stream);
 
   /* Twin of masking::PixelMask::apply for a batch of image states.
-     device_players [elements]: image player of every element, -1 for none. device_present [states, players] bytes.
-     device_image, device_baseline [elements]; device_out [states, elements]. */
+     device_players [elements]: image player of every element, -1 for none. device_present [states, players]
+     bytes. device_image, device_baseline [elements]; device_out [states, elements]. */
   int (*mask_pixels)(const int32_t* device_players, const uint8_t* device_present, const float* device_image,
                      const float* device_baseline, float* device_out, size_t states, size_t players,
                      size_t elements, void* stream);
@@ -84,8 +84,8 @@ typedef struct fsyn_cuda_plugin {
   int (*table_copy)(const fsyn_cuda_table* from, fsyn_cuda_table* to);
   /* In place; `kind` as interactions::Transform. */
   int (*table_transform)(fsyn_cuda_table* table, int kind, double p);
-  /* One read of the table, 13 players or more. Weights by size: [5][players + 1] alpha, beta, gamma, alpha_single,
-     single. */
+  /* One read of the table, 13 players or more. Weights by size: [5][players + 1] alpha, beta, gamma,
+     alpha_single, single. */
   int (*table_pair_sums)(const fsyn_cuda_table* table, double offset, const double* weights,
                          fsyn_cuda_pair_sums* sums);
   /* to[S] = weights[|S|] from[S]; weights: [players + 1]. */

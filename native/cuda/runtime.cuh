@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "cuda/launch.cuh"
 #include "cuda/plugin.h"
 
 // What the kernels' host code shares: statuses, device memory, launch sizes.
@@ -39,6 +40,13 @@ int allocate(std::size_t count, DeviceArray<T>& array) {
   const int status = check(cudaMalloc(&memory, count * sizeof(T)), "cudaMalloc");
   array.reset(static_cast<T*>(memory));
   return status;
+}
+
+/// Launches a table kernel on the default stream; the status is that of the launch.
+template <class... Parameters>
+int run(const char* what, void (*kernel)(Parameters...), unsigned blocks,
+        typename Exact<Parameters>::Type... arguments) {
+  return check(launch(kernel, dim3(blocks), kThreads, nullptr, arguments...), what);
 }
 
 inline int download(double* to, const double* from, std::size_t count) {

@@ -149,22 +149,20 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class Map>
-void launch_few(double* x, int players, int low, int bits, const Map& map) {
+int run_few(double* x, int players, int low, int bits, const Map& map) {
   const std::size_t columns = std::size_t{1} << (players - bits);
-  const auto blocks = static_cast<unsigned>((columns + kThreads - 1) / kThreads);
+  const auto run_bits = [&](auto kernel) {
+    return run("transform", kernel, grid(columns), x, low, columns, map);
+  };
   switch (bits) {
     case 1:
-      few_bits<1><<<blocks, kThreads>>>(x, low, columns, map);
-      break;
+      return run_bits(few_bits<1, Map>);
     case 2:
-      few_bits<2><<<blocks, kThreads>>>(x, low, columns, map);
-      break;
+      return run_bits(few_bits<2, Map>);
     case 3:
-      few_bits<3><<<blocks, kThreads>>>(x, low, columns, map);
-      break;
+      return run_bits(few_bits<3, Map>);
     default:
-      few_bits<4><<<blocks, kThreads>>>(x, low, columns, map);
-      break;
+      return run_bits(few_bits<4, Map>);
   }
 }
 
@@ -172,21 +170,22 @@ template <class Map>
 int run_transform(fsyn_cuda_table& table, const Map& map) {
   const int n = table.players;
   int low = 0;
+  int status = FSYN_CUDA_OK;
   if (n >= kLowBits) {
-    low_bits<<<1U << (n - kLowBits), kThreads>>>(table.values, map);
+    status = run("transform", low_bits<Map>, 1U << (n - kLowBits), table.values, map);
     low = kLowBits;
   }
-  while (low < n) {
+  while (low < n && status == FSYN_CUDA_OK) {
     if (low >= kLowBits && n - low >= 8) {
-      eight_bits<<<1U << (n - 12), kThreads>>>(table.values, low, map);
+      status = run("transform", eight_bits<Map>, 1U << (n - 12), table.values, low, map);
       low += 8;
     } else {
       const int bits = n - low < 4 ? n - low : 4;
-      launch_few(table.values, n, low, bits, map);
+      status = run_few(table.values, n, low, bits, map);
       low += bits;
     }
   }
-  return check(cudaGetLastError(), "transform");
+  return status;
 }
 
 }  // namespace

@@ -31,8 +31,19 @@ for (const [name, folder] of [
   });
 }
 
-const plugin = join(packageInfo().root, 'build', 'Release', 'libfsyn_cuda.so');
 const pluginTest = executable('cuda_plugin_test');
+const emulated = executable('libcuda_emulated.so') ?? executable('Release/libcuda_emulated.so');
+
+test.skipIf(!emulated || !pluginTest)(
+  'the CUDA kernels, run on the processor, agree with their CPU twins',
+  () => {
+    const result = spawnSync(pluginTest!, [emulated!], { encoding: 'utf8', timeout: 50_000 });
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/\d+ checks, 0 failures$/m);
+  },
+);
+
+const plugin = join(packageInfo().root, 'build', 'Release', 'libfsyn_cuda.so');
 
 // The plugin is built where nvcc is; without a device its kernels are skipped and only its table is checked.
 test.skipIf(!existsSync(plugin) || !pluginTest)('the CUDA kernels agree with their CPU twins', () => {

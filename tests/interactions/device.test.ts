@@ -91,9 +91,16 @@ describe("device 'cuda' without what it needs", () => {
 
 const fake = built('libfake_cuda.so');
 
-// A library with the plugin's interface over host memory, built with the C++ tests: everything but the device itself.
-describe.skipIf(fake === null)("device 'cuda' through a plugin", () => {
-  beforeEach(() => choosePlugin(fake!));
+// Two libraries with the plugin's interface, built with the C++ tests: plain loops over host memory, and the kernels
+// themselves run on the processor. Together everything but the device itself.
+describe.each([
+  ['plain loops', fake],
+  ['emulated kernels', built('libcuda_emulated.so')],
+] as const)("device 'cuda' through a plugin: %s", (_name, plugin) => {
+  beforeEach(({ skip }) => {
+    if (plugin === null) skip('not built here');
+    else choosePlugin(plugin);
+  });
 
   for (const index of indexNames) {
     it(`${index} of every order equals the processor's`, async () => {
@@ -149,6 +156,10 @@ describe.skipIf(fake === null)("device 'cuda' through a plugin", () => {
       }
     }
   });
+});
+
+describe.skipIf(fake === null)("device 'cuda' with 24 MiB", () => {
+  beforeEach(() => choosePlugin(fake!));
 
   it("'auto' takes the device where it pays and fits, and the result and its JSON say which it was", () => {
     const device = (n: number, options: object) =>

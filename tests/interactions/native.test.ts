@@ -28,6 +28,18 @@ test.skipIf(fake === null || built('cuda_interactions_test') === null)(
   },
 );
 
+const emulated = built('libcuda_emulated.so');
+
+test.skipIf(emulated === null || built('cuda_interactions_test') === null)(
+  'the CUDA kernels of interactions, run on the processor, agree with their CPU twins',
+  { timeout: 300_000 },
+  () => {
+    const result = run('cuda_interactions_test', [emulated!]);
+    expect(result.status, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(/emulated on the processor[\s\S]*0 failures/);
+  },
+);
+
 const plugin = join(packageInfo().root, 'build', 'Release', 'libfsyn_cuda.so');
 
 test.skipIf(!existsSync(plugin) || built('cuda_interactions_test') === null)(
