@@ -101,10 +101,10 @@ async function probeDevice(
   batch: number,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
-  const host = await score(program, shared, batch, signal);
+  const host = new Reference(program, shared, batch, signal);
   try {
-    const apart = distance(host, await score(program, { ...shared, onDevice: true }, batch, signal));
-    if (apart <= roundingOf(program)) return undefined;
+    const apart = await host.distanceOf({ ...shared, onDevice: true }, batch);
+    if (await host.mayBeRounding(apart)) return undefined;
     return `Scores on caches in the provider's memory differ by ${apart.toExponential(1)}: caches go through the host.`;
   } catch (error) {
     if (!(error instanceof FsynError)) throw error;
@@ -146,19 +146,17 @@ async function probe(
   signal?: AbortSignal,
 ): Promise<Verdict> {
   const compact = removal === 'must-drop';
-  const full = await score(program, { prefixLength: 0, compact }, 1, signal);
-  const tolerance = roundingOf(program);
-  const apartIn = async (mode: ProgramMode) => distance(full, await score(program, mode, 1, signal));
+  const full = new Reference(program, { prefixLength: 0, compact }, 1, signal);
   const fallbacks: Fallback[] = [];
   let shared: ProgramMode = { prefixLength, compact: removal !== 'keep', padded: removal === 'may-drop' };
-  let apart = await apartIn(shared);
-  if (!(apart <= tolerance) && removal === 'may-drop') {
+  let apart = await full.distanceOf(shared, 1);
+  if (removal === 'may-drop' && !(await full.mayBeRounding(apart))) {
     const reason = `Scores differ by ${apart.toExponential(1)} when removed tokens are left out: they are run and masked.`;
     fallbacks.push({ code: 'tokens-kept', reason });
     shared = { prefixLength, compact };
-    apart = await apartIn(shared);
+    apart = await full.distanceOf(shared, 1);
   }
-  if (!(apart <= tolerance)) {
+  if (!(await full.mayBeRounding(apart))) {
     const reason = `Scores on a shared prefix differ from full passes by ${apart.toExponential(1)}: earlier tokens depend on later ones. Every cell is a full pass.`;
     return { sharing: false, drops: false, fallbacks: [{ code: 'prefix-not-causal', reason }] };
   }
@@ -168,27 +166,65 @@ async function probe(
       'The decoder overlooks holes in its mask: removed tokens are left out, one sequence per run.';
     return { sharing: true, drops, fallbacks: [{ code: 'tokens-left-out', reason }] };
   }
-  const problem = await togetherProblem(program, shared, full, signal);
+  const problem = await togetherProblem(full, shared);
   if (problem !== undefined) fallbacks.push({ code: 'one-row-per-run', reason: problem });
   return { sharing: true, drops, fallbacks };
 }
 
 /** Why sequences that continue a prefix cannot be run together; undefined where they can. */
-async function togetherProblem(
-  program: EvaluatorProgram,
-  shared: ProgramMode,
-  full: Float64Array,
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
+async function togetherProblem(full: Reference, shared: ProgramMode): Promise<string | undefined> {
   try {
-    const together = await score(program, shared, 2, signal);
-    if (distance(full, together) <= roundingOf(program)) return undefined;
+    if (await full.mayBeRounding(await full.distanceOf(shared, 2))) return undefined;
     return 'The decoder gives other scores when several sequences continue a prefix: one sequence per run.';
   } catch (error) {
     if (!(error instanceof FsynError) || error.code !== 'INFERENCE') throw error;
     return `The decoder refuses several sequences on a prefix (${error.message}): one sequence per run.`;
   }
 }
+
+/** Scores of the two cells of the trial in one mode, which those of other modes are compared with. */
+class Reference {
+  readonly #program: EvaluatorProgram;
+  readonly #mode: ProgramMode;
+  readonly #batch: number;
+  readonly #signal: AbortSignal | undefined;
+  #scores: Promise<Float64Array> | undefined;
+  #ownRounding: Promise<number> | undefined;
+
+  constructor(program: EvaluatorProgram, mode: ProgramMode, batch: number, signal: AbortSignal | undefined) {
+    this.#program = program;
+    this.#mode = mode;
+    this.#batch = batch;
+    this.#signal = signal;
+  }
+
+  async distanceOf(mode: ProgramMode, batch: number): Promise<number> {
+    this.#scores ??= score(this.#program, this.#mode, this.#batch, this.#signal);
+    return distance(await this.#scores, await score(this.#program, mode, batch, this.#signal));
+  }
+
+  /**
+   * Whether arithmetic in another order may land so far away. Float32 log-probabilities mostly agree to 1e-5; a model that
+   * makes much of little must not be taken for one that computes something else, and is asked how far the smallest change of
+   * its pixels leads.
+   */
+  async mayBeRounding(apart: number): Promise<boolean> {
+    if (apart <= roundingOf(this.#program)) return true;
+    if (!(apart <= MOST_ROUNDING)) return false;
+    const scaled = (values: Float32Array) => values.map((value) => value * (1 + 2 ** -23));
+    const { pixels, baselinePixels } = this.#program;
+    const nudged = { ...this.#program, pixels: scaled(pixels), baselinePixels: scaled(baselinePixels) };
+    this.#scores ??= score(this.#program, this.#mode, this.#batch, this.#signal);
+    const scores = await this.#scores;
+    this.#ownRounding ??= score(nudged, this.#mode, this.#batch, this.#signal).then((others) =>
+      distance(scores, others),
+    );
+    return apart <= 8 * (await this.#ownRounding);
+  }
+}
+
+/** No rounding leads so far: a difference of a percent in probability is another result. */
+const MOST_ROUNDING = 1e-2;
 
 /** Scores of two cells: everything present, and every second text player present. */
 async function score(
@@ -226,7 +262,7 @@ function distance(a: Float64Array, b: Float64Array): number {
   return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i]!)), 0);
 }
 
-/** How far the same arithmetic in another order may land: float32 log-probabilities agree to 1e-5, half ones to 1e-2. */
+/** How far the same arithmetic in another order lands anywhere: float32 log-probabilities agree to 1e-5, half ones to 1e-2. */
 function roundingOf({ decoder, wiring }: EvaluatorProgram): number {
   const half =
     decoder.inputs.some((input) => input.elementType === 'float16') ||

@@ -12,7 +12,7 @@ import { int64Tensor } from '../../lib/onnx/tensors.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { fullPasses } from './full-pass.js';
-import { cellsOf, loadTiny, prepare, tinyLlava } from './support.js';
+import { cellsOf, distance, loadTiny, prepare, tinyLlava } from './support.js';
 
 let vlm: Vlm;
 let sample: DecoderSample;
@@ -188,4 +188,24 @@ test('removed tokens stay in place where they belong to a window of attention', 
   const { tokenIds } = sample.program();
   await equalsFullPasses({ ...sample.program(), attentionWindow: tokenIds.length - 1 }, ['tokens-kept']);
   await equalsFullPasses({ ...sample.program(), attentionWindow: tokenIds.length }, []);
+});
+
+test('a decoder that makes much of rounding is not taken for one that computes something else', async () => {
+  const program = sample.program();
+  const folder = join(tinyLlava, 'onnx');
+  const model = await OnnxModel.load(join(folder, 'decoder_model_merged.onnx'));
+  const { graph } = model;
+  const gain = graph.addFloat32('gain', [2000]);
+  graph.producerOf('logits')!.output = ['quiet'];
+  graph.setNodes([...graph.nodes, makeNode('Mul', ['quiet', gain], ['logits'], { name: 'loud' })]);
+  const { rows: _rows, keep: _keep, ...wiring } = program.wiring;
+  const decoder = await Session.load(model.serialize(), { externalDataFolder: folder });
+  const loud = { ...program, decoder, wiring };
+  const cells = fc.sample(cellsOf(sample), { seed: 23, numRuns: 1 })[0]!;
+  const planned = await (await CoalitionEvaluator.create(loud)).evaluate(cells);
+  expect(planned.plan.fallbacks).toEqual([]);
+  const apart = distance(planned.logProbabilities, await fullPasses(loud, cells));
+  // Otherwise there would have been nothing to see through.
+  expect(apart).toBeGreaterThan(1e-4);
+  expect(apart).toBeLessThan(1e-2);
 });
