@@ -1,7 +1,9 @@
 import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
-import { type DifferentiableOptions, SplitModel, selectLogits } from '../../onnx/index.js';
+import { selectRowsEarly } from '../../onnx/early-rows.js';
+import { ROWS } from '../../onnx/extended.js';
+import { type DifferentiableOptions, type OnnxModel, SplitModel, selectLogits } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
 import type { WhiteBox } from '../../vlm/types.js';
 import { concatenated, parts } from './batch.js';
@@ -81,7 +83,7 @@ class Passes {
     const count = this.#points.length;
     const made = await joined.run(
       ndarray(concatenated(rows), [count, length, hidden]) as TensorValue,
-      { ...this.#chain.decoderInputs(length, count), logit_positions: int64(length - 1) },
+      { ...this.#chain.decoderInputs(length, count), [ROWS]: int64(length - 1) },
       { token: targetToken, rival: target === 'contrast' ? rival : undefined, target },
       this.#decoderOnly
         ? undefined
@@ -182,7 +184,7 @@ class Passes {
     const feeds = this.#chain.decoderFeeds(concatenated(embeddings), length, count);
     const load = async () => SplitModel.load(await this.#decoderSource(), this.#decoderOptions());
     return this.#sessions.use(`decoder ${this.#decoderKey()}`, load, async (decoder) => {
-      const rows = { ...feeds, logit_positions: int64(length - 1) };
+      const rows = { ...feeds, [ROWS]: int64(length - 1) };
       using read = await decoder.forward(rows, passOptions(signal));
       const targets = parts(floats(read.output), count).map((row) => this.#explained(row));
       const seeds = concatenated(targets.map(({ explained }) => explained.seed));
@@ -283,10 +285,15 @@ class Passes {
     return { output: 'logits', wrt, expose: decoderTensors, mode, attentions };
   }
 
-  async #decoderSource() {
+  /** The decoder that computes the last position's logits, and of the last layer no other position where none is asked for. */
+  async #decoderSource(): Promise<OnnxModel> {
+    const { attentions = false, decoderTensors = [] } = this.#options;
     const model = await prepareModel(this.#whiteBox.decoderModel);
-    selectLogits(model, { rows: 'logit_positions' });
-    return model;
+    selectLogits(model, { rows: ROWS });
+    if (attentions) return model;
+    const early = model.clone();
+    await selectRowsEarly(early, ROWS);
+    return decoderTensors.every((name) => early.graph.has(name)) ? early : model;
   }
 }
 

@@ -32,16 +32,27 @@ export function headMean(attention: TensorValue, tokens: number, gradient?: Tens
   const size = n * n;
   const mean = new Float64Array(blocks * size);
   for (let map = 0; map < maps; map++) {
-    // Millions of entries: no call in the loop.
-    const target = mean.subarray(Math.floor(map / heads) * size, (Math.floor(map / heads) + 1) * size);
-    const from = map * size;
-    for (let i = 0; i < size; i++) {
-      const value = values[from + i] as number;
-      const weighted = slopes ? value * (slopes[from + i] as number) : value;
-      if (weighted > 0 || !slopes) target[i] = (target[i] as number) + weighted / heads;
-    }
+    const block = Math.floor(map / heads);
+    const sums = mean.subarray(block * size, (block + 1) * size);
+    const head = values.subarray(map * size, (map + 1) * size);
+    if (slopes) addPositiveProducts(sums, head, slopes.subarray(map * size, (map + 1) * size));
+    else addTo(sums, head);
   }
+  for (let i = 0; i < mean.length; i++) mean[i] = (mean[i] as number) / heads;
   return { blocks, tokens: n, values: mean };
+}
+
+// Millions of entries: loops without calls or choices, over arrays of one kind each.
+
+function addTo(sums: Float64Array, values: Float32Array): void {
+  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (values[i] as number);
+}
+
+function addPositiveProducts(sums: Float64Array, values: Float32Array, slopes: Float32Array): void {
+  for (let i = 0; i < sums.length; i++) {
+    const product = (values[i] as number) * (slopes[i] as number);
+    if (product > 0) sums[i] = (sums[i] as number) + product;
+  }
 }
 
 /** v^T (A + I) for one layer; with `normalise`, the rows of A + I first divided by their sums. */
