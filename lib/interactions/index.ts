@@ -6,13 +6,8 @@
 export { FsynError } from '../errors.js';
 export { CoalitionBatch, type ValueFunction } from './coalitions.js';
 export { type CudaFacts, cudaFacts, type Device } from './device.js';
-export {
-  type EstimatedIndex,
-  type EstimateOptions,
-  type EstimatorName,
-  estimate,
-  estimatorsOf,
-} from './estimators/estimate.js';
+export { type EstimatedIndex, type EstimatorName, estimatorsOf } from './estimators/catalogue.js';
+export { type EstimateOptions, estimate } from './estimators/estimate.js';
 export { type EstimatePairOptions, estimatePair, type PairEstimate } from './estimators/nested.js';
 export {
   type IndexName,

@@ -17,6 +17,8 @@ export interface Spending {
 /** How values were estimated. */
 export interface Provenance {
   readonly estimator: string;
+  /** Why this estimator, where the caller named none. */
+  readonly reason?: string;
   readonly seed: number;
   readonly budget: number;
   readonly spent: Spending;

@@ -16,6 +16,7 @@ export class Evaluator {
   readonly #coalitions = new Set<string>();
   readonly #imageStates = new Set<string>();
   #evaluations = 0;
+  #failure: unknown;
 
   /** @param expected evaluations to come in all, for progress */
   constructor(value: ValueFunction, sides: Uint8Array | null, expected: number, options: EvaluatorOptions) {
@@ -33,12 +34,21 @@ export class Evaluator {
       const batch = coalitions.slice(begin, end);
       // A copy: the value function may keep or change its batch.
       const own = new CoalitionBatch(batch.players, batch.words.slice());
-      values.set(await evaluateBatch(this.#value, own, signal), begin);
+      const answer = await evaluateBatch(this.#value, own, signal).catch((error) => {
+        this.#failure = error;
+        throw error;
+      });
+      values.set(answer, begin);
       this.#evaluations += end - begin;
       onProgress?.(this.#evaluations, Math.max(this.#expected, this.#evaluations));
     }
     this.#remember(coalitions);
     return values;
+  }
+
+  /** True for what the value function threw, which is not ours to word. */
+  failedWith(error: unknown): boolean {
+    return this.#failure !== undefined && this.#failure === error;
   }
 
   get spent(): Spending {

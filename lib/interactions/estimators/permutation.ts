@@ -4,6 +4,7 @@ import type { InteractionSet } from '../interaction-set.js';
 import { logBinomial } from '../weights.js';
 import { CoalitionList, type Evaluator } from './evaluator.js';
 import type { Estimate, MomentIndex } from './moments.js';
+import { permutationBlock } from './requirements.js';
 
 /** The coalitions of one permutation: prefixes of 0..n players, and prefixes whose last player is the next one instead. */
 interface Walk {
@@ -21,7 +22,8 @@ interface Walk {
  * uniform, as SII wants it; other indices weigh each derivative by the ratio of their weights to SII's.
  *
  * The permutations come in blocks that put every pair side by side equally often: rotations of a zigzag, renamed at random.
- * All their prefixes are arcs of one circle, so a block shares most of them: n^2 / 2 + O(n) coalitions visit every pair.
+ * All their prefixes are arcs of one circle, so a block shares most of them: n (n + 1) / 2 + 1 coalitions visit every pair where
+ * n is even, n (n - 1) + 2 where it is odd.
  *
  * @throws FsynError BUDGET when a wanted interaction was never adjacent
  */
@@ -150,7 +152,7 @@ function accumulate(
   if (unseen > 0) {
     throw new FsynError(
       'BUDGET',
-      `${unseen} of ${set.length} interactions were never sampled by ${walks.length} permutations; raise the budget to about ${Math.ceil(set.players * (set.players / 2 + 2))} evaluations.`,
+      `${unseen} of ${set.length} interactions were never sampled by ${walks.length} permutations; ${permutationBlock(set.players)} evaluations visit every pair.`,
     );
   }
   return {

@@ -5,6 +5,7 @@ import type { InteractionSet } from '../interaction-set.js';
 import type { Evaluator } from './evaluator.js';
 import type { Estimate } from './moments.js';
 import { type PseudoInverse, pseudoInverse } from './pseudo-inverse.js';
+import { productLeast } from './requirements.js';
 
 /** Nodes and weights of Gauss-Legendre quadrature on 0..1, by Newton's method on the Legendre polynomial. */
 export function gaussLegendre(count: number): { node: number; weight: number }[] {
@@ -99,7 +100,7 @@ function designShape(
   if (cells < leastImage * leastText) {
     throw new FsynError(
       'BUDGET',
-      `The product design needs at least ${nodes * leastImage * leastText + 1} evaluations for ${image} image and ${text} text players at ${nodes} node(s).`,
+      `The product design needs at least ${productLeast(image, text, nodes)} evaluations for ${image} image and ${text} text players at ${nodes} node(s).`,
     );
   }
   const balanced = Math.round(Math.sqrt((cells * text) / image));

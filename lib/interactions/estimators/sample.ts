@@ -22,9 +22,12 @@ export type SizeWeights = 'shapley' | 'uniform';
 
 /**
  * Mass of the sizes 0..n of a draw. 'shapley': proportional to 1 / (t (n - t)) inside, and everything on sizes below k and
- * above n - k until they are exhausted, so that they are enumerated first. 'uniform': all coalitions equally likely.
+ * above n - k until they are exhausted, so that they are enumerated first: for the largest k up to the order that the budget
+ * pays for, because what is left of it would otherwise never leave those sizes. 'uniform': all coalitions equally likely.
  */
-function sizeMass(n: number, order: number, weights: SizeWeights): Float64Array {
+function sizeMass(n: number, largest: number, budget: number, weights: SizeWeights): Float64Array {
+  let order = Math.min(largest, n);
+  while (order > 1 && borderCount(n, order) > budget) order--;
   const mass = new Float64Array(n + 1);
   for (let t = 0; t <= n; t++) {
     if (weights === 'uniform') mass[t] = binomialShare(n, t);
@@ -32,6 +35,13 @@ function sizeMass(n: number, order: number, weights: SizeWeights): Float64Array 
     else mass[t] = 1 / (t * (n - t));
   }
   return mass;
+}
+
+/** Coalitions of fewer than k players, and their complements. */
+function borderCount(n: number, k: number): number {
+  let count = 0;
+  for (let t = 0; t < k; t++) count += 2 * binomial(n, t);
+  return Math.min(count, 2 ** n);
 }
 
 /** C(n, t) / 2^n without overflow. */
@@ -67,7 +77,7 @@ export function drawCoalitions(
     0,
     1,
   );
-  const probability = sizeMass(n, order, weights);
+  const probability = sizeMass(n, order, budget, weights);
   probability[0] = 0;
   probability[n] = 0;
   let left = budget - 2;

@@ -5,28 +5,38 @@ import { Random } from '../../statistics/random.js';
 import type { InteractionSet } from '../interaction-set.js';
 import type { LinearFit } from '../native.js';
 import { binomial, type DividendIndex, dividendWeights } from '../weights.js';
+import { paritiesOf } from './catalogue.js';
 import type { Estimate } from './moments.js';
+import { LEAST_SPARSE } from './requirements.js';
 import { type CoalitionSample, presence } from './sample.js';
 import { Turns } from './turns.js';
 
-/** Parities that are looked through in every round; their largest size follows from it. */
-const MOST_PARITIES = 40_000;
-const LARGEST_PARITY = 4;
-/** Fewer coalitions leave too few to hold out. */
-const LEAST_BUDGET = 40;
 /** The coalitions are held out in turn, in this many groups. */
 const FOLDS = 5;
 /** Coalitions per kept parity, at least. */
 const ROWS_PER_PARITY = 2;
 /** Parities that join per round, as a share of those that the model has. */
-const GROWTH = 1 / 16;
+const GROWTH = 1 / 4;
 /** The search ends when the model has grown this much without predicting better. */
 const PATIENCE = 1.5;
 /** How much stronger a parity must be for every further player: there are that many more that may look strong by chance. */
 const PRIOR = 0.8;
 
+/** Models of noise explain a percent or two of what was held out, by chance. */
+const LEAST_EXPLAINED = 0.05;
+
 /** A Fourier coefficient's parity: (-1)^|S and T| for coalitions T. */
 type Parity = readonly number[];
+
+/** The models predict coalitions that were held out hardly better than their mean. */
+export class ModelsExplainNothing extends FsynError {
+  constructor(coalitions: number) {
+    super(
+      'BUDGET',
+      `Sparse models of ${coalitions} coalitions predict held-out ones hardly better than their mean.`,
+    );
+  }
+}
 
 interface Model {
   readonly parities: readonly Parity[];
@@ -40,10 +50,11 @@ interface Model {
  * that were held out are predicted no better. Every fifth of the coalitions is held out once; the estimate is the mean of the
  * five models.
  *
- * `sample` must be drawn uniformly. Standard errors are those of the delete-a-group jackknife, so that they tell how much the
- * choice of parities depends on the draw; what all five models miss is not in them.
+ * `sample` should weigh sizes as the index does: what the models miss is then small where it counts. Standard errors are those
+ * of the delete-a-group jackknife, so that they tell how much the choice of parities depends on the draw, and of a parity that
+ * hides in the errors of prediction; what parities of more players would add is not in them.
  *
- * @throws FsynError BUDGET when the models explain nothing of the held-out coalitions: the game is not sparse enough
+ * @throws ModelsExplainNothing BUDGET when the models explain nothing of the held-out coalitions: the game is not sparse enough
  */
 export async function sparseFourier(
   sample: CoalitionSample,
@@ -55,10 +66,10 @@ export async function sparseFourier(
   signal: AbortSignal | undefined,
 ): Promise<Estimate & { readonly explained: number }> {
   const rows = y.length;
-  if (rows < LEAST_BUDGET) {
+  if (rows < LEAST_SPARSE) {
     throw new FsynError(
       'BUDGET',
-      `A sparse model needs at least ${LEAST_BUDGET} coalitions but has ${rows}.`,
+      `A sparse model needs at least ${LEAST_SPARSE} coalitions but has ${rows}.`,
     );
   }
   const order = Array.from(new Random(seed + 1).permutation(rows));
@@ -76,18 +87,17 @@ export async function sparseFourier(
     estimates.push(indexOf(model, set, weights));
   }
   const explained = spread > 0 ? 1 - missed / spread : 1;
-  if (!(explained > 0)) {
-    throw new FsynError(
-      'BUDGET',
-      `Sparse models of ${rows} coalitions predict held-out ones no better than their mean; raise the budget or take another estimator.`,
-    );
+  if (!(explained >= LEAST_EXPLAINED)) {
+    throw new ModelsExplainNothing(rows);
   }
   const values = new Float64Array(set.length);
   for (const one of estimates) for (let i = 0; i < values.length; i++) values[i] += one[i] / FOLDS;
   const standardErrors = values.map((mean, i) => {
     let squares = 0;
     for (const one of estimates) squares += (one[i] - mean) ** 2;
-    return Math.sqrt(((FOLDS - 1) / FOLDS) * squares);
+    // A parity that no model has may still have what it takes to hide in the errors of prediction.
+    const hidden = (4 ** set.order(i) * missed) / rows ** 2;
+    return Math.sqrt(((FOLDS - 1) / FOLDS) * squares + hidden);
   });
   return { values, standardErrors, explained };
 }
@@ -105,13 +115,7 @@ class Search {
     this.#y = y;
     this.#signal = signal;
     this.#signs = presence(sample.coalitions).map((row) => Int8Array.from(row, (present) => 1 - 2 * present));
-    const n = sample.coalitions.players;
-    let [largest, count] = [1, 1 + n];
-    while (largest < Math.min(LARGEST_PARITY, n) && count + binomial(n, largest + 1) <= MOST_PARITIES) {
-      largest++;
-      count += binomial(n, largest);
-    }
-    this.#largest = largest;
+    this.#largest = paritiesOf(sample.coalitions.players).largest;
   }
 
   /** The model of the training rows that predicts the held-out ones best, its error there and that of the mean. */
