@@ -7,6 +7,10 @@
 #include <utility>
 #include <vector>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "handles.hpp"
 #include "inference/runtime.hpp"
 #include "inference/session.hpp"
@@ -315,6 +319,15 @@ Napi::Value dispose_tensor(const Napi::CallbackInfo& info) {
   });
 }
 
+/// returnFreedMemory(): the C library keeps freed blocks, in one heap per thread, for allocations to come.
+/// After sessions were closed these may never come, so it is asked to give them back to the system.
+Napi::Value return_freed_memory(const Napi::CallbackInfo& info) {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 void export_inference(Napi::Env env, Napi::Object exports) {
@@ -324,6 +337,7 @@ void export_inference(Napi::Env env, Napi::Object exports) {
   exports.Set("disposeSession", Napi::Function::New(env, dispose_session, "disposeSession"));
   exports.Set("runSession", Napi::Function::New(env, run_session, "runSession"));
   exports.Set("readTensor", Napi::Function::New(env, read_tensor, "readTensor"));
+  exports.Set("returnFreedMemory", Napi::Function::New(env, return_freed_memory, "returnFreedMemory"));
   exports.Set("disposeTensor", Napi::Function::New(env, dispose_tensor, "disposeTensor"));
 }
 

@@ -92,6 +92,7 @@ export interface NativeAddon {
   ): NativeJob<readonly NativeOutput[]>;
   readTensor(handle: NativeHandle): TensorData;
   disposeTensor(handle: NativeHandle): void;
+  returnFreedMemory(): void;
   createProgram(program: NativeProgram): NativeHandle;
   evaluateCoalitions(
     program: NativeHandle,

@@ -1,4 +1,5 @@
 import { FsynError } from '../../errors.js';
+import { addon } from '../../inference/addon.js';
 import { transformerBlocks } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
 import { ancestors } from '../../onnx/queries.js';
@@ -39,7 +40,7 @@ export class ModelSessions {
       return await work((await open.loading) as T);
     } finally {
       open.users--;
-      closeUnused(open);
+      void closeUnused(open);
     }
   }
 
@@ -92,18 +93,21 @@ export class ModelSessions {
     return this.#open.size;
   }
 
-  /** Closes every graph as soon as nothing works with it. */
-  dispose(): void {
-    for (const open of this.#open.values()) {
+  /** Closes every graph as soon as nothing works with it; resolves when those that nothing works with are closed. */
+  async dispose(): Promise<void> {
+    const closing = [...this.#open.values()].map((open) => {
       open.retired = true;
-      closeUnused(open);
-    }
+      return closeUnused(open);
+    });
     this.#open.clear();
+    await Promise.all(closing);
   }
 }
 
-function closeUnused({ loading, users, retired }: Open): void {
-  if (retired && users === 0) loading.then((model) => model.dispose()).catch(() => undefined);
+async function closeUnused({ loading, users, retired }: Open): Promise<void> {
+  if (!retired || users > 0) return;
+  // Who asked for a graph that could not be loaded was told.
+  await loading.then((model) => model.dispose()).catch(() => undefined);
 }
 
 const models = new Map<string, ModelSessions>();
@@ -116,7 +120,7 @@ export function sessionsOf(whiteBox: WhiteBox): ModelSessions {
   models.set(key, sessions);
   for (const [oldest, item] of models) {
     if (models.size <= OPEN_MODELS) break;
-    item.dispose();
+    void item.dispose();
     models.delete(oldest);
   }
   return sessions;
@@ -124,6 +128,11 @@ export function sessionsOf(whiteBox: WhiteBox): ModelSessions {
 
 /** Closes the sessions of all white-box explainers, those at work when they are done. They are opened again when needed. */
 export function releaseWhiteBoxSessions(): void {
-  for (const sessions of models.values()) sessions.dispose();
+  const closing = [...models.values()].map((sessions) => sessions.dispose());
   models.clear();
+  if (closing.length === 0) return;
+  // A favour to the system, that nothing depends on.
+  Promise.all(closing)
+    .then(() => addon().returnFreedMemory())
+    .catch(() => undefined);
 }
