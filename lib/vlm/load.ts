@@ -109,7 +109,7 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
   const editedDecoder = await editDecoder(decoderFile, options.signal);
   const decoderCosts = matrixCosts(editedDecoder.graph, 'logits', rowsInput);
   // Small models are run side by side, one thread each; of a large one a single pass can keep every core busy, and
-  // generation is then as fast as scoring. Neither changes a byte of a result.
+  // generation is then as fast as scoring. Neither changes a byte of a result. A device takes one pass after the other.
   const large = decoderCosts.weights > largeModel;
   const sessionOptions = {
     providers,
@@ -145,7 +145,7 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
       decoder,
       tokenizer,
       template,
-      workers: large ? 1 : options.threads,
+      workers: large || providers[0] !== 'cpu' ? 1 : options.threads,
       memory: options.memory ?? defaultBudget(),
       deviceCaches: device,
       content: `${hash} on ${providers.join()}`,

@@ -8,6 +8,7 @@
 #endif
 
 #include "errors.hpp"
+#include "inference/device_turn.hpp"
 
 namespace fsyn::inference {
 
@@ -65,6 +66,10 @@ void append_provider(ort::SessionOptions* options, const std::string& name) {
   }
   check(
       api().SessionOptionsAppendExecutionProvider(options, runtime_name(name).c_str(), nullptr, nullptr, 0));
+}
+
+bool shares_device(const SessionOptions& options) {
+  return std::find(options.providers.begin(), options.providers.end(), "webgpu") != options.providers.end();
 }
 
 SessionOptionsHandle make_options(const SessionOptions& wanted) {
@@ -185,6 +190,11 @@ ModelMetadata read_metadata(const ort::Session* session) {
 
 }  // namespace
 
+std::unique_lock<std::recursive_mutex> device_turn() {
+  static std::recursive_mutex device;
+  return std::unique_lock(device);
+}
+
 std::string provider_problem(const std::string& name) {
   try {
     SessionOptions options;
@@ -197,7 +207,8 @@ std::string provider_problem(const std::string& name) {
 }
 
 Session::Session(const std::string& path, const SessionOptions& options, const std::stop_token& stop)
-    : label_(options.label), low_memory_(options.low_memory) {
+    : label_(options.label), low_memory_(options.low_memory), shares_device_(shares_device(options)) {
+  const auto held = turn();
   const std::filesystem::path file(reinterpret_cast<const char8_t*>(path.c_str()));
   session_ = create_session(options, stop, [&](const ort::SessionOptions* raw, ort::Session** out) {
     return api().CreateSession(Runtime::instance().env(), file.c_str(), raw, out);
@@ -206,11 +217,21 @@ Session::Session(const std::string& path, const SessionOptions& options, const s
 }
 
 Session::Session(std::span<const std::byte> bytes, const SessionOptions& options, const std::stop_token& stop)
-    : label_(options.label), low_memory_(options.low_memory) {
+    : label_(options.label), low_memory_(options.low_memory), shares_device_(shares_device(options)) {
+  const auto held = turn();
   session_ = create_session(options, stop, [&](const ort::SessionOptions* raw, ort::Session** out) {
     return api().CreateSessionFromArray(Runtime::instance().env(), bytes.data(), bytes.size(), raw, out);
   });
   describe();
+}
+
+Session::~Session() {
+  const auto held = turn();
+  session_.reset();
+}
+
+std::unique_lock<std::recursive_mutex> Session::turn() const {
+  return shares_device_ ? device_turn() : std::unique_lock<std::recursive_mutex>();
 }
 
 void Session::describe() {
@@ -249,6 +270,7 @@ DeviceMemory::DeviceMemory(const std::string& name) {
 
 void Session::compute(const std::function<ort::Status*(const ort::RunOptions*)>& call,
                       const std::stop_token& stop) const {
+  const auto held = turn();
   if (stop.stop_requested()) throw Cancelled();
   ort::RunOptions* raw = nullptr;
   check(api().CreateRunOptions(&raw));
@@ -302,6 +324,7 @@ std::vector<Tensor> Session::run(std::span<const Feed> feeds, std::span<const si
 
 std::vector<Tensor> Session::run_on(std::span<const Feed> feeds, std::span<const size_t> outputs,
                                     const DeviceMemory& memory, const std::stop_token& stop) const {
+  const auto held = turn();
   ort::IoBinding* raw = nullptr;
   check(api().CreateIoBinding(session_.get(), &raw));
   const IoBindingHandle binding(raw);

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -73,6 +74,9 @@ class Session {
   Session(const std::string& path, const SessionOptions& options, const std::stop_token& stop);
   /// Loads from memory, which may be freed afterwards.
   Session(std::span<const std::byte> bytes, const SessionOptions& options, const std::stop_token& stop);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   [[nodiscard]] const std::vector<TensorSpec>& inputs() const noexcept { return inputs_; }
   [[nodiscard]] const std::vector<TensorSpec>& outputs() const noexcept { return outputs_; }
@@ -96,6 +100,8 @@ class Session {
 
  private:
   void describe();
+  /// Held while the session uses its device; nothing to hold where sessions do not share one.
+  [[nodiscard]] std::unique_lock<std::recursive_mutex> turn() const;
   /// Calls a function of the runtime that computes, under run options that the stop token ends.
   void compute(const std::function<ort::Status*(const ort::RunOptions*)>& call,
                const std::stop_token& stop) const;
@@ -103,6 +109,7 @@ class Session {
   SessionHandle session_;
   std::string label_;
   bool low_memory_ = false;
+  bool shares_device_ = false;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
   ModelMetadata metadata_;

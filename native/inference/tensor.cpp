@@ -4,6 +4,7 @@
 #include <new>
 
 #include "errors.hpp"
+#include "inference/device_turn.hpp"
 
 namespace fsyn::inference {
 
@@ -58,7 +59,7 @@ Tensor Tensor::allocate(ElementType type, std::span<const int64_t> shape) {
     throw Error("OUT_OF_MEMORY",
                 "Cannot allocate a tensor of " + std::to_string(tensor.bytes_) + " bytes: " + error.what());
   }
-  tensor.value_.reset(value);
+  tensor.keep(value);
   void* data = nullptr;
   runtime.check(runtime.api().GetTensorMutableData(value, &data));
   tensor.data_ = static_cast<std::byte*>(data);
@@ -76,7 +77,7 @@ Tensor Tensor::view(ElementType type, std::span<const int64_t> shape, void* data
   ort::Value* value = nullptr;
   runtime.check(runtime.api().CreateTensorWithDataAsOrtValue(
       runtime.cpu_memory(), data, bytes, shape.data(), shape.size(), static_cast<int32_t>(type), &value));
-  tensor.value_.reset(value);
+  tensor.keep(value);
   tensor.data_ = static_cast<std::byte*>(data);
   return tensor;
 }
@@ -110,7 +111,14 @@ Tensor Tensor::adopt(ValueHandle value, bool on_host) {
     runtime.check(api.GetTensorMutableData(value.get(), &data));
     tensor.data_ = static_cast<std::byte*>(data);
   }
-  tensor.value_ = std::move(value);
+  if (on_host) {
+    tensor.value_ = std::move(value);
+  } else {
+    tensor.value_ = {value.release(), [](ort::Value* owned) {
+                       const auto turn = device_turn();
+                       const ValueHandle released(owned);
+                     }};
+  }
   return tensor;
 }
 

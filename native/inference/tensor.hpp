@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -67,8 +68,9 @@ class Tensor {
 
  private:
   Tensor() = default;
+  void keep(ort::Value* value) { value_ = ValueHandle(value); }
 
-  ValueHandle value_;
+  std::shared_ptr<ort::Value> value_;
   ElementType type_ = ElementType::undefined;
   Shape shape_;
   std::byte* data_ = nullptr;
