@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/coalition_kernels.hpp"
+#include "cuda/plugin_library.hpp"
 #include "handles.hpp"
 #include "inference/coalition_executor.hpp"
 #include "job.hpp"
@@ -100,7 +102,8 @@ void read_decoder(CoalitionProgram& program, const Napi::Object& source) {
     const auto device = source.Get("deviceCaches").As<Napi::Object>();
     program.device_caches = std::make_shared<const inference::DeviceCaches>(inference::DeviceCaches{
         session_of(device.Get("join")),
-        inference::DeviceMemory(device.Get("memory").As<Napi::String>().Utf8Value())});
+        inference::DeviceMemory(device.Get("memory").As<Napi::String>().Utf8Value()),
+        flag(device, "kernels") ? cuda::coalition_kernels(cuda::plugin_path()) : nullptr});
   }
   program.prefix_length = index(source, "prefixLength");
   program.compact = flag(source, "compact");
@@ -148,6 +151,8 @@ Napi::Object describe(Napi::Env env, const CoalitionReport& report) {
   object.Set("prefixRuns", static_cast<double>(report.prefix_runs));
   object.Set("suffixRuns", static_cast<double>(report.suffix_runs));
   object.Set("cacheCopies", static_cast<double>(report.cache_copies));
+  object.Set("deviceMasks", static_cast<double>(report.device_masks));
+  object.Set("deviceScores", static_cast<double>(report.device_scores));
   Napi::Object seconds = Napi::Object::New(env);
   seconds.Set("mask", report.mask_seconds);
   seconds.Set("vision", report.vision_seconds);

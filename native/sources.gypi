@@ -1,6 +1,7 @@
 {
   "variables": {
     "core_sources": [
+      "native/cuda/coalition_kernels.cpp",
       "native/cuda/device_indices.cpp",
       "native/cuda/interactions_client.cpp",
       "native/cuda/plugin_library.cpp",
@@ -13,6 +14,7 @@
       "native/inference/coalition_executor.cpp",
       "native/inference/coalition_program.cpp",
       "native/inference/coalition_worker.cpp",
+      "native/inference/device_pixels.cpp",
       "native/inference/dynamic_library.cpp",
       "native/inference/feeds.cpp",
       "native/inference/image_encoder.cpp",

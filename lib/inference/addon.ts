@@ -135,7 +135,7 @@ export interface NativeProgram {
   readonly logitsOutput: number;
   readonly cacheInputs: Int32Array;
   readonly cacheOutputs: Int32Array;
-  readonly deviceCaches?: { readonly join: NativeHandle; readonly memory: string };
+  readonly deviceCaches?: { readonly join: NativeHandle; readonly memory: string; readonly kernels: boolean };
   readonly prefixLength: number;
   readonly compact: boolean;
   readonly padded: boolean;
@@ -168,6 +168,9 @@ export interface ExecutionReport {
   readonly suffixRuns: number;
   /** Copies of prefixes' caches; batches that continue the same prefixes share one. */
   readonly cacheCopies: number;
+  /** Batches of pixels masked, and of logits scored, in the provider's memory. */
+  readonly deviceMasks: number;
+  readonly deviceScores: number;
   readonly seconds: {
     readonly mask: number;
     readonly vision: number;

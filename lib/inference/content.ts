@@ -53,6 +53,7 @@ export function programContent(
     mode.compact,
     mode.padded === true,
     mode.onDevice === true,
+    mode.deviceKernels === true,
     batching.memory,
     batching.shares,
     batching.singleRows,

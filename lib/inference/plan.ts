@@ -23,7 +23,8 @@ export interface Fallback {
     | 'one-row-per-run'
     | 'tokens-left-out'
     | 'tokens-kept'
-    | 'caches-on-host';
+    | 'caches-on-host'
+    | 'kernels-on-host';
   readonly reason: string;
 }
 
@@ -47,6 +48,8 @@ export interface EvaluationPlan {
   readonly suffixes: number;
   /** Whether prefixes' caches stay in the provider's memory. */
   readonly onDevice: boolean;
+  /** Whether pixels are masked and logits scored there, by the CUDA plugin. */
+  readonly deviceKernels: boolean;
   readonly prefixTokens: number;
   readonly suffixTokens: number;
   /**
@@ -212,6 +215,7 @@ export function makeSchedule(
     prefixes: prefixLength > 0 ? states.length : 0,
     suffixes: wanted.length,
     onDevice: mode.onDevice === true,
+    deviceKernels: mode.deviceKernels === true,
     prefixTokens: prefixLength,
     suffixTokens: tokens - prefixLength,
     suffixWork: work.total,

@@ -37,7 +37,7 @@ const verdicts: Readonly<Record<Removal, WeakMap<Session, Promise<Verdict>>>> = 
 };
 
 /** By the graph that joins caches, which belongs to one loaded model. */
-const deviceProblems = new WeakMap<Session, Promise<string | undefined>>();
+const deviceVerdicts = new WeakMap<Session, Promise<DeviceVerdict>>();
 
 /**
  * Chooses how the cells of a program are run. What the graph's inputs do not tell is tried once per decoder: two cells of
@@ -82,34 +82,52 @@ export async function choosePath(program: EvaluatorProgram, signal?: AbortSignal
   const shared: ProgramMode = { prefixLength, compact: drops, padded: drops && !compact };
   if (program.deviceCaches === undefined) return { mode: shared, fallbacks };
   const { join } = program.deviceCaches;
-  let problem = deviceProblems.get(join);
-  if (problem === undefined) {
+  let onDevice = deviceVerdicts.get(join);
+  if (onDevice === undefined) {
     const batch = fallbacks.some(({ code }) => code !== 'tokens-kept') ? 1 : 2;
-    problem = probeDevice(program, shared, batch, signal);
-    deviceProblems.set(join, problem);
-    problem.catch(() => deviceProblems.delete(join));
+    onDevice = probeDevice(program, shared, batch, signal);
+    deviceVerdicts.set(join, onDevice);
+    onDevice.catch(() => deviceVerdicts.delete(join));
   }
-  const onHost = await problem;
-  if (onHost === undefined) return { mode: { ...shared, onDevice: true }, fallbacks };
-  return { mode: shared, fallbacks: [...fallbacks, { code: 'caches-on-host', reason: onHost }] };
+  const { mode, fallbacks: onHost } = await onDevice;
+  return { mode: { ...shared, ...mode }, fallbacks: [...fallbacks, ...onHost] };
 }
 
-/** Why caches cannot stay in the provider's memory, found out by trying; undefined where they can. */
+/** What of a program the provider's memory takes. */
+interface DeviceVerdict {
+  readonly mode: Pick<ProgramMode, 'onDevice' | 'deviceKernels'>;
+  readonly fallbacks: readonly Fallback[];
+}
+
+/** Tries caches, and pixels and logits where the plugin may reach them, in the provider's memory. */
 async function probeDevice(
   program: EvaluatorProgram,
   shared: ProgramMode,
   batch: number,
   signal: AbortSignal | undefined,
-): Promise<string | undefined> {
+): Promise<DeviceVerdict> {
   const host = new Reference(program, shared, batch, signal);
-  try {
-    const apart = await host.distanceOf({ ...shared, onDevice: true }, batch);
-    if (await host.mayBeRounding(apart)) return undefined;
-    return `Scores on caches in the provider's memory differ by ${apart.toExponential(1)}: caches go through the host.`;
-  } catch (error) {
-    if (!(error instanceof FsynError)) throw error;
-    return `The provider's memory cannot hold caches (${error.message}): they go through the host.`;
+  const problemOf = async (mode: DeviceVerdict['mode']): Promise<string | undefined> => {
+    try {
+      const apart = await host.distanceOf({ ...shared, ...mode }, batch);
+      return (await host.mayBeRounding(apart)) ? undefined : `scores differ by ${apart.toExponential(1)}`;
+    } catch (error) {
+      if (!(error instanceof FsynError)) throw error;
+      return error.message;
+    }
+  };
+  const caches = { onDevice: true };
+  const problem = await problemOf(caches);
+  if (problem !== undefined) {
+    const reason = `Caches cannot stay in the provider's memory (${problem}): they go through the host.`;
+    return { mode: {}, fallbacks: [{ code: 'caches-on-host', reason }] };
   }
+  if (program.deviceCaches?.kernels !== true) return { mode: caches, fallbacks: [] };
+  const both = { ...caches, deviceKernels: true };
+  const unable = await problemOf(both);
+  if (unable === undefined) return { mode: both, fallbacks: [] };
+  const reason = `Pixels and logits cannot stay in the provider's memory (${unable}): the host masks and scores.`;
+  return { mode: caches, fallbacks: [{ code: 'kernels-on-host', reason }] };
 }
 
 /** Whether the cells of a program differ in length because removed tokens are left out. */

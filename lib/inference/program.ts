@@ -39,6 +39,8 @@ export interface DeviceCaches {
   readonly join: Session;
   /** The runtime's name of the memory; `Cpu` takes the same way on the host. */
   readonly memory: 'Cuda' | 'WebGPU_Buffer' | 'Cpu';
+  /** Whether the CUDA plugin can reach that memory: its kernels then mask pixels and score logits there. */
+  readonly kernels?: boolean;
 }
 
 /** All that is needed to score any cell of one prepared sample: plain data and three sessions. */
@@ -97,6 +99,8 @@ export interface ProgramMode {
   readonly padded?: boolean;
   /** Whether caches stay in the memory that the program names. */
   readonly onDevice?: boolean;
+  /** Whether pixels are masked and logits scored there as well. */
+  readonly deviceKernels?: boolean;
 }
 
 /** Number of tokens before the first one that text players or scored rows need: what every cell of an image state shares. */
@@ -146,7 +150,11 @@ export function createNativeProgram(program: EvaluatorProgram, mode: ProgramMode
     padded: mode.padded === true,
     ...(mode.onDevice &&
       program.deviceCaches && {
-        deviceCaches: { join: program.deviceCaches.join.handle, memory: program.deviceCaches.memory },
+        deviceCaches: {
+          join: program.deviceCaches.join.handle,
+          memory: program.deviceCaches.memory,
+          kernels: mode.deviceKernels === true,
+        },
       }),
   };
   return addon().createProgram(description);

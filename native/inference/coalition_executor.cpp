@@ -36,6 +36,8 @@ void add(CoalitionReport& total, const CoalitionReport& part) {
   total.prefix_runs += part.prefix_runs;
   total.suffix_runs += part.suffix_runs;
   total.cache_copies += part.cache_copies;
+  total.device_masks += part.device_masks;
+  total.device_scores += part.device_scores;
   total.mask_seconds += part.mask_seconds;
   total.vision_seconds += part.vision_seconds;
   total.prefix_seconds += part.prefix_seconds;

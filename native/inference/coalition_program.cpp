@@ -27,6 +27,16 @@ void require_positions(const std::vector<size_t>& positions, size_t tokens, cons
 
 }  // namespace
 
+bool CoalitionProgram::masks_on_device() const {
+  return device_caches && device_caches->kernels &&
+         vision->inputs()[pixel_input].type == ElementType::float32;
+}
+
+bool CoalitionProgram::scores_on_device() const {
+  return device_caches && device_caches->kernels &&
+         decoder->outputs()[logits_output].type == ElementType::float32;
+}
+
 void CoalitionProgram::validate() const {
   const size_t tokens = token_ids.size();
   require(pixels.size() == element_count(pixel_shape) && baseline.size() == pixels.size() &&

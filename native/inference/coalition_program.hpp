@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "inference/device_kernels.hpp"
 #include "inference/session.hpp"
 #include "masking/pixel_mask.hpp"
 
@@ -30,6 +31,8 @@ struct CacheLink {
 struct DeviceCaches {
   std::shared_ptr<const Session> join;
   DeviceMemory memory;
+  /// Mask pixels and score logits there too; null where the host does.
+  std::shared_ptr<const DeviceKernels> kernels = nullptr;
 };
 
 /// All that is needed to score any cell of one prepared sample; handed over once, never changed afterwards.
@@ -80,6 +83,10 @@ struct CoalitionProgram {
   bool compact = false;
   /// Whether sequences of different lengths share a run, the shorter ones behind masked padding.
   bool padded = false;
+
+  /// Whether this session's float32 input or output stays on the device for the kernels there.
+  [[nodiscard]] bool masks_on_device() const;
+  [[nodiscard]] bool scores_on_device() const;
 
   /// Throws MODEL_CONTRACT or INVALID_ARGUMENT for pieces that do not fit together.
   void validate() const;

@@ -70,6 +70,9 @@ struct CoalitionReport {
   size_t suffix_runs = 0;
   /// Copies of prefixes' caches for batches of suffixes.
   size_t cache_copies = 0;
+  /// Batches masked and launches of scoring on the device.
+  size_t device_masks = 0;
+  size_t device_scores = 0;
   double mask_seconds = 0;
   double vision_seconds = 0;
   double prefix_seconds = 0;

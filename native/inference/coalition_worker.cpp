@@ -128,7 +128,9 @@ void CoalitionWorker::score_run(size_t first, size_t count) {
   std::vector<Tensor> results;
   {
     const StageTimer timer(report.suffix_seconds);
-    results = program_.decoder->run(feeds.list(), outputs, stop_);
+    results = program_.scores_on_device()
+                  ? program_.decoder->run_on(feeds.list(), outputs, program_.device_caches->memory, stop_)
+                  : program_.decoder->run(feeds.list(), outputs, stop_);
     ++report.suffix_runs;
   }
   read_scores(results[0], rows);
@@ -142,6 +144,10 @@ void CoalitionWorker::read_scores(const Tensor& logits, std::span<const size_t> 
   const size_t targets = program_.targets.size();
   if (shape.size() != 3 || shape[0] != extent(scored.size()) || shape[1] < extent(targets)) {
     throw Error("MODEL_CONTRACT", "The decoder's logits do not have the shape [batch, rows, vocabulary].");
+  }
+  if (program_.scores_on_device()) {
+    score_on_device(logits, scored);
+    return;
   }
   const auto rows = static_cast<size_t>(shape[1]);
   const auto vocabulary = static_cast<size_t>(shape[2]);
@@ -160,6 +166,37 @@ void CoalitionWorker::read_scores(const Tensor& logits, std::span<const size_t> 
       }
       result_.log_probabilities[scored[b] * targets + t] =
           static_cast<double>(scoring::log_probability(row, static_cast<size_t>(program_.targets[t])));
+    }
+    result_.done[scored[b]] = 1;
+  }
+}
+
+void CoalitionWorker::score_on_device(const Tensor& logits, std::span<const size_t> scored) {
+  throw_if_stopped(stop_);
+  const DeviceKernels& kernels = *program_.device_caches->kernels;
+  const size_t targets = program_.targets.size();
+  const auto rows = static_cast<size_t>(logits.shape()[1]);
+  const auto vocabulary = static_cast<size_t>(logits.shape()[2]);
+  scoring::require_targets(program_.targets, vocabulary);
+  const auto* const first = static_cast<const float*>(logits.address());
+  std::vector<int64_t> wanted;
+  for (size_t b = 0; b < scored.size(); ++b) {
+    wanted.insert(wanted.end(), program_.targets.begin(), program_.targets.end());
+  }
+  std::vector<float> scores(wanted.size());
+  // Rows that are not scored lie between the sequences where the decoder gives more than the wanted ones.
+  const size_t together = rows == targets ? scored.size() : 1;
+  for (size_t b = 0; b < scored.size(); b += together) {
+    const std::span part = std::span(scores).subspan(b * targets, together * targets);
+    kernels.score(first + (b * rows + rows - targets) * vocabulary,
+                  std::span(wanted).subspan(b * targets, part.size()), vocabulary, part);
+    ++report.device_scores;
+  }
+  for (size_t b = 0; b < scored.size(); ++b) {
+    for (size_t t = 0; t < targets; ++t) {
+      const float score = scores[b * targets + t];
+      scoring::require_number(score);
+      result_.log_probabilities[scored[b] * targets + t] = static_cast<double>(score);
     }
     result_.done[scored[b]] = 1;
   }

@@ -38,6 +38,7 @@ class CoalitionWorker {
   void score_run(size_t first, size_t count);
   [[nodiscard]] size_t longest(size_t first, size_t count) const;
   void read_scores(const Tensor& logits, std::span<const size_t> scored);
+  void score_on_device(const Tensor& logits, std::span<const size_t> scored);
   void note_halving(const char* stage, size_t from, size_t to) {
     report.halvings.push_back({stage, from, to});
   }

@@ -33,8 +33,16 @@ Error wrong_features(const RowTable& all, size_t states, size_t places, size_t w
 
 }  // namespace
 
-Tensor ImageEncoder::masked_pixels(std::span<const size_t> states) const {
+Tensor ImageEncoder::masked_pixels(std::span<const size_t> states) {
   const StageTimer timer(report_.mask_seconds);
+  if (!program_.masks_on_device()) return masked_on_host(states);
+  throw_if_stopped(stop_);
+  if (!device_pixels_) device_pixels_.emplace(program_);
+  ++report_.device_masks;
+  return device_pixels_->masked(schedule_, states);
+}
+
+Tensor ImageEncoder::masked_on_host(std::span<const size_t> states) const {
   Shape shape = program_.pixel_shape;
   shape[0] *= extent(states.size());
   const size_t size = program_.pixels.size();
@@ -55,7 +63,7 @@ Tensor ImageEncoder::masked_pixels(std::span<const size_t> states) const {
   return tensor;
 }
 
-std::vector<RowTable> ImageEncoder::encode(std::span<const size_t> states) const {
+std::vector<RowTable> ImageEncoder::encode(std::span<const size_t> states) {
   Feeds feeds;
   feeds.add(program_.pixel_input, masked_pixels(states));
   for (const VisionConstant& constant : program_.vision_constants) {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
 
 #include "inference/coalition_program.hpp"
 #include "inference/coalition_schedule.hpp"
+#include "inference/device_pixels.hpp"
 #include "inference/row_table.hpp"
 
 namespace fsyn::inference {
@@ -25,10 +27,11 @@ class ImageEncoder {
 
   /// One table of image features per state, run as one batch. Throws MODEL_CONTRACT when there are not as
   /// many features as places for them.
-  [[nodiscard]] std::vector<RowTable> encode(std::span<const size_t> states) const;
+  [[nodiscard]] std::vector<RowTable> encode(std::span<const size_t> states);
 
  private:
-  [[nodiscard]] Tensor masked_pixels(std::span<const size_t> states) const;
+  [[nodiscard]] Tensor masked_pixels(std::span<const size_t> states);
+  [[nodiscard]] Tensor masked_on_host(std::span<const size_t> states) const;
 
   const CoalitionProgram& program_;
   const CoalitionSchedule& schedule_;
@@ -36,6 +39,8 @@ class ImageEncoder {
   size_t width_;
   CoalitionReport& report_;
   std::stop_token stop_;
+  /// Uploaded with the first batch.
+  std::optional<DevicePixels> device_pixels_;
 };
 
 }  // namespace fsyn::inference

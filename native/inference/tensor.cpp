@@ -82,6 +82,28 @@ Tensor Tensor::view(ElementType type, std::span<const int64_t> shape, void* data
   return tensor;
 }
 
+Tensor Tensor::on_device(ElementType type, std::span<const int64_t> shape, std::shared_ptr<void> memory,
+                         const ort::MemoryInfo* info) {
+  const Runtime& runtime = Runtime::instance();
+  Tensor tensor;
+  tensor.type_ = type;
+  tensor.shape_.assign(shape.begin(), shape.end());
+  tensor.bytes_ = element_count(shape) * element_size(type);
+  ort::Value* value = nullptr;
+  runtime.check(runtime.api().CreateTensorWithDataAsOrtValue(
+      info, memory.get(), tensor.bytes_, shape.data(), shape.size(), static_cast<int32_t>(type), &value));
+  tensor.value_ = {value,
+                   [owner = std::move(memory)](ort::Value* owned) { const ValueHandle released(owned); }};
+  return tensor;
+}
+
+const void* Tensor::address() const {
+  const Runtime& runtime = Runtime::instance();
+  void* data = nullptr;
+  runtime.check(runtime.api().GetTensorMutableData(value_.get(), &data));
+  return data;
+}
+
 Tensor Tensor::adopt(ValueHandle value, bool on_host) {
   const Runtime& runtime = Runtime::instance();
   const ort::Api& api = runtime.api();

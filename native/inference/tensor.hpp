@@ -47,6 +47,10 @@ class Tensor {
   [[nodiscard]] static Tensor view(ElementType type, std::span<const int64_t> shape, void* data,
                                    size_t bytes);
 
+  /// Memory of a provider: fed without a copy, without data() here.
+  [[nodiscard]] static Tensor on_device(ElementType type, std::span<const int64_t> shape,
+                                        std::shared_ptr<void> memory, const ort::MemoryInfo* info);
+
   /// Takes over a value that the runtime made; throws MODEL_CONTRACT when it is no tensor. One that lies in a
   /// provider's memory has no data() here: it can only be fed.
   [[nodiscard]] static Tensor adopt(ValueHandle value, bool on_host = true);
@@ -64,6 +68,8 @@ class Tensor {
   [[nodiscard]] std::span<const T> as() const noexcept {
     return {reinterpret_cast<const T*>(data_), bytes_ / sizeof(T)};
   }
+  /// Where the elements are, on the host or on the device.
+  [[nodiscard]] const void* address() const;
   [[nodiscard]] const ort::Value* value() const noexcept { return value_.get(); }
 
  private:

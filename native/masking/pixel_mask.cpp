@@ -26,6 +26,17 @@ PixelMask::PixelMask(std::span<const int32_t> players) : size_(players.size()) {
   }
 }
 
+std::vector<int32_t> PixelMask::players_of_elements() const {
+  std::vector<int32_t> players(size_, -1);
+  for (size_t player = 0; player < this->players(); ++player) {
+    for (size_t r = offsets_[player]; r < offsets_[player + 1]; ++r) {
+      std::fill_n(players.begin() + static_cast<std::ptrdiff_t>(runs_[r].begin), runs_[r].length,
+                  static_cast<int32_t>(player));
+    }
+  }
+  return players;
+}
+
 void PixelMask::apply(std::span<const uint8_t> present, std::span<const float> image,
                       std::span<const float> baseline, std::span<float> out) const {
   if (present.size() < players() || image.size() != size_ || baseline.size() != size_ ||

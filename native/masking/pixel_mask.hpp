@@ -23,6 +23,9 @@ class PixelMask {
   /// One more than the largest player named.
   [[nodiscard]] size_t players() const noexcept { return offsets_.empty() ? 0 : offsets_.size() - 1; }
 
+  /// The players that this was made of, [size()].
+  [[nodiscard]] std::vector<int32_t> players_of_elements() const;
+
   /// Writes one image state. `present`: one byte per player; `image`, `baseline`, `out`: size() elements
   /// each.
   void apply(std::span<const uint8_t> present, std::span<const float> image, std::span<const float> baseline,

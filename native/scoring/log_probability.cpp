@@ -66,9 +66,22 @@ float block_sum(std::span<const float> logits, float largest) {
 
 }  // namespace
 
+void require_targets(std::span<const int64_t> targets, size_t vocabulary) {
+  for (const int64_t target : targets) {
+    if (target < 0 || static_cast<size_t>(target) >= vocabulary) {
+      throw Error("INVALID_ARGUMENT", "The scored token is not in the vocabulary.");
+    }
+  }
+}
+
+void require_number(double score) {
+  if (std::isnan(score)) throw Error("INFERENCE", "The model's logits contain values that are not numbers.");
+}
+
 float log_probability(std::span<const float> logits, size_t target) {
   constexpr size_t kBlock = 512;
-  if (target >= logits.size()) throw Error("INVALID_ARGUMENT", "The scored token is not in the vocabulary.");
+  const int64_t targets[] = {static_cast<int64_t>(target)};
+  require_targets(targets, logits.size());
   const float largest = row_maximum(logits);
   double sum = 0;
   for (size_t i = 0; i < logits.size(); i += kBlock) {
@@ -76,7 +89,7 @@ float log_probability(std::span<const float> logits, size_t target) {
   }
   const double result = static_cast<double>(logits[target]) - static_cast<double>(largest) - std::log(sum);
   // A NaN logit makes the sum NaN; the maximum alone would hide it.
-  if (std::isnan(result)) throw Error("INFERENCE", "The model's logits contain values that are not numbers.");
+  require_number(result);
   return static_cast<float>(result);
 }
 

@@ -1,9 +1,15 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace fsyn::scoring {
+
+/// What log_probability requires of targets and results, for kernels that cannot throw: INVALID_ARGUMENT for
+/// a target that is not in the vocabulary, INFERENCE for NaN.
+void require_targets(std::span<const int64_t> targets, size_t vocabulary);
+void require_number(double score);
 
 /// Natural log-softmax of one row of logits at one index: logits[target] - log(sum(exp(logits))).
 ///

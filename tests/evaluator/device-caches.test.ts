@@ -1,15 +1,18 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import type { DeviceCaches } from '../../lib/inference/program.js';
 import { Session } from '../../lib/inference/session.js';
 import { makeNode } from '../../lib/onnx/graph.js';
 import { OnnxModel } from '../../lib/onnx/model.js';
 import { float32Tensor } from '../../lib/onnx/tensors.js';
+import { packageInfo } from '../../lib/package.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import { joinGraph } from '../../lib/vlm/models/cache-join.js';
 import type { Vlm } from '../../lib/vlm/types.js';
-import { cellsOf, loadTiny, prepare } from './support.js';
+import { cellsOf, distance, loadTiny, prepare } from './support.js';
 
 // The way that caches take on providers with a memory of their own, on the host's memory: bound outputs without data here,
 // copies made by a graph. What a GPU would do differently cannot be seen in these tests.
@@ -67,6 +70,70 @@ test('a memory whose graph fails sends them through the host, too', async () => 
   const { fallbacks, onDevice } = evaluator.plan(fc.sample(cellsOf(sample), { seed: 43, numRuns: 1 })[0]!);
   expect(onDevice).toBe(false);
   expect(fallbacks).toMatchObject([
-    { code: 'caches-on-host', reason: expect.stringMatching(/cannot hold caches \(.*[Rr]ank/s) },
+    {
+      code: 'caches-on-host',
+      reason: expect.stringMatching(/cannot stay in the provider's memory \(.*[Rr]ank/s),
+    },
   ]);
+});
+
+const plugins = ['build/Release', 'build'].map((folder) => join(packageInfo().root, folder));
+const plugin = (name: string) => plugins.map((folder) => join(folder, name)).find((path) => existsSync(path));
+const emulated = plugin('libcuda_emulated.so');
+
+describe('pixels and logits in the memory of the CUDA plugin', () => {
+  const before = process.env.FSYN_CUDA_PLUGIN;
+  afterEach(() => {
+    if (before === undefined) delete process.env.FSYN_CUDA_PLUGIN;
+    else process.env.FSYN_CUDA_PLUGIN = before;
+  });
+  const withKernels = async () => ({
+    ...sample.program(),
+    deviceCaches: { ...(await onCpu(joinGraph(float32, 4))), kernels: true },
+  });
+
+  // The emulated plugin's memory is the host's, so that the runtime's CPU provider can read and write it.
+  test.skipIf(emulated === undefined)('give what the host gives, one launch per batch', async () => {
+    process.env.FSYN_CUDA_PLUGIN = emulated;
+    const program = await withKernels();
+    await fc.assert(
+      fc.asyncProperty(cellsOf(sample, 30), async (cells) => {
+        const host = await (await CoalitionEvaluator.create(sample.program())).evaluate(cells);
+        const device = await (await CoalitionEvaluator.create(program)).evaluate(cells);
+        expect([device.plan.onDevice, device.plan.deviceKernels, device.plan.fallbacks]).toEqual([
+          true,
+          true,
+          [],
+        ]);
+        const { visionRuns, suffixRuns, deviceMasks, deviceScores } = device.execution!;
+        expect([deviceMasks, deviceScores]).toEqual([visionRuns, suffixRuns]);
+        expect([host.execution!.deviceMasks, host.execution!.deviceScores]).toEqual([0, 0]);
+        // Pixels are the same; the device sums a row's float32 exponentials in another order, three rows to a cell.
+        expect(distance(device.logProbabilities, host.logProbabilities)).toBeLessThan(1e-5);
+      }),
+      { numRuns: 8, seed: 44 },
+    );
+  });
+
+  for (const [what, path, reason] of [
+    [
+      'a missing plugin',
+      '/nowhere/libfsyn_cuda.so',
+      /libfsyn_cuda\.so is missing.*the host masks and scores/,
+    ],
+    ['one without these kernels', plugin('libfake_cuda.so'), /the imitation has tables only.*the host masks/],
+  ] as const) {
+    test.skipIf(path === undefined)(`${what} leaves them to the host, and the plan says so`, async () => {
+      process.env.FSYN_CUDA_PLUGIN = path;
+      const cells = fc.sample(cellsOf(sample), { seed: 45, numRuns: 1 })[0]!;
+      const evaluator = await CoalitionEvaluator.create(await withKernels());
+      const { plan, logProbabilities } = await evaluator.evaluate(cells);
+      expect([plan.onDevice, plan.deviceKernels]).toEqual([true, false]);
+      expect(plan.fallbacks).toMatchObject([
+        { code: 'kernels-on-host', reason: expect.stringMatching(reason) },
+      ]);
+      const host = await (await CoalitionEvaluator.create(sample.program())).evaluate(cells);
+      expect(logProbabilities).toEqual(host.logProbabilities);
+    });
+  }
 });

@@ -105,6 +105,7 @@ export class DualSample implements PreparedSample {
       prefixes: 0,
       suffixes: textStates,
       onDevice: false,
+      deviceKernels: false,
       prefixTokens: 0,
       suffixTokens: this.#inputs.caption.ids.length,
       suffixWork: {

@@ -39,7 +39,7 @@ export async function joinOn(
   if (kinds.size !== 1 || type === undefined) return undefined;
   const bytes = joinGraph(type, Number(rank));
   const join = await Session.load(bytes, { providers, ...(signal && { signal }) });
-  return { join, memory };
+  return { join, memory, kernels: memory === 'Cuda' };
 }
 
 /** first[first_rows] followed by second[second_rows] along the first axis. */
