@@ -1,23 +1,28 @@
 /**
- * What gradients cost: `npm run bench:gradients -- [--model DIR] [--rounds N] [--threads N] [--json]`.
+ * What gradients cost: `npm run bench:gradients -- [--model DIR] [--rounds N] [--seconds N] [--no-decoder] [--json]`.
  *
  * First a decoder-like graph made on the spot (6 layers of width 256, 320 tokens, 16384 words): time of forward plus
  * backward for one logit, in modes grad and attnlrp and with all attention maps, over the time of the plain forward pass,
- * interleaved in one process. Then, on a model directory, every white-box explainer over one full pass of the model.
+ * interleaved in one process. Then, on a model directory, every white-box explainer over one full pass of the model, with the sessions that its
+ * first use opened and that all later rounds opened. Methods of many passes are measured in fewer rounds where they would take more
+ * than --seconds (default 60) each, and left out where one round would.
  */
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import ndarray from 'ndarray';
 import { integratedGradients } from '../../lib/explainers/integrated-gradients.js';
 import { explainers } from '../../lib/explainers/registry.js';
+import type { Explainer } from '../../lib/explainers/types.js';
 import { WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
 import { Session, type TensorValue } from '../../lib/inference/session.js';
 import { makeNode, type NodeOptions, valueInfo } from '../../lib/onnx/graph.js';
 import { DifferentiableModel, OnnxModel, selectLogits } from '../../lib/onnx/index.js';
+import { prepareModel } from '../../lib/onnx/prepare.js';
 import { createMessage, type NodeProto, serializeModel, type TensorProto } from '../../lib/onnx/protobuf.js';
 import { DataType, int64Tensor, tensor } from '../../lib/onnx/tensors.js';
+import { openSession } from '../../lib/onnx/types.js';
 import { packageInfo } from '../../lib/package.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 
@@ -125,6 +130,14 @@ class SyntheticDecoder {
   }
 }
 
+/** Sessions that were opened in this process. */
+let opened = 0;
+const load = Session.load.bind(Session);
+Session.load = (source, options) => {
+  opened++;
+  return load(source, options);
+};
+
 /** Median times of several works, interleaved; the first round warms up. */
 async function interleaved(works: Readonly<Record<string, () => Promise<unknown>>>, rounds: number) {
   const times = new Map<string, number[]>(Object.keys(works).map((name) => [name, []]));
@@ -167,8 +180,56 @@ async function synthetic(rounds: number, threads: number) {
   return times;
 }
 
-async function explained(directory: string, rounds: number) {
-  const vlm = await loadVlm(directory);
+interface Measured {
+  readonly milliseconds: number;
+  readonly rounds: number;
+  /** Sessions opened by the first use, and by all later ones. */
+  readonly sessions: readonly [number, number];
+}
+
+/** Explainers that look inside. The others take cells, and a sample keeps the cells that it has scored. */
+const WHITE_BOX = new Set(
+  'input-x-gradient integrated-gradients attn-lrp grad-cam llava-cam rollout grad-rollout tam'.split(' '),
+);
+
+/** Forward passes, or pairs of forward and backward pass, of methods that take more than one. */
+const MANY: Readonly<Record<string, number>> = {
+  'integrated-gradients': 2 * 35,
+  'integrated-gradients, one step per run': 2 * 35,
+  'integrated-gradients, joint path': 2 * 18,
+  'llava-cam': 2 * 10,
+};
+
+type Works = Readonly<Record<string, () => Promise<unknown>>>;
+
+/** One full pass: vision tower, embedding, decoder with all logits, as loaded from the directory; and the same with one row of logits. */
+async function plainPasses(chain: WhiteBoxChain, threads: number): Promise<Works> {
+  const { whiteBox, length } = chain;
+  const vision = await Session.load(whiteBox.visionModel, { threads });
+  const decoder = await Session.load(whiteBox.decoderModel, { threads });
+  const model = await prepareModel(whiteBox.decoderModel);
+  selectLogits(model, { rows: 'rows' });
+  model.graph.proto.output = model.graph.proto.output.filter(({ name }) => name === 'logits');
+  model.graph.prune();
+  const row = await openSession(model, 'all', undefined, threads);
+  const merged = async () => {
+    const features = await vision.run(chain.visionFeeds(), { outputs: [whiteBox.featureOutput] });
+    const values = (features[whiteBox.featureOutput] as { data: Float32Array }).data;
+    return chain.decoderFeeds(await chain.merged(values));
+  };
+  const last = ndarray(BigInt64Array.of(BigInt(length - 1)), [1]) as unknown as TensorValue;
+  return {
+    'full pass': async () => decoder.run(await merged(), { outputs: ['logits'], keep: ['logits'] }),
+    'full pass, one row of logits': async () => {
+      const given = { ...(await merged()), rows: last };
+      const read = new Set(row.inputs.map(({ name }) => name));
+      await row.run(Object.fromEntries(Object.entries(given).filter(([name]) => read.has(name))));
+    },
+  };
+}
+
+async function explained(directory: string, rounds: number, seconds: number, threads: number) {
+  const vlm = await loadVlm(directory, { threads });
   const size = 336;
   const image = ndarray(
     new Uint8Array(size * size * 3).map((_, i) => (i * 7) % 251),
@@ -177,32 +238,55 @@ async function explained(directory: string, rounds: number) {
   // The answer is given: random weights may say a token that the tokenizer lacks.
   const sample = await vlm.prepare(image, 'Is there a red circle?', { answer: 'yes' });
   const chain = WhiteBoxChain.of(sample, 'benchmark');
-  // One full pass: vision tower, embedding, decoder with all logits, as loaded from the directory.
-  const { whiteBox, length } = chain;
-  const vision = await Session.load(whiteBox.visionModel);
-  const decoder = await Session.load(whiteBox.decoderModel);
-  const pass = async () => {
-    const features = await vision.run(chain.visionFeeds(), { outputs: [whiteBox.featureOutput] });
-    const values = (features[whiteBox.featureOutput] as { data: Float32Array }).data;
-    await decoder.run(chain.decoderFeeds(await chain.merged(values)), {
-      outputs: ['logits'],
-      keep: ['logits'],
-    });
-  };
-  const works: Record<string, () => Promise<unknown>> = { 'full pass': pass };
-  for (const explainer of explainers.filter((item) => !item.needsTruth && !item.byNameOnly)) {
-    works[explainer.name] = () =>
-      explainer.attribute({ sample, seed: 1, evaluate: (cells, options) => sample.evaluate(cells, options) });
+  const attribute = (explainer: Explainer) => () =>
+    explainer.attribute({ sample, seed: 1, evaluate: (cells, options) => sample.evaluate(cells, options) });
+  const works: Record<string, () => Promise<unknown>> = {};
+  for (const explainer of explainers.filter(({ name }) => WHITE_BOX.has(name))) {
+    works[explainer.name] = attribute(explainer);
   }
-  const alone = integratedGradients({ batch: 1 });
-  works['integrated-gradients, one step per run'] = () =>
-    alone.attribute({ sample, seed: 1, evaluate: (cells, options) => sample.evaluate(cells, options) });
-  const joint = integratedGradients({ path: 'joint' });
-  works['integrated-gradients, joint path'] = () =>
-    joint.attribute({ sample, seed: 1, evaluate: (cells, options) => sample.evaluate(cells, options) });
-  const times = await interleaved(works, rounds);
+  works['integrated-gradients, one step per run'] = attribute(integratedGradients({ batch: 1 }));
+  works['integrated-gradients, joint path'] = attribute(integratedGradients({ path: 'joint' }));
+  const single = Object.entries(works).filter(([name]) => MANY[name] === undefined);
+  const passes = await plainPasses(chain, threads);
+  const measured = await counted({ ...passes, ...Object.fromEntries(single) }, rounds);
+  const pass = measured['full pass']?.milliseconds as number;
+  const players = sample.imagePlayers.count + sample.textPlayers.count;
+  const leftOut: Record<string, number> = {};
+  for (const [name, count] of Object.entries(MANY)) {
+    const work = works[name];
+    const estimate = (count * pass) / 1000;
+    const fitting = Math.min(rounds, Math.floor(seconds / estimate) - 1);
+    if (work === undefined || fitting < 1) leftOut[name] = estimate;
+    else Object.assign(measured, await counted({ [name]: work }, fitting));
+  }
   vlm.dispose();
-  return { length, times };
+  return { length: chain.length, players, measured, leftOut };
+}
+
+/** Interleaved rounds after a first one, with the sessions that both opened. */
+async function counted(works: Works, rounds: number): Promise<Record<string, Measured>> {
+  const first = new Map<string, number>();
+  for (const [name, work] of Object.entries(works)) {
+    const before = opened;
+    await work();
+    first.set(name, opened - before);
+  }
+  const later = new Map<string, number>();
+  const observed = Object.entries(works).map(([name, work]) => {
+    const counting = async () => {
+      const before = opened;
+      await work();
+      later.set(name, (later.get(name) ?? 0) + opened - before);
+    };
+    return [name, counting] as const;
+  });
+  const times = await interleaved(Object.fromEntries(observed), rounds);
+  return Object.fromEntries(
+    Object.entries(times).map(([name, milliseconds]) => [
+      name,
+      { milliseconds, rounds, sessions: [first.get(name) ?? 0, later.get(name) ?? 0] as const },
+    ]),
+  );
 }
 
 function table(title: string, times: Readonly<Record<string, number>>): void {
@@ -215,22 +299,50 @@ function table(title: string, times: Readonly<Record<string, number>>): void {
   }
 }
 
+function report(
+  name: string,
+  { length, players, measured, leftOut }: Awaited<ReturnType<typeof explained>>,
+): void {
+  const whole = measured['full pass']?.milliseconds as number;
+  const row = measured['full pass, one row of logits']?.milliseconds as number;
+  console.log(`${name}, ${length} tokens, ${players} players`);
+  console.log(
+    `  ${''.padEnd(40)} ${'time'.padStart(12)}  full passes  with one row  rounds  sessions at first, later`,
+  );
+  for (const [method, { milliseconds, rounds, sessions }] of Object.entries(measured)) {
+    const ratios = [whole, row].map((base) => (milliseconds / base).toFixed(2));
+    console.log(
+      `  ${method.padEnd(40)} ${milliseconds.toFixed(1).padStart(9)} ms  ${ratios[0]?.padStart(11)}  ` +
+        `${ratios[1]?.padStart(12)}  ${String(rounds).padStart(6)}  ${sessions.join(', ')}`,
+    );
+  }
+  for (const [method, estimate] of Object.entries(leftOut))
+    console.log(`  ${method.padEnd(40)} left out: about ${estimate.toFixed(0)} s a round (--seconds)`);
+}
+
 const { values } = parseArgs({
   options: {
     model: { type: 'string', default: join(packageInfo().root, 'bench/models/llava-tiny/model') },
     rounds: { type: 'string', default: '7' },
-    threads: { type: 'string', default: '1' },
+    seconds: { type: 'string', default: '60' },
+    'no-decoder': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 });
-const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${values.threads} thread`;
-const decoder = await synthetic(Number(values.rounds), Number(values.threads));
-const model = existsSync(values.model) ? await explained(values.model, Number(values.rounds)) : undefined;
-if (values.json) console.log(JSON.stringify({ machine, decoder, model: model?.times }));
+const THREADS = 1;
+const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${THREADS} thread`;
+const rounds = Number(values.rounds);
+const decoder = values['no-decoder'] ? undefined : await synthetic(rounds, THREADS);
+const model = existsSync(values.model)
+  ? await explained(values.model, rounds, Number(values.seconds), THREADS)
+  : undefined;
+if (values.json) console.log(JSON.stringify({ machine, decoder, model }));
 else {
   console.log(machine);
-  table(`decoder of ${LAYERS} layers, width ${WIDTH}, ${LENGTH} tokens, ${VOCABULARY} words`, decoder);
-  if (model) table(`${basename(join(values.model, '..'))}, ${model.length} tokens`, model.times);
+  if (decoder)
+    table(`decoder of ${LAYERS} layers, width ${WIDTH}, ${LENGTH} tokens, ${VOCABULARY} words`, decoder);
+  const folder = basename(values.model) === 'model' ? dirname(values.model) : values.model;
+  if (model) report(basename(folder), model);
   else console.log(`no model directory at ${values.model}`);
 }
 process.exit(0);

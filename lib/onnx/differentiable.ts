@@ -205,7 +205,7 @@ export class DifferentiableModel {
     }
     if (!selected) throw invalidArgument('target', `a cotangent of ${output}`, target);
     const { position, token, against } = target;
-    if (!Number.isInteger(position)) throw invalidArgument('target.position', 'an integer', position);
+    checkPosition(feeds, position);
     this.#checkToken('target.token', token);
     if (against !== undefined) this.#checkToken('target.against', against);
     const tokens = against === undefined ? [token] : [token, against];
@@ -250,6 +250,15 @@ export class DifferentiableModel {
       hiddenStateGradients: reached(hidden).map(gradient),
     };
   }
+}
+
+/** The sequence is the second axis of what decoders take under these names; other graphs only know at the run. */
+function checkPosition(feeds: Feeds, position: number): void {
+  const length = (feeds.inputs_embeds ?? feeds.input_ids)?.shape[1];
+  const known = length === undefined || (position >= -length && position < length);
+  if (Number.isInteger(position) && known) return;
+  const expected = length === undefined ? 'an integer' : `an integer from ${-length} to ${length - 1}`;
+  throw invalidArgument('target.position', expected, position);
 }
 
 interface Open {

@@ -91,6 +91,8 @@ export async function buildExtended(
     throw invalidArgument('mode', 'grad, attnlrp or cplrp', options.mode);
   }
   checkGamma(options);
+  const { threads } = options;
+  if (!Number.isInteger(threads) || threads < 1) throw invalidArgument('threads', 'an integer >= 1', threads);
   const probes = options.probe === undefined ? [] : [options.probe].flat();
   const model = await prepareModel(source, probes.at(-1), options.signal);
   const plan = makePlan(model, options);

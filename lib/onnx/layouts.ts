@@ -1,6 +1,8 @@
+import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
 import { type Plan, SEED } from './extended.js';
+import { declaredShape, type OnnxGraph } from './graph.js';
 import {
   boundSizes,
   type MemoryEstimate,
@@ -65,18 +67,20 @@ export class Layouts {
   }
 
   /**
-   * The feeds that the graph reads.
+   * The feeds that the graph reads; caches of keys and values that are not fed are empty.
    *
    * @throws FsynError `INVALID_ARGUMENT` when one is missing
    */
   known(feeds: Feeds): Feeds {
     const { graph } = this.#model;
     const names = graph.inputNames.filter((name) => name !== SEED && graph.consumersOf(name).length > 0);
-    const missing = names.filter((name) => feeds[name] === undefined);
+    const batch = (feeds.inputs_embeds ?? feeds.input_ids)?.shape[0] ?? 1;
+    const found = names.map((name) => [name, feeds[name] ?? emptyCache(graph, name, batch)] as const);
+    const missing = found.flatMap(([name, value]) => (value === undefined ? [name] : []));
     if (missing.length > 0) {
       throw new FsynError('INVALID_ARGUMENT', `Missing model inputs: ${missing.join(', ')}.`);
     }
-    return Object.fromEntries(names.map((name) => [name, feeds[name] as TensorValue]));
+    return Object.fromEntries(found) as Feeds;
   }
 
   async estimate(feeds: Feeds, signal: AbortSignal | undefined): Promise<MemoryEstimate> {
@@ -154,6 +158,15 @@ export class Layouts {
       );
     });
   }
+}
+
+/** Keys or values of no token, [batch, heads, 0, size], for inputs that exports for generation call so. */
+function emptyCache(graph: OnnxGraph, name: string, batch: number): TensorValue | undefined {
+  if (!/^past_key_values\.\d+\.(key|value)$/.test(name)) return undefined;
+  const value = graph.proto.input.find((input) => input.name === name);
+  const [, heads, , size] = (value && declaredShape(value)) ?? [];
+  if (typeof heads !== 'number' || typeof size !== 'number') return undefined;
+  return ndarray(new Float32Array(0), [batch, heads, 0, size]) as TensorValue;
 }
 
 function extentsOf(feeds: Feeds): ReadonlyMap<string, readonly number[]> {

@@ -48,7 +48,7 @@ export class OnnxModel {
     } catch (cause) {
       throw new FsynError('MODEL_FILE', `Cannot read the model file ${path}.`, { cause });
     }
-    const proto = parseModel(bytes);
+    const proto = parsed(bytes, path);
     const folder = dirname(resolve(path));
     for (const item of proto.graph?.initializer ?? []) referToFile(item, bytes, basename(path));
     await checkExternalData(proto.graph?.initializer ?? [], folder, path);
@@ -133,6 +133,15 @@ export class OnnxModel {
     } finally {
       await file.close();
     }
+  }
+}
+
+function parsed(bytes: Uint8Array, path: string): ModelProto {
+  try {
+    return parseModel(bytes);
+  } catch (error) {
+    if (!(error instanceof FsynError)) throw error;
+    throw new FsynError(error.code, `${path}: ${error.message}`, { cause: error });
   }
 }
 

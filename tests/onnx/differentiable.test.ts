@@ -5,10 +5,13 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { DifferentiableModel, OnnxModel } from '../../lib/onnx/index.js';
 import { float32Tensor } from '../../lib/onnx/tensors.js';
-import { DataType, float, node, randomStream, relativeError, sketch, valuesOf } from './helpers.js';
+import { DataType, float, int64, node, randomStream, relativeError, sketch, valuesOf } from './helpers.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'fsyn-onnx-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const tiny = fileURLToPath(
+  new URL('../../bench/models/llava-tiny/model/onnx/decoder_model_merged.onnx', import.meta.url),
+);
 const decoder = fileURLToPath(new URL('../golden/onnx/llava/decoder_op14.onnx', import.meta.url));
 
 test('large weights are read from the original file by the extended graph', async () => {
@@ -92,6 +95,58 @@ test('a target token out of range is refused before the run', async () => {
     message: expect.stringContaining('an integer from 0 to 39 for target.token but received 40'),
   });
   model.dispose();
+});
+
+test('a position outside the sequence is refused before the run', async () => {
+  const model = await DifferentiableModel.load(decoder);
+  const feeds = { inputs_embeds: float(new Array(6).fill(0), [1, 3, 2]) };
+  for (const position of [3, -4, 0.5]) {
+    await expect(model.run(feeds, { position, token: 1 })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: `Expected an integer from -3 to 2 for target.position but received ${position}.`,
+    });
+  }
+  model.dispose();
+});
+
+test('bytes that are no model are refused with the file', async () => {
+  for (const [name, bytes] of [
+    ['garbage.onnx', 'hello'],
+    ['empty.onnx', ''],
+  ] as const) {
+    writeFileSync(join(folder, name), bytes);
+    await expect(DifferentiableModel.load(join(folder, name))).rejects.toMatchObject({
+      code: 'MODEL_FILE',
+      message: expect.stringContaining(join(folder, name)),
+    });
+  }
+});
+
+test('a number of threads that is none is refused before any work', async () => {
+  await expect(DifferentiableModel.load(decoder, { threads: 0 })).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('threads'),
+  });
+});
+
+test('gradients and attentions of an export for generation take three lines, its caches not fed', async () => {
+  const [path, length, width] = [tiny, 7, 128];
+  const embeddings = Array.from({ length: length * width }, (_, i) => Math.sin(i));
+  const feeds = {
+    inputs_embeds: float(embeddings, [1, length, width]),
+    attention_mask: int64(new Array(length).fill(1), [1, length]),
+    position_ids: int64([...new Array(length).keys()], [1, length]),
+  };
+  using model = await DifferentiableModel.load(path, { attentions: true });
+  const { gradients, attentions } = await model.run(feeds, { position: -1, token: 38 });
+  expect(gradients.inputs_embeds?.shape).toEqual([1, length, width]);
+  expect(attentions.map(({ shape }) => shape)).toEqual(new Array(4).fill([1, 4, length, length]));
+  // What is fed counts: empty caches give the same, others are not replaced.
+  const names = model.inputNames.filter((name) => name.startsWith('past_key_values'));
+  expect(names.length).toBe(8);
+  const empty = Object.fromEntries(names.map((name) => [name, float([], [1, 4, 0, 32])]));
+  const again = await model.run({ ...feeds, ...empty }, { position: -1, token: 38 });
+  expect(again.gradients).toEqual(gradients);
 });
 
 test('a misspelt option is refused', async () => {
