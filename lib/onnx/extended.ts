@@ -5,6 +5,7 @@ import { resolveOptions } from '../options.js';
 import { appendBackward, type BackwardStatistics, gradientName } from './autodiff/backward.js';
 import type { Gamma } from './autodiff/gamma.js';
 import type { Mode } from './autodiff/rule.js';
+import { withEqualAxes } from './axes.js';
 import { declaredShape } from './graph.js';
 import { selectLogits } from './head.js';
 import type { Checkpoints, MemoryOptions } from './layouts.js';
@@ -99,7 +100,8 @@ export async function buildExtended(
   if (plan.selected) selectLogits(model, { logits: plan.output, rows: ROWS, columns: COLUMNS });
   const computed = [...plan.expose, ...plan.wrt].filter((name) => model.graph.producerOf(name));
   reduceTo(model, [plan.output, ...computed]);
-  const types = await probedTypes(model, probes, options.signal);
+  model.graph.sort();
+  const types = withEqualAxes(model, await probedTypes(model, probes, options.signal));
   const blocks = plan.blocks.flatMap(({ output }) => output ?? []);
   simplify(model, types, new Set([plan.output, ...plan.expose, ...plan.wrt, ...blocks]));
   const { gradients, ...statistics } = appendBackward(model, {
