@@ -1,3 +1,4 @@
+import type ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 
 /** Coalitions as bit sets: player p of coalition i is bit p % 32 of words[i * stride + floor(p / 32)]. */
@@ -53,6 +54,9 @@ export class CoalitionBatch {
   }
 }
 
+/** Values of a batch: typed array or array of numbers, or an ndarray of shape [coalitions]. */
+export type BatchValues = ArrayLike<number> | ndarray.NdArray<Float64Array> | ndarray.NdArray<Float32Array>;
+
 /**
  * A game given by a function of batches of coalitions: one finite value per coalition, in order.
  * It should stop early when the signal aborts; if it does not, its late answer is ignored.
@@ -60,7 +64,29 @@ export class CoalitionBatch {
 export type ValueFunction = (
   coalitions: CoalitionBatch,
   signal: AbortSignal | undefined,
-) => ArrayLike<number> | Promise<ArrayLike<number>>;
+) => BatchValues | Promise<BatchValues>;
+
+/** How a value function is asked. */
+export interface EvaluationOptions {
+  readonly batchSize: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: ((done: number, total: number) => void) | undefined;
+}
+
+/** Refuses what cannot be asked, before any work. */
+export function checkEvaluation(
+  value: ValueFunction,
+  { batchSize, signal, onProgress }: EvaluationOptions,
+): void {
+  if (typeof value !== 'function')
+    throw invalidArgument('value', 'a function of batches of coalitions', value);
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
+    throw invalidArgument('batchSize', 'an integer >= 1', batchSize);
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw invalidArgument('signal', 'an AbortSignal', signal);
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw invalidArgument('onProgress', 'a function', onProgress);
+}
 
 /** Calls a value function once and checks what it returns; rejects with the signal's reason even if it never settles. */
 export async function evaluateBatch(
@@ -72,17 +98,29 @@ export async function evaluateBatch(
   const answer = value(batch, signal);
   const values = await (answer instanceof Promise ? orAborted(answer, signal) : answer);
   signal?.throwIfAborted();
-  if (values === null || typeof values !== 'object' || values.length !== batch.length) {
-    const received = values && typeof values === 'object' ? values.length : values;
-    throw invalidArgument(
-      'the value function',
-      `to return ${batch.length} values, one per coalition,`,
-      received,
-    );
+  return toNumbers(values, batch.length);
+}
+
+function toNumbers(values: BatchValues, count: number): Float64Array {
+  const view = values as ndarray.NdArray<Float64Array> | null | undefined;
+  const grid = Array.isArray(view?.shape) && typeof view.get === 'function';
+  const length = grid
+    ? view.dimension === 1
+      ? view.size
+      : view.shape
+    : (values as ArrayLike<number>)?.length;
+  if (values === null || typeof values !== 'object' || length !== count) {
+    const received = values && typeof values === 'object' && typeof length === 'number' ? length : values;
+    throw invalidArgument('the value function', `to return ${count} values, one per coalition,`, received);
   }
-  const copy = Float64Array.from(values);
-  const bad = copy.findIndex((x) => !Number.isFinite(x));
-  if (bad >= 0) throw invalidArgument(`value ${bad} of the value function`, 'a finite number', values[bad]);
+  const copy = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    const value: unknown = grid ? view.get(i) : (values as ArrayLike<number>)[i];
+    // Not converted: null would become 0.
+    if (typeof value !== 'number' || !Number.isFinite(value))
+      throw invalidArgument(`value ${i} of the value function`, 'a finite number', value);
+    copy[i] = value;
+  }
   return copy;
 }
 

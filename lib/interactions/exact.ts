@@ -7,7 +7,7 @@ import { runAsync, runSync, type Steps, step } from './native.js';
 import type { CrossPairs } from './players.js';
 import { Interactions } from './result.js';
 import { ASYNC_DEFAULTS, type AsyncOptions, checkThreads } from './transforms.js';
-import type { ValueTable } from './value-table.js';
+import { ValueTable } from './value-table.js';
 import {
   type BlockIndex,
   blockWeights,
@@ -108,6 +108,7 @@ export async function interactions(
 }
 
 function* exactSteps(game: ValueTable, options: InteractionOptions): Steps<Interactions> {
+  ValueTable.check(game);
   const n = game.players.count;
   if (!indexNames.includes(options.index)) {
     throw invalidArgument('index', `one of ${indexNames.join(', ')}`, options.index);

@@ -4,7 +4,7 @@
  * @module
  */
 export { FsynError } from '../errors.js';
-export { CoalitionBatch, type ValueFunction } from './coalitions.js';
+export { type BatchValues, CoalitionBatch, type ValueFunction } from './coalitions.js';
 export { type CudaFacts, cudaFacts, type Device } from './device.js';
 export { type EstimatedIndex, type EstimatorName, estimatorsOf } from './estimators/catalogue.js';
 export { type EstimateOptions, estimate } from './estimators/estimate.js';
@@ -17,14 +17,14 @@ export {
   interactionsSync,
 } from './exact.js';
 export { InteractionSet } from './interaction-set.js';
+export type { InteractionsJson } from './json.js';
 export { type LeastCore, leastCoreSync } from './least-core.js';
 export { type KernelFacts, kernelFacts, type TableValues } from './native.js';
 export { type UnanimityPart, UnanimitySum } from './oracle-games.js';
-export { type CrossPairs, type Player, Players } from './players.js';
+export { type CrossPairs, type Player, type PlayerList, Players } from './players.js';
 export {
   type Interaction,
   Interactions,
-  type InteractionsJson,
   type Provenance,
   type Spending,
 } from './result.js';

@@ -1,5 +1,5 @@
 import { FsynError, invalidArgument } from '../errors.js';
-import type { ValueTable } from './value-table.js';
+import { ValueTable } from './value-table.js';
 
 /** The egalitarian least core of a game. */
 export interface LeastCore {
@@ -23,6 +23,7 @@ const MOST_PLAYERS = 18;
  * @throws FsynError INVALID_ARGUMENT for more than 18 players
  */
 export function leastCoreSync(game: ValueTable): LeastCore {
+  ValueTable.check(game);
   const n = game.players.count;
   if (n > MOST_PLAYERS) throw invalidArgument('game', `at most ${MOST_PLAYERS} players`, n);
   const demands = Float64Array.from(game.values, (value) => value - game.values[0]);

@@ -1,7 +1,8 @@
+import { invalidArgument } from '../errors.js';
 import { Random } from '../statistics/random.js';
-import { CoalitionBatch, type ValueFunction } from './coalitions.js';
+import { CoalitionBatch } from './coalitions.js';
 import { Players } from './players.js';
-import { ValueTable } from './value-table.js';
+import { maxTablePlayers, ValueTable } from './value-table.js';
 
 /** One unanimity part of a game: adds `weight` when all `players` are present. */
 export interface UnanimityPart {
@@ -21,14 +22,18 @@ export class UnanimitySum {
   constructor(players: number, parts: readonly UnanimityPart[]) {
     const known = new Players(players);
     this.players = players;
-    this.parts = parts.map(({ players: members, weight }) => ({
-      players: known.sorted(members, 'parts'),
-      weight,
-    }));
+    if (!Array.isArray(parts)) throw invalidArgument('parts', 'an array of { players, weight }', parts);
+    this.parts = (parts as readonly UnanimityPart[]).map(({ players: members, weight }, i) => {
+      if (!Number.isFinite(weight)) throw invalidArgument(`parts[${i}].weight`, 'a finite number', weight);
+      return { players: known.sorted(members, `parts[${i}].players`), weight };
+    });
   }
 
   /** `count` parts of 1..largest random players with weights in -1..1; the same for the same seed. */
   static random(players: number, count: number, largest: number, seed: number): UnanimitySum {
+    if (!Number.isInteger(count) || count < 0) throw invalidArgument('count', 'an integer >= 0', count);
+    if (!Number.isInteger(largest) || largest < 1)
+      throw invalidArgument('largest', 'an integer >= 1', largest);
     const random = new Random(seed);
     const parts = Array.from({ length: count }, () => ({
       players: Array.from(
@@ -39,7 +44,8 @@ export class UnanimitySum {
     return new UnanimitySum(players, parts);
   }
 
-  readonly value: ValueFunction = (batch) => {
+  /** The game as a value function. */
+  readonly value = (batch: CoalitionBatch, _signal?: AbortSignal): Float64Array => {
     const values = new Float64Array(batch.length);
     for (let i = 0; i < values.length; i++) {
       for (const part of this.parts)
@@ -50,8 +56,10 @@ export class UnanimitySum {
 
   /** The table of all values; for at most 30 players. */
   toTable(): ValueTable {
+    if (this.players > maxTablePlayers)
+      throw invalidArgument('players', `at most ${maxTablePlayers} players for a table`, this.players);
     const masks = Uint32Array.from({ length: 2 ** this.players }, (_, mask) => mask);
-    return ValueTable.from(this.value(new CoalitionBatch(this.players, masks), undefined) as Float64Array);
+    return ValueTable.from(this.value(new CoalitionBatch(this.players, masks)));
   }
 
   /** Shapley interaction index of a coalition. */

@@ -3,10 +3,13 @@ import { FsynError, invalidArgument } from '../errors.js';
 /** A player by index (0..n-1) or, when the game has names, by name. */
 export type Player = number | string;
 
+/** Several players; typed arrays hold indices. */
+export type PlayerList = readonly Player[] | Int32Array | Uint32Array | Uint16Array | Uint8Array;
+
 /** The players of the two modalities: restricts a computation to interactions that have members of both and no others. */
 export interface CrossPairs {
-  readonly image: readonly Player[];
-  readonly text: readonly Player[];
+  readonly image: PlayerList;
+  readonly text: PlayerList;
 }
 
 /** The players of a game: how many, and their names if they have any. */
@@ -52,10 +55,16 @@ export class Players {
     return player;
   }
 
+  /** Indices of players, in their order. */
+  indices(players: PlayerList, parameter: string): number[] {
+    if (!Array.isArray(players) && !(ArrayBuffer.isView(players) && 'length' in players))
+      throw invalidArgument(parameter, 'an array of players', players);
+    return Array.from(players as ArrayLike<Player>, (player) => this.index(player));
+  }
+
   /** Ascending indices of distinct players. */
-  sorted(players: readonly Player[], parameter: string): number[] {
-    if (!Array.isArray(players)) throw invalidArgument(parameter, 'an array of players', players);
-    const indices = players.map((player) => this.index(player)).sort((a, b) => a - b);
+  sorted(players: PlayerList, parameter: string): number[] {
+    const indices = this.indices(players, parameter).sort((a, b) => a - b);
     for (let i = 1; i < indices.length; i++) {
       if (indices[i] === indices[i - 1]) {
         throw new FsynError('INVALID_ARGUMENT', `Player ${this.label(indices[i])} is twice in ${parameter}.`);

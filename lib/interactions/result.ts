@@ -1,8 +1,19 @@
 import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
+import { resolveOptions } from '../options.js';
 import type { Device } from './device.js';
 import { InteractionSet } from './interaction-set.js';
-import { type Player, Players } from './players.js';
+import {
+  checkJson,
+  type InteractionsJson,
+  jsonKey,
+  namesIn,
+  pairsIn,
+  parseJsonKey,
+  provenanceIn,
+  standardErrorsIn,
+} from './json.js';
+import { type Player, type PlayerList, Players } from './players.js';
 
 /** What an estimate cost. */
 export interface Spending {
@@ -54,21 +65,6 @@ interface Contents {
   readonly device?: Device | null;
 }
 
-/** The JSON form, readable by the Python library shapiq and back. */
-export interface InteractionsJson {
-  readonly metadata: {
-    readonly n_players: number;
-    readonly index: string;
-    readonly max_order: number;
-    readonly min_order: number;
-    readonly estimated: boolean;
-    readonly estimation_budget: number | null;
-    readonly baseline_value: number;
-    readonly [key: string]: unknown;
-  };
-  readonly data: Readonly<Record<string, number>>;
-}
-
 /** Interaction values of one game: immutable, looked up by players, never silently missing an entry. */
 export class Interactions {
   /** Name of the index, for example 'SII'. */
@@ -87,7 +83,14 @@ export class Interactions {
   /** What computed the values; null when that is not known (values read from a file). */
   readonly device: Device | null;
 
+  /** @throws FsynError INVALID_ARGUMENT when the game's values are so large that sums of them overflowed */
   constructor(contents: Contents) {
+    const bad = contents.values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0)
+      throw new FsynError(
+        'INVALID_ARGUMENT',
+        `The values of the game are so large that sums of them overflow: ${contents.index} number ${bad} is ${contents.values[bad]}.`,
+      );
     this.index = contents.index;
     this.players = contents.players;
     this.set = contents.set;
@@ -153,11 +156,16 @@ export class Interactions {
    */
   top(
     count: number,
-    {
-      by = 'absolute',
-      order = null,
-    }: { by?: 'absolute' | 'largest' | 'smallest'; order?: number | null } = {},
+    options: { by?: 'absolute' | 'largest' | 'smallest'; order?: number | null } = {},
   ): Interaction[] {
+    const { by, order } = resolveOptions<Required<typeof options>>(
+      'top',
+      { by: 'absolute', order: null },
+      options,
+    );
+    if (by !== 'absolute' && by !== 'largest' && by !== 'smallest')
+      throw invalidArgument('by', "'absolute', 'largest' or 'smallest'", by);
+    this.#checkOrder(order);
     if (!Number.isInteger(count) || count < 0) throw invalidArgument('count', 'an integer >= 0', count);
     const strength = (i: number): number => {
       const value = this.values[i];
@@ -173,6 +181,7 @@ export class Interactions {
 
   /** Sum of the values of one order, or of all of them. */
   sum(order: number | null = null): number {
+    this.#checkOrder(order);
     const [begin, end] = order === null ? [0, this.set.length] : this.set.range(order);
     let sum = 0;
     for (let i = begin; i < end; i++) sum += this.values[i];
@@ -201,12 +210,10 @@ export class Interactions {
   }
 
   /** Values of pairs of an image and a text player: shape [image.length, text.length]. */
-  block(image: readonly Player[], text: readonly Player[]): ndarray.NdArray<Float64Array> {
-    const values = new Float64Array(image.length * text.length);
-    for (const [i, a] of image.entries()) {
-      for (const [j, b] of text.entries()) values[i * text.length + j] = this.get(a, b);
-    }
-    return ndarray(values, [image.length, text.length]);
+  block(image: PlayerList, text: PlayerList): ndarray.NdArray<Float64Array> {
+    const [rows, columns] = [this.players.indices(image, 'image'), this.players.indices(text, 'text')];
+    const values = rows.flatMap((a) => columns.map((b) => this.get(a, b)));
+    return ndarray(Float64Array.from(values), [rows.length, columns.length]);
   }
 
   /** The form that shapiq reads, with the standard errors and the provenance added to its metadata. */
@@ -223,9 +230,13 @@ export class Interactions {
         estimation_budget: this.provenance?.budget ?? null,
         baseline_value: this.baseline,
         player_names: this.players.names,
+        pairs: this.set.sides ? { image: sideOf(this.set.sides, 1), text: sideOf(this.set.sides, 2) } : null,
         provenance: this.provenance,
         device: this.device,
-        standard_errors: this.standardErrors ? Array.from(this.standardErrors) : null,
+        // JSON knows no infinity: what has no error of its own is null.
+        standard_errors: this.standardErrors
+          ? Array.from(this.standardErrors, (error) => (Number.isFinite(error) ? error : null))
+          : null,
       },
       data,
     };
@@ -239,7 +250,8 @@ export class Interactions {
   static fromJSON(json: unknown): Interactions {
     const { metadata, data } = checkJson(json);
     const players = new Players(namesIn(metadata) ?? metadata.n_players);
-    const set = new InteractionSet(players.count, metadata.min_order, metadata.max_order);
+    const sides = players.sides(pairsIn(metadata));
+    const set = new InteractionSet(players.count, metadata.min_order, metadata.max_order, sides);
     const values = new Float64Array(set.length);
     for (const [key, value] of Object.entries(data)) {
       const position = set.position(parseJsonKey(key, players.count));
@@ -252,6 +264,7 @@ export class Interactions {
       players,
       set,
       values,
+      standardErrors: standardErrorsIn(metadata, set.length),
       baseline: metadata.baseline_value,
       provenance: metadata.estimated ? provenanceIn(metadata) : null,
     });
@@ -270,55 +283,17 @@ export class Interactions {
     return position;
   }
 
+  #checkOrder(order: number | null): void {
+    const { minOrder, maxOrder } = this.set;
+    if (order !== null && (!Number.isInteger(order) || order < minOrder || order > maxOrder))
+      throw invalidArgument('order', `null or an integer in ${minOrder}..${maxOrder}`, order);
+  }
+
   #missing(what: string): FsynError {
     return new FsynError('INVALID_ARGUMENT', `This ${this.index} has no values of all ${what}.`);
   }
 }
 
-/** Key of a coalition in the peer's files: "Empty", "0", "0,3". */
-export function jsonKey(coalition: ArrayLike<number>): string {
-  return coalition.length === 0 ? 'Empty' : Array.from(coalition).join(',');
-}
-
-/** Ascending players of a key of the peer's files. */
-export function parseJsonKey(key: string, players: number): number[] {
-  if (key === 'Empty' || key === '') return [];
-  const coalition = key.split(',').map((part) => Number(part));
-  const valid = coalition.every(
-    (player, i) =>
-      Number.isInteger(player) && player >= 0 && player < players && (i === 0 || player > coalition[i - 1]),
-  );
-  if (!valid) throw invalidArgument('data', `keys of ascending players below ${players}`, key);
-  return coalition;
-}
-
-function checkJson(json: unknown): InteractionsJson {
-  const form = json as InteractionsJson | null;
-  const metadata = form?.metadata;
-  const sound =
-    typeof form?.data === 'object' &&
-    form.data !== null &&
-    typeof metadata?.index === 'string' &&
-    [metadata.n_players, metadata.max_order, metadata.min_order].every(Number.isInteger) &&
-    typeof metadata.baseline_value === 'number';
-  if (!sound)
-    throw invalidArgument(
-      'json',
-      'interaction values { metadata: { n_players, index, max_order, min_order, baseline_value }, data }',
-      json,
-    );
-  return form;
-}
-
-function namesIn(metadata: InteractionsJson['metadata']): readonly string[] | null {
-  const names = metadata.player_names;
-  return Array.isArray(names) && names.length === metadata.n_players ? (names as string[]) : null;
-}
-
-function provenanceIn(metadata: InteractionsJson['metadata']): Provenance {
-  const own = metadata.provenance as Provenance | null | undefined;
-  if (own) return own;
-  const budget = metadata.estimation_budget ?? Number.NaN;
-  const spent = { evaluations: budget, distinctCoalitions: budget, imageStates: null };
-  return { estimator: 'unknown', seed: Number.NaN, budget, spent };
+function sideOf(sides: Uint8Array, side: number): number[] {
+  return Array.from(sides.keys()).filter((player) => sides[player] === side);
 }

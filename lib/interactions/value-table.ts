@@ -2,20 +2,22 @@ import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 import { addon } from '../inference/addon.js';
 import { resolveOptions } from '../options.js';
-import { CoalitionBatch, evaluateBatch, type ValueFunction } from './coalitions.js';
+import {
+  CoalitionBatch,
+  checkEvaluation,
+  type EvaluationOptions,
+  evaluateBatch,
+  type ValueFunction,
+} from './coalitions.js';
+import { jsonKey, parseJsonKey } from './json.js';
 import type { TableValues } from './native.js';
-import { type Player, Players } from './players.js';
-import { jsonKey, parseJsonKey } from './result.js';
+import { type PlayerList, Players } from './players.js';
 
 /** Largest number of players of a value table. */
 export const maxTablePlayers = 30;
 
-export interface EvaluateTableOptions {
-  /** Coalitions per call of the value function. */
-  readonly batchSize: number;
-  readonly signal: AbortSignal | undefined;
-  readonly onProgress: ((done: number, total: number) => void) | undefined;
-}
+/** `batchSize`: coalitions per call of the value function (1024). */
+export type EvaluateTableOptions = EvaluationOptions;
 
 /** The JSON form of a game, readable by the Python library shapiq and back. */
 export interface ValueTableJson {
@@ -43,6 +45,12 @@ export class ValueTable {
   readonly values: TableValues;
   readonly players: Players;
 
+  /** Refuses what is not a value table, for callers without types. */
+  static check(game: unknown): asserts game is ValueTable {
+    if (!(game instanceof ValueTable))
+      throw invalidArgument('game', 'a ValueTable (ValueTable.from makes one of 2^players values)', game);
+  }
+
   private constructor(values: TableValues, players: Players) {
     this.values = values;
     this.players = players;
@@ -58,8 +66,13 @@ export class ValueTable {
    */
   static from(
     values: TableValues | ndarray.NdArray<TableValues> | readonly number[],
-    { players = null }: { players?: readonly string[] | null } = {},
+    options: { players?: readonly string[] | null } = {},
   ): ValueTable {
+    const { players } = resolveOptions<Required<typeof options>>(
+      'ValueTable.from',
+      { players: null },
+      options,
+    );
     const table = toTyped(values);
     const n = Math.log2(table.length);
     if (!Number.isInteger(n) || n < 1 || n > maxTablePlayers) {
@@ -91,8 +104,7 @@ export class ValueTable {
     const named = new Players(players);
     if (named.count > maxTablePlayers)
       throw invalidArgument('players', `at most ${maxTablePlayers} players`, named.count);
-    if (!Number.isInteger(batchSize) || batchSize < 1)
-      throw invalidArgument('batchSize', 'an integer >= 1', batchSize);
+    checkEvaluation(value, { batchSize, signal, onProgress });
     addon().requireMemory(8 * 2 ** named.count, `A table over ${named.count} players`);
     const table = new Float64Array(2 ** named.count);
     for (let begin = 0; begin < table.length; begin += batchSize) {
@@ -107,7 +119,7 @@ export class ValueTable {
   }
 
   /** v of a coalition, given by its players or as a bit mask. */
-  value(coalition: number | readonly Player[]): number {
+  value(coalition: number | PlayerList): number {
     const mask = typeof coalition === 'number' ? coalition : this.mask(coalition);
     if (!Number.isInteger(mask) || mask < 0 || mask >= this.values.length) {
       throw invalidArgument('coalition', `a bit mask in 0..${this.values.length - 1}`, coalition);
@@ -116,7 +128,7 @@ export class ValueTable {
   }
 
   /** Bit mask of a coalition of players. */
-  mask(players: readonly Player[]): number {
+  mask(players: PlayerList): number {
     let mask = 0;
     for (const player of this.players.sorted(players, 'coalition')) mask += 2 ** player;
     return mask;
@@ -182,6 +194,10 @@ export class ValueTable {
     for (const [key, value] of Object.entries(form.data)) {
       let mask = 0;
       for (const player of parseJsonKey(key, players.count)) mask += 2 ** player;
+      if (typeof value !== 'number' || !Number.isFinite(value))
+        throw invalidArgument(`data[${JSON.stringify(key)}]`, 'a finite number', value);
+      if (!Number.isNaN(table[mask]))
+        throw invalidArgument(`data[${JSON.stringify(key)}]`, 'every coalition once', value);
       table[mask] = value;
     }
     const missing = addon().firstNotFinite(table);
@@ -197,7 +213,10 @@ export class ValueTable {
 
 function toTyped(values: unknown): TableValues {
   if (values instanceof Float64Array || values instanceof Float32Array) return values;
-  if (Array.isArray(values)) return Float64Array.from(values);
+  if (Array.isArray(values)) {
+    // Not converted: null would become 0. The caller reports what is not finite.
+    return Float64Array.from(values, (value) => (typeof value === 'number' ? value : Number.NaN));
+  }
   const view = values as ndarray.NdArray<TableValues> | null;
   if (view?.data instanceof Float64Array || view?.data instanceof Float32Array) {
     let expected = 1;

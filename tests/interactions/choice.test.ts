@@ -35,12 +35,12 @@ describe('the estimator that is taken where none is named', () => {
     [question(2000, { index: 'SV', order: 1 }), 4100, 'permutation'],
     // Order 2 by the budget.
     [question(14), 2 ** 14, 'regression'],
-    [question(14), 800, 'regression'],
-    [question(14), 700, 'sparse'],
+    [question(14), 1200, 'regression'],
+    [question(14), 1000, 'sparse'],
     [question(14), 40, 'sparse'],
     [question(14, { index: 'WBII' }), 2 ** 14, 'shap-iq'],
     [question(14, { index: 'FSII' }), 2 ** 14, 'faithful'],
-    [question(14, { index: 'kADD-SHAP' }), 1000, 'faithful'],
+    [question(14, { index: 'kADD-SHAP' }), 1200, 'faithful'],
     [question(14, { index: 'FBII' }), 300, 'sparse'],
     // Sparse models of many players take too long, of more than 282 they have no pairs.
     [question(60), 8000, 'regression'],
@@ -49,7 +49,7 @@ describe('the estimator that is taken where none is named', () => {
     [question(300), 3000, 'svarm-iq'],
     // Above order 2.
     [question(14, { order: 3 }), 600, 'sparse'],
-    [question(14, { order: 3, index: 'FSII' }), 4000, 'faithful'],
+    [question(14, { order: 3, index: 'FSII' }), 5000, 'faithful'],
     [question(12, { order: 3 }), 4096, 'shap-iq'],
     [question(60, { order: 4 }), 3000, 'svarm-iq'],
   ] as const)('%o with %i evaluations: %s', (asked, budget, expected) => {

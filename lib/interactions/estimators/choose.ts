@@ -9,7 +9,7 @@ export interface Choice {
 }
 
 /** Regressions of this many times the coalitions that determine them are ahead of sparse models: order 1, and above. */
-const AMPLE = [2, 4] as const;
+const AMPLE = [2, 6] as const;
 /** With fewer than this many times, permutations are ahead of regressions. */
 const ENOUGH = 1.5;
 /** Entries of the matrix of a regression, 1 GiB: what may be chosen does not depend on the machine. */

@@ -1,6 +1,6 @@
 import { FsynError, invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
-import type { ValueFunction } from '../coalitions.js';
+import { checkEvaluation, type ValueFunction } from '../coalitions.js';
 import { InteractionSet } from '../interaction-set.js';
 import { type CrossPairs, Players } from '../players.js';
 import { Interactions } from '../result.js';
@@ -93,8 +93,7 @@ export async function estimate(
   const resolved = resolveOptions('estimate', DEFAULTS, options);
   const named = new Players(players);
   const settings = checkSettings(resolved, named);
-  if (typeof value !== 'function')
-    throw invalidArgument('value', 'a function of batches of coalitions', value);
+  checkEvaluation(value, resolved);
   const { set, question } = settings;
   const automatic = resolved.estimator === 'auto';
   const choice = automatic ? chooseEstimator(question, resolved.budget) : null;
@@ -195,20 +194,15 @@ function checkEstimator({ estimator, index }: EstimateOptions): readonly Estimat
   return [estimator];
 }
 
-function checkNumbers({ budget, seed, batchSize, nodes, signal, onProgress }: EstimateOptions): void {
+function checkNumbers({ budget, seed, nodes }: EstimateOptions): void {
   for (const [name, number, least] of [
     ['budget', budget, 2],
     ['seed', seed, 0],
-    ['batchSize', batchSize, 1],
     ['nodes', nodes, 1],
   ] as const) {
     if (!Number.isSafeInteger(number) || number < least)
       throw invalidArgument(name, `an integer >= ${least}`, number);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument('signal', 'an AbortSignal', signal);
-  if (onProgress !== undefined && typeof onProgress !== 'function')
-    throw invalidArgument('onProgress', 'a function', onProgress);
 }
 
 type Found = SampleEstimate & {

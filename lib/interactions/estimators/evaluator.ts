@@ -1,16 +1,10 @@
-import { CoalitionBatch, evaluateBatch, type ValueFunction } from '../coalitions.js';
+import { CoalitionBatch, type EvaluationOptions, evaluateBatch, type ValueFunction } from '../coalitions.js';
 import type { Spending } from '../result.js';
-
-export interface EvaluatorOptions {
-  readonly batchSize: number;
-  readonly signal: AbortSignal | undefined;
-  readonly onProgress: ((done: number, total: number) => void) | undefined;
-}
 
 /** Asks a value function for coalitions, in batches, and keeps the bill. */
 export class Evaluator {
   readonly #value: ValueFunction;
-  readonly #options: EvaluatorOptions;
+  readonly #options: EvaluationOptions;
   readonly #sides: Uint8Array | null;
   readonly #expected: number;
   readonly #coalitions = new Set<string>();
@@ -19,7 +13,7 @@ export class Evaluator {
   #failure: unknown;
 
   /** @param expected evaluations to come in all, for progress */
-  constructor(value: ValueFunction, sides: Uint8Array | null, expected: number, options: EvaluatorOptions) {
+  constructor(value: ValueFunction, sides: Uint8Array | null, expected: number, options: EvaluationOptions) {
     this.#value = value;
     this.#sides = sides;
     this.#expected = expected;

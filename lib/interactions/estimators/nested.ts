@@ -1,8 +1,8 @@
 import { FsynError, invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
 import { Random } from '../../statistics/random.js';
-import { CoalitionBatch, type ValueFunction } from '../coalitions.js';
-import { type CrossPairs, type Player, Players } from '../players.js';
+import { CoalitionBatch, checkEvaluation, type ValueFunction } from '../coalitions.js';
+import { type CrossPairs, type PlayerList, Players } from '../players.js';
 import type { Provenance } from '../result.js';
 import { Evaluator } from './evaluator.js';
 
@@ -51,8 +51,8 @@ export interface PairEstimate {
 export async function estimatePair(
   players: number | readonly string[],
   value: ValueFunction,
-  imageSet: readonly Player[],
-  textSet: readonly Player[],
+  imageSet: PlayerList,
+  textSet: PlayerList,
   options: Partial<EstimatePairOptions> = {},
 ): Promise<PairEstimate> {
   const resolved = resolveOptions('estimatePair', DEFAULTS, options);
@@ -61,6 +61,13 @@ export async function estimatePair(
   if (index !== 'SII' && index !== 'BII') throw invalidArgument('index', "'SII' or 'BII'", index);
   if (!Number.isInteger(textContexts) || textContexts < 1)
     throw invalidArgument('textContexts', 'an integer >= 1', textContexts);
+  for (const [name, number] of [
+    ['budget', budget],
+    ['seed', seed],
+  ] as const) {
+    if (!Number.isSafeInteger(number) || number < 0) throw invalidArgument(name, 'an integer >= 0', number);
+  }
+  checkEvaluation(value, resolved);
   const sides = named.sides(resolved.pairs);
   if (!sides?.every((side) => side !== 0))
     throw invalidArgument('pairs', 'the modality of every player', resolved.pairs);
@@ -99,7 +106,7 @@ export async function estimatePair(
   };
 }
 
-function macroPlayer(players: Players, given: readonly Player[], sides: Uint8Array, side: number): number[] {
+function macroPlayer(players: Players, given: PlayerList, sides: Uint8Array, side: number): number[] {
   const name = side === 1 ? 'imageSet' : 'textSet';
   const members = players.sorted(given, name);
   if (members.length === 0 || members.some((player) => sides[player] !== side)) {
