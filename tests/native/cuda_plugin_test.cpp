@@ -1,8 +1,15 @@
-// The CUDA kernels against their CPU twins, through the plugin's table: `cuda_plugin_test <plugin library>`.
+// The CUDA kernels against their CPU twins, through the plugin's table, and their speed against a device
+// copy:
+//
+//   cuda_plugin_test <plugin library> [--bench]
+//
 // Ends with "skipped" where there is no device.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -110,11 +117,82 @@ void test_scoring(size_t vocabulary) {
   }
 }
 
+/// Median of 15 times ten calls, one call's part.
+double median_ms(const std::function<void()>& run) {
+  std::vector<double> times;
+  run();
+  for (int repetition = 0; repetition < 15; ++repetition) {
+    check_code(plugin->synchronise(), "synchronise");
+    const auto begin = std::chrono::steady_clock::now();
+    for (int call = 0; call < 10; ++call) run();
+    check_code(plugin->synchronise(), "synchronise");
+    times.push_back(
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / 10);
+  }
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+/// Bytes per millisecond, read and written, of copying a table of 2^26 values to another.
+double copy_rate() {
+  constexpr int kPlayers = 26;
+  fsyn_cuda_table* from = nullptr;
+  fsyn_cuda_table* to = nullptr;
+  check_code(plugin->table_create(kPlayers, &from), "table");
+  check_code(plugin->table_create(kPlayers, &to), "table");
+  const double ms = median_ms([&] { check_code(plugin->table_copy(from, to), "copy"); });
+  plugin->table_destroy(from);
+  plugin->table_destroy(to);
+  return std::ldexp(16.0, kPlayers) / ms;
+}
+
+void report(const char* what, double bytes, double ms, double rate) {
+  std::printf("| %s | %.1f | %.4f | %.0f | %.2f |\n", what, bytes / 1e6, ms, bytes / ms / 1e6,
+              ms / (bytes / rate));
+}
+
+/// A batch of image states and one of logits of real models against what copying as many bytes takes.
+void bench() {
+  const double rate = copy_rate();
+  std::printf("device copy: %.0f GB/s read + written\n\n", rate / 1e6);
+  std::printf("| kernel | MB | median ms | GB/s | over the floor |\n|---|---:|---:|---:|---:|\n");
+  constexpr size_t kPlayers = 64;
+  for (const size_t states : {8, 64}) {
+    const size_t elements = size_t{336} * 336 * 3;
+    const DeviceArray<int32_t> owner{std::vector<int32_t>(elements, 3)};
+    const DeviceArray<uint8_t> present{std::vector<uint8_t>(states * kPlayers, 1)};
+    const DeviceArray<float> image{std::vector<float>(elements)};
+    const DeviceArray<float> baseline{std::vector<float>(elements)};
+    const DeviceArray<float> out{std::vector<float>(states * elements)};
+    const double ms = median_ms([&] {
+      check_code(plugin->mask_pixels(owner.get(), present.get(), image.get(), baseline.get(), out.get(),
+                                     states, kPlayers, elements, nullptr),
+                 "mask_pixels");
+    });
+    const auto name = "mask_pixels, " + std::to_string(states) + " states of 336 x 336 x 3";
+    report(name.c_str(), static_cast<double>((states + 3) * elements * sizeof(float)), ms, rate);
+  }
+  for (const size_t vocabulary : {size_t{32000}, size_t{151936}}) {
+    constexpr size_t kRows = 256;
+    const DeviceArray<float> logits{std::vector<float>(kRows * vocabulary)};
+    const DeviceArray<int64_t> targets{std::vector<int64_t>(kRows)};
+    const DeviceArray<float> out{std::vector<float>(kRows)};
+    const double ms = median_ms([&] {
+      check_code(
+          plugin->log_probabilities(logits.get(), targets.get(), out.get(), kRows, vocabulary, nullptr),
+          "log_probabilities");
+    });
+    const auto name = "log_probabilities, 256 rows of " + std::to_string(vocabulary);
+    report(name.c_str(), static_cast<double>(kRows * vocabulary * sizeof(float)), ms, rate);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: cuda_plugin_test <plugin library>\n");
+  const bool timed = argc == 3 && std::strcmp(argv[2], "--bench") == 0;
+  if (argc != 2 && !timed) {
+    std::fprintf(stderr, "usage: cuda_plugin_test <plugin library> [--bench]\n");
     return 2;
   }
   try {
@@ -131,6 +209,7 @@ int main(int argc, char** argv) {
     for (const size_t states : {1, 7, 20}) test_masking(elements, states);
   }
   for (const size_t vocabulary : {1, 2, 31, 512, 513, 32000, 151936}) test_scoring(vocabulary);
+  if (timed && failures == 0) bench();
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
 }
