@@ -14,7 +14,7 @@ const AMPLE = [2, 6] as const;
 const ENOUGH = 1.5;
 /** Entries of the matrix of a regression, 1 GiB: what may be chosen does not depend on the machine. */
 const MOST_ENTRIES = 2 ** 27;
-/** Parities times coalitions of a sparse model, and its coalitions: half a minute of one core. */
+/** Parities times coalitions of a sparse model, and its coalitions: a quarter of a minute of one core. */
 const MOST_PRODUCTS = 4e7;
 const MOST_SPARSE = 4000;
 
