@@ -141,98 +141,114 @@ export function makeSchedule(
   const needs = passSizes(program, settings.mode.prefixLength, settings.sizes);
   if (states.length > 0) checkBudget(needs, settings.memory);
   const batches = chooseBatches(needs, settings, states.length, visionBatchable(program));
-  const groupSize = batches.group;
-  const groupOffsets: number[] = [0];
-  const rowOffsets: number[] = [0];
-  const rowSlots: number[] = [];
-  const rowTexts: number[] = [];
-  const rowCells: number[] = [];
-  const runOffsets: number[] = [0];
-  const texts = new Set<number>();
-  const { mode } = settings;
-  const presence = cells.textMasks();
-  const lengthOf = (cell: number) => {
-    const text = pairs[2 * cell + 1]!;
-    return ownTokens(
-      program,
-      mode,
-      presence.subarray(text * cells.textPlayers, (text + 1) * cells.textPlayers),
-    );
-  };
-  const costs = runCosts(program, mode.prefixLength, settings.sizes.cacheBytesPerToken);
-  const limits = { rows: batches.suffix, tokens: TARGET_TOKENS };
-  const work = new SuffixWork(program, mode.prefixLength);
-  for (let begin = 0; begin < states.length; begin += groupSize) {
-    const group = states.slice(begin, begin + groupSize);
-    const rows = group.flatMap((state, slot) =>
-      byImage.get(state)!.map((cell) => ({ cell, slot, length: lengthOf(cell) })),
-    );
-    // Stable: among equal lengths rows keep their order.
-    rows.sort((a, b) => b.length - a.length);
-    for (const { cell, slot } of rows) {
-      rowSlots.push(slot);
-      rowTexts.push(pairs[2 * cell + 1]!);
-      texts.add(pairs[2 * cell + 1]!);
-      rowCells.push(cell);
-    }
-    const lengths = rows.map(({ length }) => length);
-    let first = 0;
-    for (const size of cutRuns(lengths, costs, limits)) {
-      work.add(lengths.slice(first, first + size));
-      first += size;
-      runOffsets.push(runOffsets.at(-1)! + size);
-    }
-    groupOffsets.push(begin + group.length);
-    rowOffsets.push(rowCells.length);
-  }
+  const rows = layOutRows(program, cells, states, byImage, settings, batches);
   const needed = wanted.length > 0;
   const item = itemBytes(needs);
-  const rows = runOffsets.reduce((most, end, run) => Math.max(most, end - (runOffsets[run - 1] ?? 0)), 1);
-  const bytes = workerPeak(item, { ...batches, suffix: rows });
+  const bytes = workerPeak(item, { ...batches, suffix: rows.longestRun });
   const workers = Math.max(1, Math.min(settings.workers, Math.floor(settings.memory / bytes)));
   const native: NativeSchedule = {
     imagePlayers: cells.imagePlayers,
     textPlayers: cells.textPlayers,
     imageStates: cells.imageMasks(),
-    textStates: presence,
-    groupOffsets: Int32Array.from(groupOffsets),
+    textStates: cells.textMasks(),
+    groupOffsets: Int32Array.from(rows.groupOffsets),
     groupStates: Int32Array.from(states),
-    rowOffsets: Int32Array.from(rowOffsets),
-    rowSlots: Int32Array.from(rowSlots),
-    rowTexts: Int32Array.from(rowTexts),
-    runOffsets: Int32Array.from(runOffsets),
+    rowOffsets: Int32Array.from(rows.rowOffsets),
+    rowSlots: Int32Array.from(rows.rowSlots),
+    rowTexts: Int32Array.from(rows.rowTexts),
+    runOffsets: Int32Array.from(rows.runOffsets),
     visionBatch: batches.vision,
     prefixBatch: batches.prefix,
     workers,
   };
   const tokens = program.tokenIds.length;
+  const { mode } = settings;
   const { prefixLength } = mode;
   const plan: EvaluationPlan = {
     cells: cells.cellCount,
     cachedCells: cells.cellCount - wanted.length,
     imageStates: states.length,
-    textStates: texts.size,
+    textStates: new Set(rows.rowTexts).size,
     prefixes: prefixLength > 0 ? states.length : 0,
     suffixes: wanted.length,
     onDevice: mode.onDevice === true,
     deviceKernels: mode.deviceKernels === true,
     prefixTokens: prefixLength,
     suffixTokens: tokens - prefixLength,
-    suffixWork: work.total,
-    groups: groupOffsets.length - 1,
+    suffixWork: rows.work.total,
+    groups: rows.groupOffsets.length - 1,
     workers,
     batches: { vision: native.visionBatch, prefix: native.prefixBatch, suffix: batches.suffix },
-    flops: estimateFlops(program, prefixLength, states.length, wanted.length, work.flops),
+    flops: estimateFlops(program, prefixLength, states.length, wanted.length, rows.work.flops),
     bytes: {
       worker: bytes,
       // The arenas keep what the trial of the decoder took.
-      peak: needed ? Math.max(bytes * Math.min(workers, groupOffsets.length - 1), leastBytes(item)) : 0,
+      peak: needed ? Math.max(bytes * Math.min(workers, rows.groupOffsets.length - 1), leastBytes(item)) : 0,
       budget: settings.memory,
       least: leastBytes(item),
     },
     fallbacks: settings.fallbacks,
   };
-  return { plan, native, rowCells: Int32Array.from(rowCells) };
+  return { plan, native, rowCells: Int32Array.from(rows.rowCells) };
+}
+
+/** Rows of a schedule in the order in which they are run. */
+interface Rows {
+  readonly groupOffsets: readonly number[];
+  readonly rowOffsets: readonly number[];
+  readonly rowSlots: readonly number[];
+  readonly rowTexts: readonly number[];
+  readonly rowCells: readonly number[];
+  readonly runOffsets: readonly number[];
+  /** Sequences in the run that has most. */
+  readonly longestRun: number;
+  readonly work: SuffixWork;
+}
+
+/** Orders the cells of every group by length and cuts them into runs. */
+function layOutRows(
+  program: EvaluatorProgram,
+  cells: CellTable,
+  states: readonly number[],
+  byImage: ReadonlyMap<number, readonly number[]>,
+  { mode, sizes }: PlanSettings,
+  batches: Batches,
+): Rows {
+  const pairs = cells.pairs();
+  const presence = cells.textMasks();
+  const players = cells.textPlayers;
+  const costs = runCosts(program, mode.prefixLength, sizes.cacheBytesPerToken);
+  const limits = { rows: batches.suffix, tokens: TARGET_TOKENS };
+  const work = new SuffixWork(program, mode.prefixLength);
+  const [groupOffsets, rowOffsets, runOffsets] = [[0], [0], [0]];
+  const [rowSlots, rowTexts, rowCells]: [number[], number[], number[]] = [[], [], []];
+  let longestRun = 1;
+  for (let begin = 0; begin < states.length; begin += batches.group) {
+    const group = states.slice(begin, begin + batches.group);
+    const rows = group.flatMap((state, slot) =>
+      byImage.get(state)!.map((cell) => {
+        const text = pairs[2 * cell + 1]!;
+        const words = presence.subarray(text * players, (text + 1) * players);
+        return { cell, slot, text, length: ownTokens(program, mode, words) };
+      }),
+    );
+    // Stable: among equal lengths rows keep their order.
+    rows.sort((a, b) => b.length - a.length);
+    for (const { cell, slot, text } of rows) {
+      rowCells.push(cell);
+      rowSlots.push(slot);
+      rowTexts.push(text);
+    }
+    const lengths = rows.map(({ length }) => length);
+    for (const size of cutRuns(lengths, costs, limits)) {
+      work.add(lengths.splice(0, size));
+      longestRun = Math.max(longestRun, size);
+      runOffsets.push(runOffsets.at(-1)! + size);
+    }
+    groupOffsets.push(begin + group.length);
+    rowOffsets.push(rowCells.length);
+  }
+  return { groupOffsets, rowOffsets, rowSlots, rowTexts, rowCells, runOffsets, longestRun, work };
 }
 
 /** What decides how much memory the passes of a program take with `prefixLength` tokens shared. */
