@@ -57,11 +57,13 @@ function median(values: readonly number[]): number {
   );
 }
 
+type ErrorByGame = ReadonlyMap<number, { readonly error: number }>;
+
 /** Median of the peer's error over ours with its 95 % bootstrap interval over games. */
-function ratio(peer: ByGame, ours: ByGame): string {
+export function ratio(peer: ErrorByGame, ours: ErrorByGame): string {
   const games = [...ours.keys()].filter((game) => peer.has(game));
   if (games.length < ours.size || games.length === 0) return 'peer refuses';
-  const errorIn = (rows: ByGame, game: number) => Math.max(rows.get(game)!.error, EXACT);
+  const errorIn = (rows: ErrorByGame, game: number) => Math.max(rows.get(game)!.error, EXACT);
   if (games.every((game) => errorIn(peer, game) === EXACT && errorIn(ours, game) === EXACT))
     return 'both exact';
   const ratios = games.map((game) => errorIn(peer, game) / errorIn(ours, game));
@@ -73,7 +75,7 @@ function ratio(peer: ByGame, ours: ByGame): string {
   return `${show(estimate)} (${show(low)} to ${show(high)})`;
 }
 
-function errorOf(rows: ByGame, games: number): string {
+export function errorOf(rows: ErrorByGame, games: number): string {
   if (rows.size < games) return 'refuses';
   const error = median([...rows.values()].map((row) => row.error));
   return error < EXACT ? '0' : error.toPrecision(2);

@@ -5,17 +5,11 @@
 //
 // Only what is named is measured, the other rows stay as they are in the file; a family called none measures nothing.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import {
-  type EstimatorName,
-  estimate,
-  FsynError,
-  interactionsSync,
-  type ValueTable,
-} from '../../lib/interactions/index.js';
+import type { EstimatorName, ValueTable } from '../../lib/interactions/index.js';
 import { packageInfo } from '../../lib/package.js';
 import { picture } from './interactions-curves-picture.js';
 import { tables } from './interactions-curves-tables.js';
-import { FAMILIES, type Family, gamesOf, PAIRS, PLAYERS } from './interactions-games.js';
+import { FAMILIES, type Family, gamesOf, relativeError } from './interactions-games.js';
 
 /** Games of the drawn families. */
 const DRAWN = 10;
@@ -52,30 +46,18 @@ async function measure(
   estimator: EstimatorName,
   budget: number,
 ): Promise<Row | null> {
-  const exact = interactionsSync(game, { pairs: PAIRS });
-  try {
-    const options = { estimator, pairs: PAIRS, budget, seed: number };
-    const found = await estimate(PLAYERS, game.toValueFunction(), options);
-    let [difference, size] = [0, 0];
-    for (const [i, value] of exact.values.entries()) {
-      difference += (found.values[i] - value) ** 2;
-      size += value ** 2;
-    }
-    const { distinctCoalitions, imageStates } = found.provenance!.spent;
-    return {
-      family,
-      game: number,
-      estimator,
-      budget,
-      coalitions: distinctCoalitions,
-      imageStates: imageStates!,
-      error: difference / size,
-    };
-  } catch (error) {
-    if (error instanceof FsynError && (error.code === 'BUDGET' || error.code === 'RANK_DEFICIENT'))
-      return null;
-    throw error;
-  }
+  const found = await relativeError(game, estimator, budget, number);
+  if (found === null) return null;
+  const { distinctCoalitions, imageStates } = found.provenance.spent;
+  return {
+    family,
+    game: number,
+    estimator,
+    budget,
+    coalitions: distinctCoalitions,
+    imageStates: imageStates!,
+    error: found.error,
+  };
 }
 
 const csv = `${packageInfo().root}/docs/interactions-error.csv`;

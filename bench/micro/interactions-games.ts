@@ -1,5 +1,13 @@
 // The games of the error curves: 8 image and 6 text players each, the interactions of interest their 48 cross-modal pairs.
-import { type CrossPairs, ValueTable } from '../../lib/interactions/index.js';
+import {
+  type CrossPairs,
+  type EstimatorName,
+  estimate,
+  FsynError,
+  type Interactions,
+  interactionsSync,
+  ValueTable,
+} from '../../lib/interactions/index.js';
 import { Random } from '../../lib/statistics/random.js';
 import { GAME_IMAGE_PLAYERS as IMAGE, readGames, GAME_TEXT_PLAYERS as TEXT } from '../games/read.js';
 
@@ -14,10 +22,33 @@ export const PAIRS: CrossPairs = {
 export const FAMILIES = ['models', 'saturating', 'sparse'] as const;
 export type Family = (typeof FAMILIES)[number];
 
-/** Games of a family; `count` of the drawn ones. */
-export function gamesOf(family: Family, count: number): ValueTable[] {
+/** Games of a family; `count` of the drawn ones, from a seed on. */
+export function gamesOf(family: Family, count: number, firstSeed = 100): ValueTable[] {
   if (family === 'models') return readGames().map(({ table }) => table);
-  return Array.from({ length: count }, (_, seed) => drawGame(family, 100 + seed));
+  return Array.from({ length: count }, (_, seed) => drawGame(family, firstSeed + seed));
+}
+
+/** Squared error of the cross-modal pairs of SII over the sum of their squares; null when the budget is too small. */
+export async function relativeError(
+  game: ValueTable,
+  estimator: EstimatorName | 'auto',
+  budget: number,
+  seed: number,
+): Promise<{ readonly error: number; readonly provenance: NonNullable<Interactions['provenance']> } | null> {
+  const exact = interactionsSync(game, { pairs: PAIRS });
+  try {
+    const found = await estimate(PLAYERS, game.toValueFunction(), { estimator, pairs: PAIRS, budget, seed });
+    let [difference, size] = [0, 0];
+    for (const [i, value] of exact.values.entries()) {
+      difference += (found.values[i] - value) ** 2;
+      size += value ** 2;
+    }
+    return { error: difference / size, provenance: found.provenance! };
+  } catch (error) {
+    if (error instanceof FsynError && (error.code === 'BUDGET' || error.code === 'RANK_DEFICIENT'))
+      return null;
+    throw error;
+  }
 }
 
 function normal(random: Random): number {
