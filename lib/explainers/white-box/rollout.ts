@@ -8,12 +8,13 @@ import { floats } from './results.js';
 export interface LayerMap {
   readonly blocks: number;
   readonly tokens: number;
-  /** [blocks, tokens, tokens], row-major: row i is what token i attends to. */
-  readonly values: Float64Array;
+  /** What token `row` of all blocks attends to, written into [tokens]. */
+  readonly read: (row: number, line: Float64Array) => void;
 }
 
 /**
- * Averages heads: of the probabilities, or of the positive part of each times its gradient.
+ * Averages heads: of the probabilities, or of the positive part of each times its gradient. A row is averaged when it is
+ * read: maps of all layers at once are larger than a cache, and rows without relevance are never read.
  *
  * @param tokens number of all tokens; the attention tensor is [blocks, heads, n, n] or [blocks * heads, n, n]
  * @param gradient of the attention tensor's shape
@@ -29,40 +30,46 @@ export function headMean(attention: TensorValue, tokens: number, gradient?: Tens
     const message = `An attention tensor of shape [${attention.shape.join(', ')}] does not fit ${tokens} tokens.`;
     throw new FsynError('MODEL_CONTRACT', message);
   }
-  const size = n * n;
-  const mean = new Float64Array(blocks * size);
-  for (let map = 0; map < maps; map++) {
-    const block = Math.floor(map / heads);
-    const sums = mean.subarray(block * size, (block + 1) * size);
-    const head = values.subarray(map * size, (map + 1) * size);
-    if (slopes) addPositiveProducts(sums, head, slopes.subarray(map * size, (map + 1) * size));
-    else addTo(sums, head);
-  }
-  for (let i = 0; i < mean.length; i++) mean[i] = (mean[i] as number) / heads;
-  return { blocks, tokens: n, values: mean };
+  const read = (row: number, line: Float64Array) => {
+    line.fill(0);
+    const first = (Math.floor(row / n) * heads * n + (row % n)) * n;
+    for (let head = 0; head < heads; head++) {
+      const start = first + head * n * n;
+      if (slopes) addPositiveProducts(line, values, slopes, start);
+      else addTo(line, values, start);
+    }
+    for (let j = 0; j < n; j++) line[j] = (line[j] as number) / heads;
+  };
+  return { blocks, tokens: n, read };
 }
 
 // Millions of entries: loops without calls or choices, over arrays of one kind each.
 
-function addTo(sums: Float64Array, values: Float32Array): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (values[i] as number);
+function addTo(sums: Float64Array, values: Float32Array, start: number): void {
+  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (values[start + i] as number);
 }
 
-function addPositiveProducts(sums: Float64Array, values: Float32Array, slopes: Float32Array): void {
+function addPositiveProducts(
+  sums: Float64Array,
+  values: Float32Array,
+  slopes: Float32Array,
+  start: number,
+): void {
   for (let i = 0; i < sums.length; i++) {
-    const product = (values[i] as number) * (slopes[i] as number);
+    const product = (values[start + i] as number) * (slopes[start + i] as number);
     if (product > 0) sums[i] = (sums[i] as number) + product;
   }
 }
 
 /** v^T (A + I) for one layer; with `normalise`, the rows of A + I first divided by their sums. */
 export function throughLayer(v: Float64Array, layer: LayerMap, normalise: boolean): Float64Array {
-  const { blocks, tokens: n, values } = layer;
+  const { blocks, tokens: n, read } = layer;
   const result = new Float64Array(v.length);
+  const line = new Float64Array(n);
   for (let row = 0; row < blocks * n; row++) {
     if (v[row] === 0) continue;
     const start = Math.floor(row / n) * n;
-    const line = values.subarray(row * n, (row + 1) * n);
+    read(row, line);
     const scale = (v[row] as number) / (normalise ? 1 + sum(line) : 1);
     for (let j = 0; j < n; j++)
       result[start + j] = (result[start + j] as number) + scale * (line[j] as number);
