@@ -1,8 +1,7 @@
-import type { TensorValue } from '../inference/session.js';
 import type { Explainer } from './types.js';
 import { WhiteBoxChain } from './white-box/model.js';
 import { textScores } from './white-box/players.js';
-import { headMean, rollBoth } from './white-box/rollout.js';
+import { rollBoth } from './white-box/rollout.js';
 
 /**
  * Gradient-weighted attention rollout: the positive part of attention times its gradient (of the decision token's logit),
@@ -16,17 +15,8 @@ export const gradRollout: Explainer = {
   async attribute({ sample, signal }) {
     const chain = WhiteBoxChain.of(sample, 'grad-rollout');
     const { whiteBox, length } = chain;
-    const run = await chain.gradients({ attentions: true, signal });
-    const names = await chain.attentionNames();
-    const visionTokens = whiteBox.visionTokenPlayers.length;
-    const layers = {
-      decoder: names.decoder.map((name) =>
-        headMean(run.decoderValues[name] as TensorValue, length, run.decoderGradients[name]),
-      ),
-      vision: names.vision.map((name) =>
-        headMean(run.visionValues[name] as TensorValue, visionTokens, run.visionGradients[name]),
-      ),
-    };
+    const { decoderMaps, visionMaps } = await chain.gradients({ attentionMaps: true, signal });
+    const layers = { decoder: decoderMaps, vision: visionMaps };
     const rolled = rollBoth(whiteBox, length, sample.imagePlayers.count, layers, false);
     return { image: rolled.image, text: textScores(rolled.positions, whiteBox) };
   },

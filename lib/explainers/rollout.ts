@@ -1,7 +1,7 @@
 import type { Explainer } from './types.js';
 import { WhiteBoxChain } from './white-box/model.js';
 import { textScores } from './white-box/players.js';
-import { headMean, rollBoth } from './white-box/rollout.js';
+import { rollBoth } from './white-box/rollout.js';
 
 /**
  * Attention Rollout: attention averaged over heads, plus the identity, rows normalised, multiplied over layers; the row of
@@ -17,12 +17,7 @@ export const rollout: Explainer = {
   async attribute({ sample, signal }) {
     const chain = WhiteBoxChain.of(sample, 'rollout');
     const { whiteBox, length } = chain;
-    const attentions = await chain.attentions(signal);
-    const visionTokens = whiteBox.visionTokenPlayers.length;
-    const layers = {
-      decoder: attentions.decoder.map((map) => headMean(map, length)),
-      vision: attentions.vision.map((map) => headMean(map, visionTokens)),
-    };
+    const layers = await chain.attentionMaps(signal);
     const rolled = rollBoth(whiteBox, length, sample.imagePlayers.count, layers, true);
     return { image: rolled.image, text: textScores(rolled.positions, whiteBox) };
   },

@@ -19,7 +19,7 @@ import type { MemoryEstimate } from './memory.js';
 import type { OnnxModel } from './model.js';
 import type { Segment } from './segments.js';
 import type { BlockTap } from './taps.js';
-import { type Feeds, openSession } from './types.js';
+import { type Feeds, int64Feed, openSession } from './types.js';
 
 /** One logit: the position (negative counts from the end) and the vocabulary index; or a difference of two. */
 export interface LogitTarget {
@@ -212,13 +212,11 @@ export class DifferentiableModel {
     const read = new Set(this.inputNames);
     const first = Object.entries(feeds).find(([name]) => read.has(name))?.[1];
     const batch = first?.shape[0] ?? 1;
-    const indices = (values: readonly number[]) =>
-      ndarray(BigInt64Array.from(values, BigInt), [values.length]) as TensorValue;
     const signs = Float32Array.from({ length: batch * tokens.length }, (_, i) =>
       i % tokens.length === 0 ? 1 : -1,
     );
     const seed = ndarray(signs, [batch, 1, tokens.length]) as TensorValue;
-    return { [ROWS]: indices([position]), [COLUMNS]: indices(tokens), [SEED]: seed };
+    return { [ROWS]: int64Feed([position]), [COLUMNS]: int64Feed(tokens), [SEED]: seed };
   }
 
   #checkToken(parameter: string, token: number): void {

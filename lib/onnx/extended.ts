@@ -1,4 +1,3 @@
-import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 import type { TensorInfo, TensorValue } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
@@ -15,7 +14,7 @@ import { ancestors, requireTensor } from './queries.js';
 import { simplify } from './simplify.js';
 import { type BlockTap, transformerBlocks } from './taps.js';
 import { dataTypeName } from './tensors.js';
-import { discoverTypes, type Feeds, syntheticFeeds, type TensorTypes } from './types.js';
+import { discoverTypes, type Feeds, int64Feed, syntheticFeeds, type TensorTypes } from './types.js';
 
 /** Inputs of an extended graph: chosen logit rows and columns, and the cotangent of the output. */
 export const ROWS = 'logit_positions';
@@ -193,7 +192,7 @@ async function probedTypes(
   probes: readonly Feeds[],
   signal?: AbortSignal,
 ): Promise<TensorTypes> {
-  const selection = { [ROWS]: integers([0, 0]), [COLUMNS]: integers([0, 0, 0]) };
+  const selection = { [ROWS]: int64Feed([0, 0]), [COLUMNS]: int64Feed([0, 0, 0]) };
   const inputs = new Set(model.graph.inputNames);
   let cause: unknown;
   for (const probe of probes.length > 0 ? probes : [madeUpProbe(model)]) {
@@ -220,8 +219,4 @@ function madeUpProbe(model: OnnxModel): Feeds {
     return shape && !graph.initializers.has(value.name) ? [{ name: value.name, elementType, shape }] : [];
   });
   return syntheticFeeds(inputs as TensorInfo[]);
-}
-
-function integers(values: readonly number[]): TensorValue {
-  return ndarray(BigInt64Array.from(values, BigInt), [values.length]) as TensorValue;
 }

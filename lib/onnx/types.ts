@@ -19,6 +19,12 @@ export type TensorTypes = ReadonlyMap<string, TensorType>;
 
 export type Feeds = Readonly<Record<string, TensorValue>>;
 
+/** Whole numbers as an int64 vector: what graphs take as positions, tokens and indices. */
+export function int64Feed(values: ArrayLike<number>): TensorValue {
+  // The declarations of ndarray do not know arrays of bigints.
+  return ndarray(BigInt64Array.from(values, BigInt), [values.length]) as unknown as TensorValue;
+}
+
 /**
  * Element type, rank and as much of the shape of every tensor as ONNX Runtime's shape inference finds.
  *

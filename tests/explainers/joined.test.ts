@@ -7,6 +7,7 @@ import {
   type ChainOptions,
   type ChainPoint,
   type ChainResult,
+  type LayerMap,
   releaseWhiteBoxSessions,
   type Target,
   WhiteBoxChain,
@@ -51,6 +52,25 @@ async function inParts(sample: PreparedSample, options: ChainOptions & ChainPoin
   return result;
 }
 
+/** A whole map; of the last layer of a decoder the last row, for no other is computed. */
+function mapOf({ blocks, tokens, read }: LayerMap, lastRow: boolean): number[] {
+  const line = new Float64Array(tokens);
+  const rows = lastRow ? [blocks * tokens - 1] : Array.from({ length: blocks * tokens }, (_, row) => row);
+  return rows.flatMap((row) => {
+    read(row, line);
+    return [...line];
+  });
+}
+
+function compareMaps(ours: readonly LayerMap[], theirs: readonly LayerMap[], decoder: boolean): void {
+  expect(ours).toHaveLength(theirs.length);
+  for (const [i, layer] of ours.entries()) {
+    const lastRow = decoder && i === ours.length - 1;
+    const [own, expected] = [mapOf(layer, lastRow), mapOf(theirs[i] as LayerMap, lastRow)];
+    expect(relativeError(own, expected), `map ${i}`).toBeLessThan(TOLERANCE);
+  }
+}
+
 function compare(ours: ChainResult, theirs: ChainResult): void {
   expect(ours.explained).toBeCloseTo(theirs.explained, 4);
   expect(ours.rival).toBe(theirs.rival);
@@ -58,6 +78,8 @@ function compare(ours: ChainResult, theirs: ChainResult): void {
     expect(relativeError(ours[key], theirs[key]), key).toBeLessThan(TOLERANCE);
   }
   expect(ours.pixels).toEqual(theirs.pixels);
+  compareMaps(ours.decoderMaps, theirs.decoderMaps, true);
+  compareMaps(ours.visionMaps, theirs.visionMaps, false);
   for (const part of ['visionValues', 'visionGradients', 'decoderValues', 'decoderGradients'] as const) {
     for (const [name, tensor] of Object.entries(theirs[part])) {
       const own = ours[part][name];
@@ -73,7 +95,7 @@ describe.each([
   { name: 'internvl', size: [40, 44] as [number, number] },
 ])('one session for the graphs of $name', { timeout: 300_000 }, ({ name, size }) => {
   test.each([
-    { title: 'gradients, everything asked for', mode: 'grad', attentions: true, target: 'contrast' },
+    { title: 'gradients, everything asked for', mode: 'grad', attentionMaps: true, target: 'contrast' },
     { title: 'AttnLRP with Gamma', mode: 'attnlrp', visionGamma: { linear: 1 }, target: 'contrast' },
     { title: 'a given rival', mode: 'grad', target: 'contrast', rival: 3 },
     { title: 'the log-probability', mode: 'grad', target: 'log-probability' },
@@ -151,7 +173,7 @@ describe.each([
     const sample = await prepared(name, size);
     const chain = WhiteBoxChain.of(sample, 'test');
     const expected = await chain.gradients({});
-    const running = [chain.gradients({}), chain.gradients({ attentions: true })];
+    const running = [chain.gradients({}), chain.gradients({ attentionMaps: true })];
     releaseWhiteBoxSessions();
     await Promise.resolve();
     releaseWhiteBoxSessions();

@@ -7,9 +7,10 @@ import type { DifferentiableOptions, OnnxModel } from '../../onnx/index.js';
 import { beside } from '../../onnx/join.js';
 import { boundSizes, totalBytes, usableMemory, wholeMemory } from '../../onnx/memory.js';
 import { tensorSizes } from '../../onnx/sizes.js';
-import { type Feeds, openSession } from '../../onnx/types.js';
+import { type Feeds, int64Feed, openSession } from '../../onnx/types.js';
 import { resolveOptions } from '../../options.js';
 import { connectImage, type Glue, seedFromTarget } from './glue.js';
+import { averageHeads } from './head-maps.js';
 import type { Target } from './target.js';
 
 /** What names of the vision graph begin with in the joined one. */
@@ -22,6 +23,7 @@ const GRAPH_ERRORS = new Set<string>(['INFERENCE', 'MODEL_FILE', 'OUT_OF_MEMORY'
 
 export interface JoinedPart {
   readonly source: string | OnnxModel;
+  /** With `attentions` heads are averaged (`averageHeads`); the attentions themselves are not given. */
   readonly options: DifferentiableOptions;
 }
 
@@ -52,6 +54,14 @@ export interface JoinedResult {
 export interface JoinedTensors {
   readonly values: Readonly<Record<string, TensorValue>>;
   readonly gradients: Readonly<Record<string, TensorValue>>;
+  /** What `averageHeads` gives, by block; empty unless asked for. */
+  readonly maps: readonly TensorValue[];
+}
+
+/** What one graph of the joined one computes. */
+interface Computed {
+  readonly plan: Plan;
+  readonly maps: readonly string[];
 }
 
 /**
@@ -61,18 +71,18 @@ export interface JoinedTensors {
 export class JoinedChain {
   readonly vocabulary: number | undefined;
   readonly #model: OnnxModel;
-  readonly #decoder: Plan;
-  readonly #vision: Plan | undefined;
+  readonly #decoder: Computed;
+  readonly #vision: Computed | undefined;
   #session: Promise<Session> | undefined;
   #refused = false;
   /** Extents of feeds that were found to fit, and bytes. */
   #fitting: { readonly extents: ReadonlyMap<string, readonly number[]>; readonly bytes: number } | undefined;
 
-  private constructor(model: OnnxModel, decoder: Plan, vision: Plan | undefined) {
+  private constructor(model: OnnxModel, decoder: Computed, vision: Computed | undefined) {
     this.#model = model;
     this.#decoder = decoder;
     this.#vision = vision;
-    this.vocabulary = decoder.vocabulary;
+    this.vocabulary = decoder.plan.vocabulary;
   }
 
   /**
@@ -98,7 +108,7 @@ export class JoinedChain {
     }
     model.graph.touch();
     model.graph.sort();
-    return new JoinedChain(model, read.plan, seen?.plan);
+    return new JoinedChain(model, read, seen);
   }
 
   /**
@@ -128,10 +138,12 @@ export class JoinedChain {
     // Embeddings that were fed are not computed.
     const results: Record<string, TensorValue> = { [EMBEDDINGS]: embeddings, ...made };
     return {
-      logits: results[this.#decoder.output] as TensorValue,
+      logits: results[this.#decoder.plan.output] as TensorValue,
       decoder: tensorsOf(results, this.#decoder, ''),
-      vision: this.#vision ? tensorsOf(results, this.#vision, VISION) : { values: {}, gradients: {} },
-      features: this.#vision && results[VISION + this.#vision.output],
+      vision: this.#vision
+        ? tensorsOf(results, this.#vision, VISION)
+        : { values: {}, gradients: {}, maps: [] },
+      features: this.#vision && results[VISION + this.#vision.plan.output],
     };
   }
 
@@ -202,26 +214,33 @@ export class JoinedChain {
 }
 
 async function extended({ source, options }: JoinedPart) {
-  const resolved = resolveOptions('JoinedChain.load', differentiableDefaults, {
-    ...options,
-    selectLogits: false,
-  });
-  return buildExtended(source, resolved);
+  const { model, plan } = await buildExtended(
+    source,
+    resolveOptions('JoinedChain.load', differentiableDefaults, {
+      ...options,
+      selectLogits: false,
+    }),
+  );
+  if (!options.attentions) return { model, plan, maps: [] };
+  const attentions = plan.blocks.map(({ attention }) => attention);
+  const without = (names: readonly string[]) => names.filter((name) => !attentions.includes(name));
+  const maps = averageHeads(model, attentions, true);
+  return { model, plan: { ...plan, wrt: without(plan.wrt), expose: without(plan.expose) }, maps };
 }
 
 function tensorsOf(
   results: Readonly<Record<string, TensorValue>>,
-  plan: Plan,
+  { plan, maps }: Computed,
   prefix: string,
 ): JoinedTensors {
   const pick = (names: readonly string[], stored: (name: string) => string) =>
     Object.fromEntries(names.map((name) => [name, results[prefix + stored(name)] as TensorValue]));
   const values = prefix === '' ? [...plan.expose, EMBEDDINGS] : plan.expose;
-  return { values: pick(values, (name) => name), gradients: pick(plan.wrt, gradientName) };
-}
-
-function integers(values: ArrayLike<number>): TensorValue {
-  return ndarray(BigInt64Array.from(values, BigInt), [values.length]) as unknown as TensorValue;
+  return {
+    values: pick(values, (name) => name),
+    gradients: pick(plan.wrt, gradientName),
+    maps: maps.map((name) => results[prefix + name] as TensorValue),
+  };
 }
 
 function numbers(value: number): TensorValue {
@@ -230,8 +249,8 @@ function numbers(value: number): TensorValue {
 
 function targetFeeds({ token, rival, target }: JoinedTarget): Feeds {
   return {
-    target_token: integers([token]),
-    target_rival: integers([rival ?? -1]),
+    target_token: int64Feed([token]),
+    target_rival: int64Feed([rival ?? -1]),
     rival_weight: numbers(target === 'contrast' ? 1 : 0),
     softmax_weight: numbers(target === 'log-probability' || target === 'probability' ? 1 : 0),
     probability_weight: numbers(target === 'probability' ? 1 : 0),
@@ -244,5 +263,5 @@ function imageFeeds({ feeds, positions }: JoinedImage, embeddings: TensorValue):
   const rows = Int32Array.from({ length }, (_, row) => row);
   for (const [i, position] of positions.entries()) rows[position] = length + i;
   const seen = Object.entries(feeds).map(([name, value]) => [VISION + name, value]);
-  return { ...Object.fromEntries(seen), merge_rows: integers(rows), image_rows: integers(positions) };
+  return { ...Object.fromEntries(seen), merge_rows: int64Feed(rows), image_rows: int64Feed(positions) };
 }

@@ -2,11 +2,13 @@ import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import { TappedModel } from '../../onnx/index.js';
+import { int64Feed } from '../../onnx/types.js';
 import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
 import { repeatedFeeds, sameGradients } from './batch.js';
+import { MappedModel } from './head-maps.js';
 import { signalOption } from './memory.js';
 import { pass } from './passes.js';
-import { type ChainOptions, type ChainPoint, type ChainResult, floats } from './results.js';
+import { type ChainOptions, type ChainPoint, type ChainResult, floats, type LayerMap } from './results.js';
 import { type ModelSessions, sessionsOf } from './sessions.js';
 
 export { limitWhiteBoxMemory } from './memory.js';
@@ -16,6 +18,7 @@ export {
   type ChainResult,
   type DecoderResult,
   floats,
+  type LayerMap,
 } from './results.js';
 export { releaseWhiteBoxSessions } from './sessions.js';
 export type { Target } from './target.js';
@@ -145,7 +148,7 @@ export class WhiteBoxChain {
    */
   async gradientsAt(
     points: readonly ChainPoint[],
-    options: ChainOptions & { readonly batch?: number | undefined } = {},
+    options: Omit<ChainOptions, 'attentionMaps'> & { readonly batch?: number | undefined } = {},
   ): Promise<ChainResult[]> {
     const { batch, ...rest } = options;
     const most = batch ?? Math.max(1, Math.floor(BATCH_TOKENS / this.length));
@@ -193,29 +196,23 @@ export class WhiteBoxChain {
     };
   }
 
-  /** Names of the attention probabilities of both parts, in block order: those that `gradients` gives with `attentions`. */
-  async attentionNames(): Promise<{ vision: readonly string[]; decoder: readonly string[] }> {
-    const { visionModel, decoderModel, featureOutput } = this.whiteBox;
-    const vision = await this.#sessions.blocks(visionModel, featureOutput);
-    const decoder = await this.#sessions.blocks(decoderModel, 'logits');
-    return { vision: vision.attentions, decoder: decoder.attentions };
-  }
-
-  /** Forward only: the features, and the attention probabilities of both parts. */
-  async attentions(signal?: AbortSignal): Promise<{ vision: TensorValue[]; decoder: TensorValue[] }> {
-    const { visionModel, decoderModel, featureOutput } = this.whiteBox;
+  /** Forward only: attention averaged over heads of every block of both parts. */
+  async attentionMaps(
+    signal?: AbortSignal,
+  ): Promise<{ vision: readonly LayerMap[]; decoder: readonly LayerMap[] }> {
+    const { visionModel, decoderModel, featureOutput, visionTokenPlayers } = this.whiteBox;
     const seen = await this.#sessions.use(
-      'vision attentions',
-      () => TappedModel.load(visionModel, { tensors: [featureOutput], attentions: true }),
-      (vision) => vision.run(this.visionFeeds(), signalOption(signal)),
+      'vision maps',
+      () => MappedModel.load(visionModel, featureOutput, [featureOutput]),
+      (vision) => vision.run(this.visionFeeds(), visionTokenPlayers.length, signalOption(signal)),
     );
     const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
     const read = await this.#sessions.use(
-      'decoder attentions',
-      () => TappedModel.load(decoderModel, { attentions: true }),
-      (decoder) => decoder.run(this.decoderFeeds(embeddings), signalOption(signal)),
+      'decoder maps',
+      () => MappedModel.load(decoderModel, 'logits', []),
+      (decoder) => decoder.run(this.decoderFeeds(embeddings), this.length, signalOption(signal)),
     );
-    return { vision: seen.attentions, decoder: read.attentions };
+    return { vision: seen.maps, decoder: read.maps };
   }
 
   /** Forward only: logits of chosen tokens at every position before the decision token, [length, tokens]. */
@@ -227,8 +224,7 @@ export class WhiteBoxChain {
       (vision) => vision.run(this.visionFeeds(), signalOption(signal)),
     );
     const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
-    const columns = ndarray(BigInt64Array.from(tokens, BigInt), [tokens.length]) as unknown as TensorValue;
-    const feeds = { ...this.decoderFeeds(embeddings), logit_tokens: columns };
+    const feeds = { ...this.decoderFeeds(embeddings), logit_tokens: int64Feed(tokens) };
     const { values } = await this.#sessions.use(
       'decoder columns',
       () => TappedModel.load(decoderModel, { logitColumns: true }),

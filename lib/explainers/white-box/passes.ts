@@ -5,8 +5,10 @@ import { selectRowsEarly } from '../../onnx/early-rows.js';
 import { ROWS } from '../../onnx/extended.js';
 import { type DifferentiableOptions, type OnnxModel, SplitModel, selectLogits } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
+import { int64Feed } from '../../onnx/types.js';
 import type { WhiteBox } from '../../vlm/types.js';
 import { concatenated, parts } from './batch.js';
+import { averagedMap, headMean, MAP_TOKENS } from './head-maps.js';
 import { JoinedChain, type JoinedResult } from './joined.js';
 import { passOptions, signalOption, wholeLimit } from './memory.js';
 import type { WhiteBoxChain } from './model.js';
@@ -35,6 +37,8 @@ export async function pass(
 }
 
 const NOTHING = new Float32Array(0);
+
+type Tensors = Readonly<Record<string, TensorValue>>;
 
 class Passes {
   readonly #chain: WhiteBoxChain;
@@ -83,11 +87,21 @@ class Passes {
     const count = this.#points.length;
     const made = await joined.run(
       ndarray(concatenated(rows), [count, length, hidden]) as TensorValue,
-      { ...this.#chain.decoderInputs(length, count), [ROWS]: int64(length - 1) },
+      {
+        ...this.#chain.decoderInputs(length, count),
+        [ROWS]: int64Feed([length - 1]),
+        [MAP_TOKENS]: int64Feed([length]),
+      },
       { token: targetToken, rival: target === 'contrast' ? rival : undefined, target },
       this.#decoderOnly
         ? undefined
-        : { feeds: this.#chain.visionFeeds(concatenated(pixels)), positions: whiteBox.imagePositions },
+        : {
+            feeds: {
+              ...this.#chain.visionFeeds(concatenated(pixels)),
+              [MAP_TOKENS]: int64Feed([whiteBox.visionTokenPlayers.length]),
+            },
+            positions: whiteBox.imagePositions,
+          },
       { memory: wholeLimit(), ...signalOption(signal) },
     );
     return made && this.#collected(made, pixels, rows, hidden);
@@ -98,9 +112,10 @@ class Passes {
     const { tokenIds } = this.#whiteBox;
     const { signal } = this.#options;
     const rows: Float32Array[] = [];
+    let own: Float32Array | undefined;
     for (const { features, tokenEmbeddings } of this.#points) {
-      const text =
-        tokenEmbeddings ?? (await this.#chain.embed(tokenIds.subarray(0, this.#chain.length), signal));
+      if (!tokenEmbeddings) own ??= await this.#chain.embed(tokenIds.subarray(0, this.#chain.length), signal);
+      const text = tokenEmbeddings ?? (own as Float32Array);
       rows.push(features ? await this.#chain.merged(features, text, signal) : text);
     }
     return rows;
@@ -134,10 +149,12 @@ class Passes {
         hidden,
         decoderValues: made.decoder.values,
         decoderGradients: made.decoder.gradients,
+        decoderMaps: made.decoder.maps.map((map) => averagedMap(map, this.#chain.length)),
         pixels: pixels[i] ?? NOTHING,
         pixelGradient: slopes[i] ?? NOTHING,
         visionValues: made.vision.values,
         visionGradients: made.vision.gradients,
+        visionMaps: made.vision.maps.map((map) => averagedMap(map, this.#whiteBox.visionTokenPlayers.length)),
       };
     });
   }
@@ -148,7 +165,13 @@ class Passes {
     const points = this.#points;
     if (this.#decoderOnly) {
       const decoded = await this.#decode(points.map((point) => point.features as Float32Array));
-      const absent = { pixels: NOTHING, pixelGradient: NOTHING, visionValues: {}, visionGradients: {} };
+      const absent = {
+        pixels: NOTHING,
+        pixelGradient: NOTHING,
+        visionValues: {},
+        visionGradients: {},
+        visionMaps: [],
+      };
       return decoded.map((part) => ({ ...part, ...absent }));
     }
     const pixels = this.#pixels();
@@ -161,12 +184,15 @@ class Passes {
       const cotangent = ndarray(cotangents, [...run.output.shape]) as TensorValue;
       const visionGradients = await run.backward(cotangent, signalOption(signal));
       const gradients = parts(floats(visionGradients[this.#whiteBox.pixelInput]), points.length);
+      const tokens = this.#whiteBox.visionTokenPlayers.length;
+      const inner = this.#tensors(vision, run.values, visionGradients, tokens);
       return decoded.map((part, i) => ({
         ...part,
         pixels: pixels[i] as Float32Array,
         pixelGradient: gradients[i] as Float32Array,
-        visionValues: run.values,
-        visionGradients,
+        visionValues: inner.values,
+        visionGradients: inner.gradients,
+        visionMaps: inner.maps,
       }));
     });
   }
@@ -184,12 +210,13 @@ class Passes {
     const feeds = this.#chain.decoderFeeds(concatenated(embeddings), length, count);
     const load = async () => SplitModel.load(await this.#decoderSource(), this.#decoderOptions());
     return this.#sessions.use(`decoder ${this.#decoderKey()}`, load, async (decoder) => {
-      const rows = { ...feeds, [ROWS]: int64(length - 1) };
+      const rows = { ...feeds, [ROWS]: int64Feed([length - 1]) };
       using read = await decoder.forward(rows, passOptions(signal));
       const targets = parts(floats(read.output), count).map((row) => this.#explained(row));
       const seeds = concatenated(targets.map(({ explained }) => explained.seed));
       const seed = ndarray(seeds, [...read.output.shape]) as TensorValue;
       const decoderGradients = await read.backward(seed, signalOption(signal));
+      const inner = this.#tensors(decoder, read.values, decoderGradients, length);
       return parts(floats(decoderGradients.inputs_embeds), count).map((embeddingGradient, i) => ({
         explained: targets[i]?.explained.value as number,
         rival: targets[i]?.rival,
@@ -198,10 +225,23 @@ class Passes {
         features: features[i] as Float32Array,
         featureGradient: this.#featureRows(embeddingGradient, hidden),
         hidden,
-        decoderValues: read.values,
-        decoderGradients,
+        decoderValues: inner.values,
+        decoderGradients: inner.gradients,
+        decoderMaps: inner.maps,
       }));
     });
+  }
+
+  /** Tensors by name, and in place of attentions what `averageHeads` makes of them in the runtime. */
+  #tensors({ blocks }: SplitModel, values: Tensors, gradients: Tensors, tokens: number) {
+    if (!this.#options.attentionMaps) return { values, gradients, maps: [] };
+    const names = new Set(blocks.map(({ attention }) => attention));
+    const others = (tensors: Tensors): Tensors =>
+      Object.fromEntries(Object.entries(tensors).filter(([name]) => !names.has(name)));
+    const maps = [...names].map((name) =>
+      headMean(values[name] as TensorValue, gradients[name] as TensorValue, tokens),
+    );
+    return { values: others(values), gradients: others(gradients), maps };
   }
 
   #pixels(): Float32Array[] {
@@ -245,24 +285,24 @@ class Passes {
   }
 
   #visionKey(): string {
-    const { mode = 'grad', visionGamma, attentions = false, visionTensors = [] } = this.#options;
-    return `${mode} ${JSON.stringify(visionGamma)} ${attentions} ${visionTensors.join()}`;
+    const { mode = 'grad', visionGamma, attentionMaps = false, visionTensors = [] } = this.#options;
+    return `${mode} ${JSON.stringify(visionGamma)} ${attentionMaps} ${visionTensors.join()}`;
   }
 
   #decoderKey(): string {
-    const { mode = 'grad', attentions = false, decoderTensors = [] } = this.#options;
-    return `${mode} ${attentions} ${decoderTensors.join()}`;
+    const { mode = 'grad', attentionMaps = false, decoderTensors = [] } = this.#options;
+    return `${mode} ${attentionMaps} ${decoderTensors.join()}`;
   }
 
   #visionOptions(): Omit<DifferentiableOptions, 'selectLogits'> {
-    const { mode = 'grad', attentions = false, visionTensors = [], visionGamma } = this.#options;
+    const { mode = 'grad', attentionMaps = false, visionTensors = [], visionGamma } = this.#options;
     const { featureOutput, pixelInput } = this.#whiteBox;
     return {
       output: featureOutput,
       wrt: [pixelInput, ...visionTensors],
       expose: visionTensors,
       mode,
-      attentions,
+      attentions: attentionMaps,
       ...(visionGamma ? { gamma: visionGamma } : {}),
       probe: this.#visionProbes(),
     };
@@ -280,23 +320,18 @@ class Passes {
   }
 
   #decoderOptions(): Omit<DifferentiableOptions, 'selectLogits'> {
-    const { mode = 'grad', attentions = false, decoderTensors = [] } = this.#options;
+    const { mode = 'grad', attentionMaps = false, decoderTensors = [] } = this.#options;
     const wrt = ['inputs_embeds', ...decoderTensors];
-    return { output: 'logits', wrt, expose: decoderTensors, mode, attentions };
+    return { output: 'logits', wrt, expose: decoderTensors, mode, attentions: attentionMaps };
   }
 
   /** The decoder that computes the last position's logits, and of the last layer no other position where none is asked for. */
   async #decoderSource(): Promise<OnnxModel> {
-    const { attentions = false, decoderTensors = [] } = this.#options;
+    const { decoderTensors = [] } = this.#options;
     const model = await prepareModel(this.#whiteBox.decoderModel);
     selectLogits(model, { rows: ROWS });
-    if (attentions) return model;
     const early = model.clone();
     await selectRowsEarly(early, ROWS);
     return decoderTensors.every((name) => early.graph.has(name)) ? early : model;
   }
-}
-
-function int64(value: number): TensorValue {
-  return ndarray(BigInt64Array.of(BigInt(value)), [1]) as unknown as TensorValue;
 }

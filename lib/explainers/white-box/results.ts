@@ -3,6 +3,14 @@ import type { TensorValue } from '../../inference/session.js';
 import type { Gamma, Mode } from '../../onnx/index.js';
 import type { Target } from './target.js';
 
+/** One layer's attention averaged over heads: block-diagonal over images (or tiles), each [tokens, tokens]. */
+export interface LayerMap {
+  readonly blocks: number;
+  readonly tokens: number;
+  /** What token `row` of all blocks attends to, written into [tokens]. */
+  readonly read: (row: number, line: Float64Array) => void;
+}
+
 /** Gradients (or LRP's modified gradients) of what is explained, through the decoder. */
 export interface DecoderResult {
   /** The value of the target. */
@@ -19,6 +27,8 @@ export interface DecoderResult {
   /** Values and gradients of the wanted tensors of the decoder by name. */
   readonly decoderValues: Readonly<Record<string, TensorValue>>;
   readonly decoderGradients: Readonly<Record<string, TensorValue>>;
+  /** The positive part of attention times its gradient, averaged over heads, of every block of the decoder, when asked for. */
+  readonly decoderMaps: readonly LayerMap[];
 }
 
 /** The same through the whole chain. */
@@ -29,13 +39,16 @@ export interface ChainResult extends DecoderResult {
   /** Values and gradients of the wanted tensors of the vision graph by name. */
   readonly visionValues: Readonly<Record<string, TensorValue>>;
   readonly visionGradients: Readonly<Record<string, TensorValue>>;
+  /** As `decoderMaps`, of every block that the features come from. */
+  readonly visionMaps: readonly LayerMap[];
 }
 
 export interface ChainOptions {
   readonly mode?: Mode;
   /** Gamma rule of the LRP modes in the vision tower. Default: the epsilon rule. */
   readonly visionGamma?: Gamma | undefined;
-  readonly attentions?: boolean;
+  /** Whether `decoderMaps` and `visionMaps` are wanted; at one point only. */
+  readonly attentionMaps?: boolean;
   /** Inner tensors of the vision graph and of the decoder whose values and gradients are wanted. */
   readonly visionTensors?: readonly string[];
   readonly decoderTensors?: readonly string[];

@@ -1,65 +1,6 @@
-import { FsynError } from '../../errors.js';
-import type { TensorValue } from '../../inference/session.js';
 import type { WhiteBox } from '../../vlm/types.js';
 import { sumByPlayer } from './players.js';
-import { floats } from './results.js';
-
-/** One layer's attention averaged over heads: block-diagonal over images (or tiles), each [tokens, tokens]. */
-export interface LayerMap {
-  readonly blocks: number;
-  readonly tokens: number;
-  /** What token `row` of all blocks attends to, written into [tokens]. */
-  readonly read: (row: number, line: Float64Array) => void;
-}
-
-/**
- * Averages heads: of the probabilities, or of the positive part of each times its gradient. A row is averaged when it is
- * read: maps of all layers at once are larger than a cache, and rows without relevance are never read.
- *
- * @param tokens number of all tokens; the attention tensor is [blocks, heads, n, n] or [blocks * heads, n, n]
- * @param gradient of the attention tensor's shape
- */
-export function headMean(attention: TensorValue, tokens: number, gradient?: TensorValue): LayerMap {
-  const values = floats(attention);
-  const slopes = gradient && floats(gradient);
-  const n = attention.shape.at(-1) as number;
-  const maps = values.length / (n * n);
-  const blocks = tokens / n;
-  const heads = maps / blocks;
-  if (attention.shape.at(-2) !== n || !Number.isInteger(blocks) || !Number.isInteger(heads)) {
-    const message = `An attention tensor of shape [${attention.shape.join(', ')}] does not fit ${tokens} tokens.`;
-    throw new FsynError('MODEL_CONTRACT', message);
-  }
-  const read = (row: number, line: Float64Array) => {
-    line.fill(0);
-    const first = (Math.floor(row / n) * heads * n + (row % n)) * n;
-    for (let head = 0; head < heads; head++) {
-      const start = first + head * n * n;
-      if (slopes) addPositiveProducts(line, values, slopes, start);
-      else addTo(line, values, start);
-    }
-    for (let j = 0; j < n; j++) line[j] = (line[j] as number) / heads;
-  };
-  return { blocks, tokens: n, read };
-}
-
-// Millions of entries: loops without calls or choices, over arrays of one kind each.
-
-function addTo(sums: Float64Array, values: Float32Array, start: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (values[start + i] as number);
-}
-
-function addPositiveProducts(
-  sums: Float64Array,
-  values: Float32Array,
-  slopes: Float32Array,
-  start: number,
-): void {
-  for (let i = 0; i < sums.length; i++) {
-    const product = (values[start + i] as number) * (slopes[start + i] as number);
-    if (product > 0) sums[i] = (sums[i] as number) + product;
-  }
-}
+import type { LayerMap } from './results.js';
 
 /** v^T (A + I) for one layer; with `normalise`, the rows of A + I first divided by their sums. */
 export function throughLayer(v: Float64Array, layer: LayerMap, normalise: boolean): Float64Array {

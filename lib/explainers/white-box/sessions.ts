@@ -16,13 +16,6 @@ interface Open {
   retired: boolean;
 }
 
-/** Tensors of the transformer blocks of a graph, in order. */
-export interface BlockNames {
-  readonly attentions: readonly string[];
-  /** The residual stream behind every block. */
-  readonly outputs: readonly string[];
-}
-
 /** The extended graphs of one model, each built at its first use and reused by every sample and explainer. */
 export class ModelSessions {
   readonly #open = new Map<string, Open>();
@@ -66,22 +59,17 @@ export class ModelSessions {
     return finding;
   }
 
-  /** The blocks of a graph that a tensor depends on. */
-  blocks(path: string, output: string): Promise<BlockNames> {
-    return this.remember(`blocks of ${path} before ${output}`, async () => {
+  /** The residual stream behind every block of a graph that a tensor depends on, in order. */
+  async blockOutputs(path: string, output: string): Promise<readonly string[]> {
+    const outputs = await this.remember(`blocks of ${path} before ${output}`, async () => {
       const { graph } = await prepareModel(path);
       const before = ancestors(graph, [output]);
-      const blocks = transformerBlocks(graph).filter((block) => before.has(block.attention));
-      const outputs = blocks.flatMap((block) =>
-        block.output !== undefined && before.has(block.output) ? [block.output] : [],
+      return transformerBlocks(graph).flatMap((block) =>
+        before.has(block.attention) && block.output !== undefined && before.has(block.output)
+          ? [block.output]
+          : [],
       );
-      return { attentions: blocks.map((block) => block.attention), outputs };
     });
-  }
-
-  /** Block outputs of a graph, up to a tensor. */
-  async blockOutputs(path: string, output: string): Promise<readonly string[]> {
-    const { outputs } = await this.blocks(path, output);
     if (outputs.length === 0) {
       throw new FsynError('UNSUPPORTED_MODEL', `${path}: no transformer blocks were recognised.`);
     }
