@@ -24,6 +24,7 @@ import { createMessage, type NodeProto, serializeModel, type TensorProto } from 
 import { DataType, int64Tensor, tensor } from '../../lib/onnx/tensors.js';
 import { openSession } from '../../lib/onnx/types.js';
 import { packageInfo } from '../../lib/package.js';
+import { Random } from '../../lib/statistics/random.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 
 const [LAYERS, WIDTH, HEADS, HIDDEN, LENGTH, VOCABULARY] = [6, 256, 8, 688, 320, 16384];
@@ -138,11 +139,17 @@ Session.load = (source, options) => {
   return load(source, options);
 };
 
-/** Median times of several works, interleaved; the first round warms up. */
+/**
+ * Median times of several works, interleaved; the first round warms up. Every round has an order of its own: garbage is collected at
+ * regular distances, which in one order would meet the same work every time.
+ */
 async function interleaved(works: Readonly<Record<string, () => Promise<unknown>>>, rounds: number) {
   const times = new Map<string, number[]>(Object.keys(works).map((name) => [name, []]));
+  const random = new Random(1);
   for (let round = 0; round <= rounds; round++) {
-    for (const [name, work] of Object.entries(works)) {
+    const entries = Object.entries(works);
+    for (const at of random.permutation(entries.length)) {
+      const [name, work] = entries[at]!;
       const time = await milliseconds(work);
       if (round > 0) times.get(name)!.push(time);
     }

@@ -46,11 +46,21 @@ export async function measuredProducts(
     const absent = whiteBox.baselinePixels.data as Float32Array;
     const pad = await chain.padEmbedding();
     // Only rows of text players are read, and those are what the pad token replaces.
-    embeddings = embeddings.map((value, i) => value - (pad[i % run.hidden] as number));
-    pixels = pixels.map((value, i) => value - (absent[i] as number));
+    embeddings = less(embeddings, pad);
+    pixels = less(pixels, absent);
   }
   return productAttribution(sample, whiteBox, {
     pixels: rowDots(pixels, run.pixelGradient, 1),
     positions: rowDots(embeddings, run.embeddingGradient, run.hidden),
   });
+}
+
+/** Values less a reference that is repeated along them; a plain loop, because there are as many as pixels. */
+function less(values: Float32Array, reference: Float32Array): Float32Array {
+  const differences = new Float32Array(values.length);
+  for (let i = 0, at = 0; i < values.length; i++) {
+    differences[i] = (values[i] as number) - (reference[at] as number);
+    if (++at === reference.length) at = 0;
+  }
+  return differences;
 }

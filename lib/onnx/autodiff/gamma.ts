@@ -46,9 +46,11 @@ export function gammaGradient({ builder }: RuleContext, map: LinearMap, gamma: n
   const size = builder.once(`absolute ${x}`, () => builder.op('Abs', [x]));
   const z = map.result ?? map.forward(x, w);
   const total = builder.add(builder.op('Abs', [z]), map.forward(size, strength));
-  const ratio = builder.div(z, builder.op('Max', [total, builder.scalar(SMALLEST, x)]));
+  const smallest = builder.scalar(SMALLEST, x);
+  const ratio = builder.div(z, builder.op('Max', [total, smallest]));
   const plain = map.backward(builder.mul(gradient, builder.op('Abs', [ratio])), w);
   const extra = map.backward(builder.mul(gradient, ratio), strength);
-  const sign = builder.once(`sign ${x}`, () => builder.op('Sign', [x]));
+  // The runtime's Sign takes element after element, and twice the time of these two.
+  const sign = builder.once(`sign ${x}`, () => builder.div(x, builder.op('Max', [size, smallest])));
   return builder.add(plain, builder.mul(sign, extra));
 }
