@@ -1,12 +1,11 @@
 import { FsynError } from '../errors.js';
-import type { TensorInfo } from '../inference/session.js';
 import { intAttribute, intsAttribute } from './attributes.js';
-import { declaredShape, makeNode, type OnnxGraph, outerReferences } from './graph.js';
+import { makeNode, type OnnxGraph, outerReferences } from './graph.js';
 import { cloneNode, type OnnxModel } from './model.js';
 import type { NodeProto } from './protobuf.js';
+import { ancestors } from './queries.js';
 import { tensorShapes } from './sizes.js';
-import { dataTypeName } from './tensors.js';
-import { syntheticFeeds } from './types.js';
+import { madeUpFeeds } from './types.js';
 
 /**
  * Selects rows as early as they can be: where a graph gathers rows (axis 1) by the indices in `input`, the gather moves
@@ -31,7 +30,7 @@ export async function selectRowsEarly(
   if (gathers.length === 0 || model.opset() < 13) return false;
   let shapes: ReadonlyMap<string, readonly (number | string)[]>;
   try {
-    shapes = await tensorShapes(model, syntheticFeeds(declaredInputs(graph)), [], signal);
+    shapes = await tensorShapes(model, madeUpFeeds(graph), [], signal);
   } catch (error) {
     // A graph whose shapes the runtime cannot infer keeps its gather.
     if (!(error instanceof FsynError)) throw error;
@@ -324,29 +323,11 @@ function plainProduct(node: NodeProto): boolean {
 
 /** Tensors whose values some tensors depend on, themselves included; extents alone are no dependence. */
 function valueAncestors(graph: OnnxGraph, tensors: readonly string[]): Set<string> {
-  const found = new Set<string>();
-  const pending = [...tensors];
-  while (pending.length > 0) {
-    const name = pending.pop() as string;
-    if (name === '' || found.has(name)) continue;
-    found.add(name);
-    const node = graph.producerOf(name);
-    if (node === undefined || node.opType === 'Shape') continue;
-    pending.push(...node.input, ...outerReferences(node));
-  }
-  return found;
+  return ancestors(graph, tensors, (node) =>
+    node.opType === 'Shape' ? [] : [...node.input, ...outerReferences(node)],
+  );
 }
 
 function descends(graph: OnnxGraph, tensor: string, from: string): boolean {
   return valueAncestors(graph, [tensor]).has(from);
-}
-
-function declaredInputs(graph: OnnxGraph): TensorInfo[] {
-  return graph.proto.input
-    .filter(({ name }) => !graph.initializers.has(name))
-    .map((value) => ({
-      name: value.name,
-      elementType: dataTypeName(value.type?.tensorType?.elemType ?? 1) as TensorInfo['elementType'],
-      shape: declaredShape(value) ?? [],
-    }));
 }

@@ -1,11 +1,10 @@
 import { FsynError, invalidArgument } from '../errors.js';
-import type { TensorInfo, TensorValue } from '../inference/session.js';
+import type { TensorValue } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
 import { appendBackward, type BackwardStatistics, gradientName } from './autodiff/backward.js';
 import type { Gamma } from './autodiff/gamma.js';
 import type { Mode } from './autodiff/rule.js';
 import { withEqualAxes } from './axes.js';
-import { declaredShape } from './graph.js';
 import { selectLogits } from './head.js';
 import type { Checkpoints, MemoryOptions } from './layouts.js';
 import type { OnnxModel } from './model.js';
@@ -13,8 +12,7 @@ import { prepareModel } from './prepare.js';
 import { ancestors, requireTensor } from './queries.js';
 import { simplify } from './simplify.js';
 import { type BlockTap, transformerBlocks } from './taps.js';
-import { dataTypeName } from './tensors.js';
-import { discoverTypes, type Feeds, int64Feed, syntheticFeeds, type TensorTypes } from './types.js';
+import { discoverTypes, type Feeds, int64Feed, madeUpFeeds, type TensorTypes } from './types.js';
 
 /** Inputs of an extended graph: chosen logit rows and columns, and the cotangent of the output. */
 export const ROWS = 'logit_positions';
@@ -195,7 +193,7 @@ async function probedTypes(
   const selection = { [ROWS]: int64Feed([0, 0]), [COLUMNS]: int64Feed([0, 0, 0]) };
   const inputs = new Set(model.graph.inputNames);
   let cause: unknown;
-  for (const probe of probes.length > 0 ? probes : [madeUpProbe(model)]) {
+  for (const probe of probes.length > 0 ? probes : [madeUpFeeds(model.graph)]) {
     const feeds: Record<string, TensorValue> = {};
     for (const [name, value] of Object.entries({ ...probe, ...selection }))
       if (inputs.has(name)) feeds[name] = value;
@@ -209,14 +207,4 @@ async function probedTypes(
   const which = probes.length > 0 ? 'the given probe inputs' : 'made-up inputs; give the option probe';
   const message = `${model.source}: the run that finds tensor ranks failed with ${which}.`;
   throw new FsynError('UNSUPPORTED_MODEL', message, { cause });
-}
-
-function madeUpProbe(model: OnnxModel): Feeds {
-  const { graph } = model;
-  const inputs = graph.proto.input.flatMap((value) => {
-    const shape = declaredShape(value);
-    const elementType = dataTypeName(value.type?.tensorType?.elemType ?? 0);
-    return shape && !graph.initializers.has(value.name) ? [{ name: value.name, elementType, shape }] : [];
-  });
-  return syntheticFeeds(inputs as TensorInfo[]);
 }

@@ -1,7 +1,7 @@
 import { FsynError } from '../errors.js';
 import type { OnnxGraph } from './graph.js';
 import { OnnxModel } from './model.js';
-import type { GraphProto } from './protobuf.js';
+import type { GraphProto, NodeProto } from './protobuf.js';
 
 /**
  * The operator types that a model file uses, with how many nodes each has; operators of other domains than ONNX's own
@@ -69,12 +69,21 @@ function editDistance(a: string, b: string): number {
   return previous[b.length] as number;
 }
 
-/** The given tensors and everything that they are computed from. */
-export function ancestors(graph: OnnxGraph, tensors: readonly string[]): Set<string> {
+/**
+ * The given tensors and everything that they are computed from.
+ *
+ * @param inputsOf what of a node's inputs counts; '' is passed over. Default: all.
+ */
+export function ancestors(
+  graph: OnnxGraph,
+  tensors: readonly string[],
+  inputsOf: (node: NodeProto) => readonly string[] = (node) => node.input,
+): Set<string> {
   const found = new Set(tensors);
   const pending = [...tensors];
   while (pending.length > 0) {
-    for (const input of graph.producerOf(pending.pop() as string)?.input ?? []) {
+    const node = graph.producerOf(pending.pop() as string);
+    for (const input of node ? inputsOf(node) : []) {
       if (input && !found.has(input)) {
         found.add(input);
         pending.push(input);

@@ -1,9 +1,9 @@
 import ndarray from 'ndarray';
 import { FsynError } from '../errors.js';
 import { Session, type TensorInfo, type TensorValue } from '../inference/session.js';
-import { type Dimension, declaredShape, makeNode } from './graph.js';
+import { type Dimension, declaredShape, makeNode, type OnnxGraph } from './graph.js';
 import type { OnnxModel } from './model.js';
-import { DataType, dataTypeCode, dimensions } from './tensors.js';
+import { DataType, dataTypeCode, dataTypeName, dimensions } from './tensors.js';
 
 /** What is known about a tensor. */
 export interface TensorType {
@@ -144,11 +144,7 @@ function decoderAxis(name: string, axis: number): number | undefined {
   return undefined;
 }
 
-/**
- * Inputs that only serve to find ranks: every open dimension gets a size of its own, masks are one, all else zero.
- * The inputs of a decoder fit together: the mask covers the cache and the new tokens.
- */
-export function syntheticFeeds(inputs: readonly TensorInfo[]): Record<string, TensorValue> {
+function syntheticFeeds(inputs: readonly TensorInfo[]): Record<string, TensorValue> {
   const hasCache = inputs.some((input) => input.name.startsWith('past_key_values'));
   const sizes = new Map<string, number>();
   let others = 0;
@@ -171,6 +167,19 @@ export function syntheticFeeds(inputs: readonly TensorInfo[]): Record<string, Te
     feeds[input.name] = ndarray(filled(input, count), shape) as TensorValue;
   }
   return feeds;
+}
+
+/**
+ * Inputs that only serve to find ranks: every open dimension gets a size of its own, masks are one, all else zero.
+ * The inputs of a decoder fit together: the mask covers the cache and the new tokens. Inputs of no declared shape are left out.
+ */
+export function madeUpFeeds(graph: OnnxGraph): Record<string, TensorValue> {
+  const inputs = graph.proto.input.flatMap((value) => {
+    const shape = declaredShape(value);
+    const elementType = dataTypeName(value.type?.tensorType?.elemType ?? 0);
+    return shape && !graph.initializers.has(value.name) ? [{ name: value.name, elementType, shape }] : [];
+  });
+  return syntheticFeeds(inputs as TensorInfo[]);
 }
 
 function filled(input: TensorInfo, count: number) {

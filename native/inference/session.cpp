@@ -190,11 +190,6 @@ ModelMetadata read_metadata(const ort::Session* session) {
 
 }  // namespace
 
-std::unique_lock<std::recursive_mutex> device_turn() {
-  static std::recursive_mutex device;
-  return std::unique_lock(device);
-}
-
 std::string provider_problem(const std::string& name) {
   try {
     SessionOptions options;

@@ -45,12 +45,12 @@ size_t element_count(std::span<const int64_t> shape) {
   return count;
 }
 
+Tensor::Tensor(ElementType type, std::span<const int64_t> shape)
+    : type_(type), shape_(shape.begin(), shape.end()), bytes_(element_count(shape) * element_size(type)) {}
+
 Tensor Tensor::allocate(ElementType type, std::span<const int64_t> shape) {
   const Runtime& runtime = Runtime::instance();
-  Tensor tensor;
-  tensor.type_ = type;
-  tensor.shape_.assign(shape.begin(), shape.end());
-  tensor.bytes_ = element_count(shape) * element_size(type);
+  Tensor tensor(type, shape);
   ort::Value* value = nullptr;
   try {
     runtime.check(runtime.api().CreateTensorAsOrtValue(runtime.allocator(), shape.data(), shape.size(),
@@ -68,10 +68,7 @@ Tensor Tensor::allocate(ElementType type, std::span<const int64_t> shape) {
 
 Tensor Tensor::view(ElementType type, std::span<const int64_t> shape, void* data, size_t bytes) {
   const Runtime& runtime = Runtime::instance();
-  Tensor tensor;
-  tensor.type_ = type;
-  tensor.shape_.assign(shape.begin(), shape.end());
-  tensor.bytes_ = element_count(shape) * element_size(type);
+  Tensor tensor(type, shape);
   if (tensor.bytes_ > bytes)
     throw Error("INVALID_ARGUMENT", "The memory is too small for the tensor's shape.");
   ort::Value* value = nullptr;
@@ -85,10 +82,7 @@ Tensor Tensor::view(ElementType type, std::span<const int64_t> shape, void* data
 Tensor Tensor::on_device(ElementType type, std::span<const int64_t> shape, std::shared_ptr<void> memory,
                          const ort::MemoryInfo* info) {
   const Runtime& runtime = Runtime::instance();
-  Tensor tensor;
-  tensor.type_ = type;
-  tensor.shape_.assign(shape.begin(), shape.end());
-  tensor.bytes_ = element_count(shape) * element_size(type);
+  Tensor tensor(type, shape);
   ort::Value* value = nullptr;
   runtime.check(runtime.api().CreateTensorWithDataAsOrtValue(
       info, memory.get(), tensor.bytes_, shape.data(), shape.size(), static_cast<int32_t>(type), &value));
@@ -132,8 +126,6 @@ Tensor Tensor::adopt(ValueHandle value, bool on_host) {
     void* data = nullptr;
     runtime.check(api.GetTensorMutableData(value.get(), &data));
     tensor.data_ = static_cast<std::byte*>(data);
-  }
-  if (on_host) {
     tensor.value_ = std::move(value);
   } else {
     tensor.value_ = {value.release(), [](ort::Value* owned) {

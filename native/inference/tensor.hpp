@@ -74,6 +74,8 @@ class Tensor {
 
  private:
   Tensor() = default;
+  /// Type, shape and size, without a value.
+  Tensor(ElementType type, std::span<const int64_t> shape);
   void keep(ort::Value* value) { value_ = ValueHandle(value); }
 
   std::shared_ptr<ort::Value> value_;

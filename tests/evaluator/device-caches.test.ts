@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
@@ -8,10 +6,10 @@ import { Session } from '../../lib/inference/session.js';
 import { makeNode } from '../../lib/onnx/graph.js';
 import { OnnxModel } from '../../lib/onnx/model.js';
 import { float32Tensor } from '../../lib/onnx/tensors.js';
-import { packageInfo } from '../../lib/package.js';
 import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
 import { joinGraph } from '../../lib/vlm/models/cache-join.js';
 import type { Vlm } from '../../lib/vlm/types.js';
+import { built } from '../built.js';
 import { cellsOf, distance, loadTiny, prepare } from './support.js';
 
 // The way that caches take on providers with a memory of their own, on the host's memory: bound outputs without data here,
@@ -77,9 +75,7 @@ test('a memory whose graph fails sends them through the host, too', async () => 
   ]);
 });
 
-const plugins = ['build/Release', 'build'].map((folder) => join(packageInfo().root, folder));
-const plugin = (name: string) => plugins.map((folder) => join(folder, name)).find((path) => existsSync(path));
-const emulated = plugin('libcuda_emulated.so');
+const emulated = built('libcuda_emulated.so');
 
 describe('pixels and logits in the memory of the CUDA plugin', () => {
   const before = process.env.FSYN_CUDA_PLUGIN;
@@ -93,8 +89,8 @@ describe('pixels and logits in the memory of the CUDA plugin', () => {
   });
 
   // The emulated plugin's memory is the host's, so that the runtime's CPU provider can read and write it.
-  test.skipIf(emulated === undefined)('give what the host gives, one launch per batch', async () => {
-    process.env.FSYN_CUDA_PLUGIN = emulated;
+  test.skipIf(emulated === null)('give what the host gives, one launch per batch', async () => {
+    process.env.FSYN_CUDA_PLUGIN = emulated!;
     const program = await withKernels();
     await fc.assert(
       fc.asyncProperty(cellsOf(sample, 30), async (cells) => {
@@ -121,10 +117,10 @@ describe('pixels and logits in the memory of the CUDA plugin', () => {
       '/nowhere/libfsyn_cuda.so',
       /libfsyn_cuda\.so is missing.*the host masks and scores/,
     ],
-    ['one without these kernels', plugin('libfake_cuda.so'), /the imitation has tables only.*the host masks/],
+    ['one without these kernels', built('libfake_cuda.so'), /the imitation has tables only.*the host masks/],
   ] as const) {
-    test.skipIf(path === undefined)(`${what} leaves them to the host, and the plan says so`, async () => {
-      process.env.FSYN_CUDA_PLUGIN = path;
+    test.skipIf(path === null)(`${what} leaves them to the host, and the plan says so`, async () => {
+      process.env.FSYN_CUDA_PLUGIN = path!;
       const cells = fc.sample(cellsOf(sample), { seed: 45, numRuns: 1 })[0]!;
       const evaluator = await CoalitionEvaluator.create(await withKernels());
       const { plan, logProbabilities } = await evaluator.evaluate(cells);

@@ -1,15 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runtime } from '../../lib/inference/runtime.js';
 import { packageInfo } from '../../lib/package.js';
+import { built } from '../built.js';
 import { fixtures } from './support.js';
-
-const executable = (name: string) =>
-  ['build', 'build/Release', 'build/Debug']
-    .map((folder) => join(packageInfo().root, folder, process.platform === 'win32' ? `${name}.exe` : name))
-    .find((path) => existsSync(path));
 
 const tests = join(packageInfo().root, 'tests');
 
@@ -21,8 +16,8 @@ for (const [name, folder] of [
   ['scoring_test', undefined],
   ['imaging_test', undefined],
 ] as const) {
-  const file = executable(name);
-  test.skipIf(file === undefined)(`the C++ tests pass: ${name}`, () => {
+  const file = built(name);
+  test.skipIf(file === null)(`the C++ tests pass: ${name}`, () => {
     const { path, version } = runtime();
     const args = folder === undefined ? [] : [path, version, folder];
     const result = spawnSync(file!, args, { encoding: 'utf8', timeout: 50_000 });
@@ -31,8 +26,8 @@ for (const [name, folder] of [
   });
 }
 
-const pluginTest = executable('cuda_plugin_test');
-const emulated = executable('libcuda_emulated.so') ?? executable('Release/libcuda_emulated.so');
+const pluginTest = built('cuda_plugin_test');
+const emulated = built('libcuda_emulated.so');
 
 test.skipIf(!emulated || !pluginTest)(
   'the CUDA kernels, run on the processor, agree with their CPU twins',
@@ -43,11 +38,11 @@ test.skipIf(!emulated || !pluginTest)(
   },
 );
 
-const plugin = join(packageInfo().root, 'build', 'Release', 'libfsyn_cuda.so');
+const plugin = built('libfsyn_cuda.so');
 
 // The plugin is built where nvcc is; without a device its kernels are skipped and only its table is checked.
-test.skipIf(!existsSync(plugin) || !pluginTest)('the CUDA kernels agree with their CPU twins', () => {
-  const result = spawnSync(pluginTest!, [plugin], { encoding: 'utf8', timeout: 50_000 });
+test.skipIf(!plugin || !pluginTest)('the CUDA kernels agree with their CPU twins', () => {
+  const result = spawnSync(pluginTest!, [plugin!], { encoding: 'utf8', timeout: 50_000 });
   expect(result.status, result.stderr).toBe(0);
   expect(result.stdout).toMatch(/\d+ checks, 0 failures/);
   if (result.stdout.includes('skipped')) console.log(`CUDA: ${result.stdout.trim()}`);

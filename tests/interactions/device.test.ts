@@ -13,7 +13,8 @@ import {
   ValueTable,
 } from '../../lib/interactions/index.js';
 import { packageInfo } from '../../lib/package.js';
-import { built, expectClose, numbers } from './support.js';
+import { built } from '../built.js';
+import { expectClose, numbers } from './support.js';
 
 const before = process.env.FSYN_CUDA_PLUGIN;
 const choosePlugin = (path: string | undefined) => {

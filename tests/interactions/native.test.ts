@@ -1,9 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { packageInfo } from '../../lib/package.js';
-import { built } from './support.js';
+import { built } from '../built.js';
 
 // Built by CMake only; a node-gyp build has no test executables.
 const run = (name: string, args: readonly string[]) =>
@@ -40,13 +37,13 @@ test.skipIf(emulated === null || built('cuda_interactions_test') === null)(
   },
 );
 
-const plugin = join(packageInfo().root, 'build', 'Release', 'libfsyn_cuda.so');
+const plugin = built('libfsyn_cuda.so');
 
-test.skipIf(!existsSync(plugin) || built('cuda_interactions_test') === null)(
+test.skipIf(plugin === null || built('cuda_interactions_test') === null)(
   'the CUDA kernels of interactions agree with their CPU twins',
   { timeout: 300_000 },
   ({ skip }) => {
-    const result = run('cuda_interactions_test', [plugin]);
+    const result = run('cuda_interactions_test', [plugin!]);
     if (result.status === 77) skip(`not run: no GPU. ${result.stdout.trim()}`);
     expect(result.status, result.stderr).toBe(0);
     expect(result.stdout).toMatch(/0 failures/);

@@ -1,7 +1,4 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect } from 'vitest';
-import { packageInfo } from '../../lib/package.js';
 
 /** |actual - expected| <= absolute + relative |expected|, with the place of the worst difference in the message. */
 export function expectClose(
@@ -27,10 +24,4 @@ export function numbers(count: number, seed: number): Float64Array {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 31 - 1;
   });
-}
-
-/** A test executable or library of the CMake build; null when it was not built. */
-export function built(name: string): string | null {
-  const folders = ['build/Release', 'build', 'build/Debug'].map((folder) => join(packageInfo().root, folder));
-  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null;
 }

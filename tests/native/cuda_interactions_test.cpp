@@ -5,7 +5,6 @@
 // Needs neither Node nor ONNX Runtime. Without a device it says NOT RUN and exits with 77.
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -15,24 +14,22 @@
 #include <string>
 #include <vector>
 
+#include "check.hpp"
 #include "cuda/device_indices.hpp"
 #include "errors.hpp"
 #include "interactions/pair_index.hpp"
 #include "interactions/size_index.hpp"
 #include "interactions/transform.hpp"
+#include "median.hpp"
 
 namespace {
 
 using namespace fsyn;
 using interactions::Transform;
 
-int failures = 0;
-
-void check(bool ok, const std::string& what) {
-  if (ok) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
+using tests::check;
+using tests::checks;
+using tests::failures;
 
 std::vector<double> random_table(int players) {
   std::mt19937_64 generator(static_cast<unsigned>(players));
@@ -153,18 +150,7 @@ void test_failures(const cuda::Interactions& device) {
 }
 
 double median_ms(const cuda::Interactions& device, const std::function<void()>& run) {
-  std::vector<double> times;
-  run();
-  for (int repetition = 0; repetition < 15; ++repetition) {
-    device.synchronise();
-    const auto begin = std::chrono::steady_clock::now();
-    for (int call = 0; call < 10; ++call) run();
-    device.synchronise();
-    times.push_back(
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / 10);
-  }
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  return tests::median_ms(run, [&] { device.synchronise(); });
 }
 
 void bench(const cuda::Interactions& device) {
@@ -206,7 +192,7 @@ int main(int count, char** arguments) {
     test_pairs(device);
     test_orders(device);
     test_failures(device);
-    std::printf("CUDA interactions: %d failures\n", failures);
+    std::printf("CUDA interactions: %d checks, %d failures\n", checks, failures);
     if (timed && failures == 0) bench(device);
     return failures == 0 ? 0 : 1;
   } catch (const Error& error) {

@@ -5,7 +5,6 @@
 //
 // Ends with "skipped" where there is no device.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -15,23 +14,20 @@
 #include <string>
 #include <vector>
 
+#include "check.hpp"
 #include "cuda/plugin_library.hpp"
 #include "errors.hpp"
 #include "masking/pixel_mask.hpp"
+#include "median.hpp"
 #include "scoring/log_probability.hpp"
 
 namespace {
 
-int failures = 0;
-int checks = 0;
-const fsyn_cuda_plugin* plugin = nullptr;
+using fsyn::tests::check;
+using fsyn::tests::checks;
+using fsyn::tests::failures;
 
-void check(bool ok, const std::string& what) {
-  ++checks;
-  if (ok) return;
-  ++failures;
-  std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-}
+const fsyn_cuda_plugin* plugin = nullptr;
 
 void check_code(int code, const char* what) {
   check(code == 0, std::string(what) + ": " + plugin->last_error());
@@ -117,20 +113,8 @@ void test_scoring(size_t vocabulary) {
   }
 }
 
-/// Median of 15 times ten calls, one call's part.
 double median_ms(const std::function<void()>& run) {
-  std::vector<double> times;
-  run();
-  for (int repetition = 0; repetition < 15; ++repetition) {
-    check_code(plugin->synchronise(), "synchronise");
-    const auto begin = std::chrono::steady_clock::now();
-    for (int call = 0; call < 10; ++call) run();
-    check_code(plugin->synchronise(), "synchronise");
-    times.push_back(
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() / 10);
-  }
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  return fsyn::tests::median_ms(run, [] { check_code(plugin->synchronise(), "synchronise"); });
 }
 
 /// Bytes per millisecond, read and written, of copying a table of 2^26 values to another.
