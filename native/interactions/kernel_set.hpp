@@ -34,6 +34,8 @@ struct TransformKernels {
   /// Applies `bits` (1..4) bits whose lowest has stride `stride` to the columns [begin, end) of x[0 .. stride
   /// << bits). begin and end are multiples of 16, or 0 and stride.
   void (*rows)(T* x, std::size_t stride, int bits, std::size_t begin, std::size_t end, double p) = nullptr;
+  /// Most bits that one call of `rows` should take.
+  int row_bits = 3;
 };
 
 /// The all-pairs kernel splits the bits of an index: bits 3 and 4 are "mid" (their four values are combined

@@ -26,8 +26,7 @@ int choose_block_bits(int players, int threads) {
   return bits;
 }
 
-/// Bits per pass over the whole table, and columns per task of such a pass.
-constexpr int kPassBits = 3;
+/// Columns per task of a pass over the whole table.
 constexpr std::size_t kPassColumns = std::size_t{1} << 12;
 
 }  // namespace
@@ -52,7 +51,7 @@ void transform(T* x, int players, Transform kind, double p, const Execution& exe
 
   for (int low = block_bits; low < players;) {
     const int left = players - low;
-    const int passes = (left + kPassBits - 1) / kPassBits;
+    const int passes = (left + kernel.row_bits - 1) / kernel.row_bits;
     const int bits = (left + passes - 1) / passes;
     const std::size_t stride = std::size_t{1} << low;
     const std::size_t columns = stride / kPassColumns;
