@@ -107,6 +107,7 @@ inference::SessionOptions session_options(const Napi::Object& request) {
   options.threads = request.Get("threads").As<Napi::Number>().Int32Value();
   options.optimization = request.Get("optimization").As<Napi::Number>().Int32Value();
   options.low_memory = request.Get("lowMemory").ToBoolean().Value();
+  options.shared_arena = request.Get("sharedArena").ToBoolean().Value();
   options.external_data_folder = text(request, "externalDataFolder");
   options.optimized_model_path = text(request, "optimizedModelPath");
   options.label = text(request, "label");

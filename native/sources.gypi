@@ -23,6 +23,7 @@
       "native/inference/runtime.cpp",
       "native/inference/sequence_feeds.cpp",
       "native/inference/session.cpp",
+      "native/inference/shared_arena.cpp",
       "native/inference/tensor.cpp",
       "native/interactions/coalitions.cpp",
       "native/interactions/householder.cpp",

@@ -57,6 +57,7 @@ export interface NativeSessionRequest {
   readonly threads: number;
   readonly optimization: number;
   readonly lowMemory: boolean;
+  readonly sharedArena: boolean;
   readonly externalDataFolder?: string;
   readonly optimizedModelPath?: string;
 }

@@ -44,6 +44,11 @@ export interface SessionOptions {
    * sessions over one model. Slower. Default: false.
    */
   readonly lowMemory?: boolean;
+  /**
+   * Take the memory of runs from one arena that all sessions with this option share, and that is freed with the last of
+   * them, in place of one each: for sessions that take turns. Not together with `lowMemory`. Default: false.
+   */
+  readonly sharedArena?: boolean;
   /** Where to write the rewritten graph, for inspection. */
   readonly optimizedModelPath?: string;
   readonly signal?: AbortSignal;
@@ -98,6 +103,10 @@ export class Session {
     const { providers, threads, externalDataFolder, optimization, optimizedModelPath, signal } = resolved;
     if (typeof resolved.lowMemory !== 'boolean')
       throw invalidArgument('lowMemory', 'a boolean', resolved.lowMemory);
+    if (typeof resolved.sharedArena !== 'boolean')
+      throw invalidArgument('sharedArena', 'a boolean', resolved.sharedArena);
+    if (resolved.sharedArena && resolved.lowMemory)
+      throw invalidArgument('sharedArena', 'false where lowMemory is true', resolved.sharedArena);
     if (!Array.isArray(providers) || providers.length === 0 || providers.some((p) => typeof p !== 'string')) {
       throw invalidArgument('providers', 'a list of provider names', providers);
     }
@@ -113,6 +122,7 @@ export class Session {
       threads,
       optimization: OPTIMIZATION[optimization],
       lowMemory: resolved.lowMemory,
+      sharedArena: resolved.sharedArena,
       ...(optimizedModelPath === undefined ? {} : { optimizedModelPath }),
     };
     runtime();
@@ -197,6 +207,7 @@ const SESSION_DEFAULTS = {
   externalDataFolder: undefined as string | undefined,
   optimization: 'all' as keyof typeof OPTIMIZATION,
   lowMemory: false,
+  sharedArena: false,
   optimizedModelPath: undefined as string | undefined,
   signal: undefined as AbortSignal | undefined,
 };

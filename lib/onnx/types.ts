@@ -63,7 +63,10 @@ export async function discoverTypes(
   }
 }
 
-/** Opens a session on an edited graph, its weights read from the files that it refers to. */
+/**
+ * Opens a session on an edited graph, its weights read from the files that it refers to. Edited graphs of one model take turns more than
+ * they run together, and share the memory of their runs.
+ */
 export function openSession(
   model: OnnxModel,
   optimization: 'disable' | 'basic' | 'extended' | 'all' = 'all',
@@ -75,6 +78,7 @@ export function openSession(
     optimization,
     threads,
     lowMemory,
+    sharedArena: !lowMemory,
     ...(model.folder === undefined ? {} : { externalDataFolder: model.folder }),
     ...(signal ? { signal } : {}),
   });

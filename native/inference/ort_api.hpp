@@ -13,6 +13,7 @@
 namespace fsyn::inference::ort {
 
 struct Env;
+struct ArenaCfg;
 struct Status;
 struct Session;
 struct SessionOptions;
@@ -120,7 +121,9 @@ inline constexpr int32_t kLogFatal = 4;
   X(136, BindInput, Status*, (IoBinding*, const char*, const Value*))                                        \
   X(138, BindOutputToDevice, Status*, (IoBinding*, const char*, const MemoryInfo*))                          \
   X(140, GetBoundOutputValues, Status*, (const IoBinding*, Allocator*, Value***, size_t*))                   \
+  X(144, CreateAndRegisterAllocator, Status*, (Env*, const MemoryInfo*, const ArenaCfg*))                    \
   X(165, AddRunConfigEntry, Status*, (RunOptions*, const char*, const char*))                                \
+  X(177, UnregisterAllocator, Status*, (Env*, const MemoryInfo*))                                            \
   X(204, SessionOptionsAppendExecutionProvider_CUDA_V2, Status*, (SessionOptions*, const CudaOptions*))      \
   X(205, CreateCUDAProviderOptions, Status*, (CudaOptions**))                                                \
   X(206, UpdateCUDAProviderOptions, Status*, (CudaOptions*, const char* const*, const char* const*, size_t)) \

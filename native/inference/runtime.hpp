@@ -32,7 +32,7 @@ class Runtime {
   [[nodiscard]] static Runtime& instance();
 
   [[nodiscard]] const ort::Api& api() const noexcept { return api_; }
-  [[nodiscard]] const ort::Env* env() const noexcept { return env_; }
+  [[nodiscard]] ort::Env* env() const noexcept { return env_; }
   /// The CPU allocator; it lives as long as the process.
   [[nodiscard]] ort::Allocator* allocator() const noexcept { return allocator_; }
   [[nodiscard]] const ort::MemoryInfo* cpu_memory() const noexcept { return cpu_memory_; }

@@ -88,6 +88,11 @@ SessionOptionsHandle make_options(const SessionOptions& wanted) {
     check(api().DisableCpuMemArena(raw));
     check(api().AddSessionConfigEntry(raw, "session.disable_prepacking", "1"));
   }
+  if (wanted.shared_arena) {
+    check(api().AddSessionConfigEntry(raw, "session.use_env_allocators", "1"));
+    // Weights stay as long as the session, and would keep the arena's blocks from being whole.
+    check(api().AddSessionConfigEntry(raw, "session.use_device_allocator_for_initializers", "1"));
+  }
   if (!wanted.external_data_folder.empty()) {
     check(api().AddSessionConfigEntry(raw, "session.model_external_initializers_file_folder_path",
                                       wanted.external_data_folder.c_str()));
@@ -204,6 +209,7 @@ std::string provider_problem(const std::string& name) {
 Session::Session(const std::string& path, const SessionOptions& options, const std::stop_token& stop)
     : label_(options.label), low_memory_(options.low_memory), shares_device_(shares_device(options)) {
   const auto held = turn();
+  if (options.shared_arena) arena_.emplace();
   const std::filesystem::path file(reinterpret_cast<const char8_t*>(path.c_str()));
   session_ = create_session(options, stop, [&](const ort::SessionOptions* raw, ort::Session** out) {
     return api().CreateSession(Runtime::instance().env(), file.c_str(), raw, out);
@@ -214,6 +220,7 @@ Session::Session(const std::string& path, const SessionOptions& options, const s
 Session::Session(std::span<const std::byte> bytes, const SessionOptions& options, const std::stop_token& stop)
     : label_(options.label), low_memory_(options.low_memory), shares_device_(shares_device(options)) {
   const auto held = turn();
+  if (options.shared_arena) arena_.emplace();
   session_ = create_session(options, stop, [&](const ort::SessionOptions* raw, ort::Session** out) {
     return api().CreateSessionFromArray(Runtime::instance().env(), bytes.data(), bytes.size(), raw, out);
   });

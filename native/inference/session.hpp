@@ -4,11 +4,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "inference/shared_arena.hpp"
 #include "inference/tensor.hpp"
 
 namespace fsyn::inference {
@@ -41,6 +43,8 @@ struct SessionOptions {
   int32_t optimization = 99;
   /// Give memory back after every run, and read weights from their files instead of repacked copies of them.
   bool low_memory = false;
+  /// Take the memory of runs from the arena that all such sessions share.
+  bool shared_arena = false;
   /// Where external weights lie when the model comes as bytes; empty when it has none.
   std::string external_data_folder;
   /// Where to write the optimised model; empty for nowhere.
@@ -106,6 +110,8 @@ class Session {
   void compute(const std::function<ort::Status*(const ort::RunOptions*)>& call,
                const std::stop_token& stop) const;
 
+  /// Before the session, which it must outlive.
+  std::optional<SharedArena> arena_;
   SessionHandle session_;
   std::string label_;
   bool low_memory_ = false;

@@ -48,6 +48,31 @@ test('low memory changes where weights and freed blocks are, not values', async 
   });
 });
 
+test('sessions that share an arena give the same values, in any order of loading, running and closing', async () => {
+  const x = ndarray(new Float32Array([1, 0, 0, 8]), [1, 4]);
+  const expected = values((await (await Session.load(fixture('affine'))).run({ x })).y);
+  const load = () => Session.load(fixture('affine'), { sharedArena: true });
+  // The arena is made and freed with the first and the last session: more than once, and by sessions that overlap.
+  for (let round = 0; round < 20; round++) {
+    const sessions = await Promise.all([load(), load(), load()]);
+    const kept = await Promise.all(sessions.map((session) => session.run({ x }, { keep: ['y'] })));
+    const late = sessions.map((session) => session.run({ x }));
+    for (const session of sessions) session.dispose();
+    for (const { y } of await Promise.all(late)) expect(values(y)).toEqual(expected);
+    const next = await load();
+    expect(values((await next.run({ x })).y)).toEqual(expected);
+    next.dispose();
+    // Results outlive the sessions, and the arena that they were made in.
+    for (const { y } of kept) expect(values(y)).toEqual(expected);
+  }
+  for (const options of [{ sharedArena: 1 as never }, { sharedArena: true, lowMemory: true }]) {
+    await expect(Session.load(fixture('affine'), options)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining('sharedArena'),
+    });
+  }
+});
+
 test('external weights are found beside the file, in another folder, and for bytes', async () => {
   const moved = join(scratch, 'moved');
   await cp(fixture('external'), join(scratch, 'external.onnx'));

@@ -69,6 +69,16 @@ ort::SessionOptions* make_options(const std::string& folder) {
   return options;
 }
 
+/// A registered allocator is gone when it is taken back.
+void test_shared_allocator() {
+  const Runtime& runtime = Runtime::instance();
+  OK(CreateAndRegisterAllocator, runtime.env(), runtime.cpu_memory(), nullptr);
+  OK(UnregisterAllocator, runtime.env(), runtime.cpu_memory());
+  ort::Status* again = runtime.api().UnregisterAllocator(runtime.env(), runtime.cpu_memory());
+  check(again != nullptr, "an allocator that is gone cannot be taken back");
+  runtime.api().ReleaseStatus(again);
+}
+
 void test_arena() {
   // Options of their own: a run below shrinks the arena.
   ort::SessionOptions* options = nullptr;
@@ -259,6 +269,7 @@ void test_table(const std::string& folder) {
   CALL(ReleaseSession, session);
   test_providers(options);
   test_arena();
+  test_shared_allocator();
   CALL(ReleaseSessionOptions, options);
 
 #define CHECK_CALLED(slot, name, ret, args) \
