@@ -111,7 +111,7 @@ export interface Schedule {
 }
 
 /** Tokens per run at which the matrix products are efficient; more only costs memory. Measured in bench/micro/evaluator.ts. */
-const TARGET_TOKENS = 512;
+export const TARGET_TOKENS = 512;
 /** Image states of small models encoded together at most, so that there are enough groups for every worker. */
 const GROUPS_WANTED = 16;
 

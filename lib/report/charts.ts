@@ -1,51 +1,9 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { ScopeAnalysis } from './analysis.js';
 import { type CurveMoments, type CurveName, curveNames } from './digest.js';
-import { controlNames } from './pool.js';
+import type { ExplainerStyle } from './explainer-style.js';
 import { bySynergy } from './report-tables.js';
 import { chartSvg, ink } from './svg.js';
-
-/** How explainers are named and coloured, the same everywhere in a page. */
-export class ExplainerStyle {
-  readonly names: readonly string[];
-  readonly #titles: ReadonlyMap<string, string>;
-
-  /** @param names every explainer of the report, in the order of tables */
-  constructor(names: readonly string[], titles: ReadonlyMap<string, string>) {
-    this.names = names;
-    this.#titles = titles;
-  }
-
-  title(name: string): string {
-    return this.#titles.get(name) ?? name;
-  }
-
-  /** Controls are grey or muted; the others take the palette in order. */
-  colour(name: string): string {
-    if (controlNames.includes(name)) return `var(--${name})`;
-    const position = this.names.filter((other) => !controlNames.includes(other)).indexOf(name);
-    return `var(--c${position % paletteSize})`;
-  }
-
-  /** Vega-Lite colour scale over titles. */
-  scale(names: readonly string[]) {
-    return {
-      domain: names.map((name) => this.title(name)),
-      range: names.map((name) => this.colour(name)),
-    };
-  }
-
-  /** Dashed where it is a control, for readers who do not see colours and for paper. */
-  dash(names: readonly string[]) {
-    return {
-      domain: names.map((name) => this.title(name)),
-      range: names.map((name) => (controlNames.includes(name) ? [4, 3] : [1, 0])),
-    };
-  }
-}
-
-/** Number of palette colours `--c0`, `--c1`, ... that the page defines. */
-export const paletteSize = 10;
 
 export interface ForestRow {
   readonly name: string;

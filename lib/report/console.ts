@@ -1,5 +1,5 @@
 import type { ExplainerAnalysis, ScopeAnalysis } from './analysis.js';
-import { ExplainerStyle } from './charts.js';
+import { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import {
   bySynergy,

@@ -1,4 +1,4 @@
-import type { ExplainerStyle } from './charts.js';
+import type { ExplainerStyle } from './explainer-style.js';
 import { heatColour, heatPng, largestMagnitude } from './heatmap.js';
 import { escapeHtml } from './html-text.js';
 import type { GallerySample, GalleryView } from './report.js';

@@ -3,7 +3,6 @@ import {
   contradictionChart,
   costChart,
   curveChart,
-  ExplainerStyle,
   forestChart,
   scatterLimit,
   shapleyScatter,
@@ -11,6 +10,7 @@ import {
 } from './charts.js';
 import type { Check, CheckOutcome } from './checks.js';
 import type { Comparison } from './comparison.js';
+import { ExplainerStyle } from './explainer-style.js';
 import { galleryHtml } from './gallery-html.js';
 import { escapeHtml } from './html-text.js';
 import { pageStyle } from './page-style.js';

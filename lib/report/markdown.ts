@@ -1,4 +1,4 @@
-import { ExplainerStyle } from './charts.js';
+import { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,

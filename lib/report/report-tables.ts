@@ -1,6 +1,6 @@
 import type { ExplainerAnalysis, Rank, ScopeAnalysis } from './analysis.js';
-import type { ExplainerStyle } from './charts.js';
 import type { Comparison } from './comparison.js';
+import type { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import { decimal, interval } from './table.js';
 

@@ -1,6 +1,6 @@
 import type { ScopeAnalysis } from './analysis.js';
-import type { ExplainerStyle } from './charts.js';
 import type { CheckOutcome } from './checks.js';
+import type { ExplainerStyle } from './explainer-style.js';
 import type { Report } from './report.js';
 import { percentText } from './report-tables.js';
 import { interval } from './table.js';

@@ -1,5 +1,6 @@
 import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
+import { TARGET_TOKENS } from '../../inference/plan.js';
 import type { TensorValue } from '../../inference/session.js';
 import { TappedModel } from '../../onnx/index.js';
 import { int64Feed } from '../../onnx/types.js';
@@ -22,9 +23,6 @@ export {
 } from './results.js';
 export { releaseWhiteBoxSessions } from './sessions.js';
 export type { Target } from './target.js';
-
-/** Tokens per run at which matrix products are efficient, as the evaluator has it; more only costs memory. */
-const BATCH_TOKENS = 512;
 
 /** The graphs behind a sample, chained: pixels -> vision tower and projector -> merge -> decoder -> one logit. */
 export class WhiteBoxChain {
@@ -151,7 +149,7 @@ export class WhiteBoxChain {
     options: Omit<ChainOptions, 'attentionMaps'> & { readonly batch?: number | undefined } = {},
   ): Promise<ChainResult[]> {
     const { batch, ...rest } = options;
-    const most = batch ?? Math.max(1, Math.floor(BATCH_TOKENS / this.length));
+    const most = batch ?? Math.max(1, Math.floor(TARGET_TOKENS / this.length));
     const size = most > 1 && points.length > 1 && (await this.#takesBatches(points, rest)) ? most : 1;
     const results: ChainResult[] = [];
     for (let at = 0; at < points.length; at += size) {
