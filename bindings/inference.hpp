@@ -4,7 +4,7 @@
 
 namespace fsyn::bindings {
 
-/// Runtime, sessions and native tensors; lib/inference/addon.ts describes the functions.
+/// Runtime, sessions and native tensors; lib/addon/addon.ts describes the functions.
 void export_inference(Napi::Env env, Napi::Object exports);
 
 }  // namespace fsyn::bindings

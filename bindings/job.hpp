@@ -42,7 +42,7 @@ enum class OnCancel {
   keep_result,
 };
 
-/// Starts `body` on its own thread and returns `{ promise, cancel() }` to JavaScript (lib/inference/job.ts
+/// Starts `body` on its own thread and returns `{ promise, cancel() }` to JavaScript (lib/addon/job.ts
 /// turns that into a promise with an AbortSignal).
 ///
 /// - Resolves with the JobResult's value. Rejects with an FsynError made from the exception (see

@@ -1,6 +1,6 @@
+import { CellTable } from './cells/table.js';
 import { findExplainers } from './explainers/registry.js';
 import type { Attribution, Explainer, PlayerTruth } from './explainers/types.js';
-import { CellTable } from './metrics/cells.js';
 import {
   defaultFaithfulness,
   type FaithfulnessOptions,

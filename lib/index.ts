@@ -6,6 +6,11 @@
  *
  * @module
  */
+
+export type { ModelMetadata } from './addon/addon.js';
+export type { CornerValues } from './cells/corners.js';
+export { CellTable } from './cells/table.js';
+export { cellValues, type Scoring } from './cells/values.js';
 export { type ErrorCode, FsynError } from './errors.js';
 export { type EvaluateAttributionOptions, type ExplainOptions, evaluate, explain } from './evaluate.js';
 export { type AttnLrpOptions, attnLrp } from './explainers/attn-lrp.js';
@@ -27,7 +32,6 @@ export { type ShapleyValueOptions, shapley } from './explainers/shapley.js';
 export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
 export { limitWhiteBoxMemory, releaseWhiteBoxSessions, type Target } from './explainers/white-box/model.js';
 export type { ProductOptions, Reference } from './explainers/white-box/reference.js';
-export type { ModelMetadata } from './inference/addon.js';
 export { CoalitionEvaluator, type EvaluatedCells, type EvaluatorOptions } from './inference/evaluator.js';
 export type { EvaluationPlan, Fallback } from './inference/plan.js';
 export type { EvaluatorProgram } from './inference/program.js';
@@ -40,8 +44,6 @@ export {
   type TensorValue,
 } from './inference/session.js';
 export { type ElementType, NativeTensor } from './inference/tensor.js';
-export { CellTable } from './metrics/cells.js';
-export type { CornerValues } from './metrics/corners.js';
 export {
   defaultFaithfulness,
   type FaithfulnessOptions,
@@ -53,7 +55,6 @@ export {
 export type { PerturbationResult } from './metrics/perturbation.js';
 export type { ShapleyOptions, ShapleyResult } from './metrics/shapley.js';
 export type { SynergyAuc, SynergyResult } from './metrics/synergy.js';
-export { cellValues, type Scoring } from './metrics/values.js';
 export { decodeImage } from './vlm/images/decode.js';
 export { type LoadVlmOptions, loadVlm } from './vlm/load.js';
 export { mapTruth, type RegionsAndWords } from './vlm/truth.js';

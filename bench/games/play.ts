@@ -1,12 +1,16 @@
 // Plays the embedded models as games of 8 image and 6 text players.
 import { join } from 'node:path';
-import { CellTable } from '../../lib/metrics/cells.js';
-import { cellValues } from '../../lib/metrics/values.js';
+import { CellTable } from '../../lib/cells/table.js';
+import { cellValues } from '../../lib/cells/values.js';
+import {
+  EMBEDDED_MASKING,
+  type EmbeddedSample,
+  embeddedDataset,
+} from '../../lib/datasets/embedded/dataset.js';
+import { FAMILIES } from '../../lib/datasets/embedded/questions.js';
 import { packageInfo } from '../../lib/package.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { PreparedSample } from '../../lib/vlm/types.js';
-import { EMBEDDED_MASKING, type EmbeddedSample, embeddedDataset } from '../datasets/embedded/dataset.js';
-import { FAMILIES } from '../datasets/embedded/questions.js';
 import { GAME_IMAGE_PLAYERS, GAME_TEXT_PLAYERS, type ModelGame } from './read.js';
 
 const MODELS = ['internvl-tiny', 'llava-tiny', 'qwen2_5_vl-tiny'];

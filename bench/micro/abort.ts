@@ -9,13 +9,13 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import ndarray from 'ndarray';
+import { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
-import { CellTable } from '../../lib/metrics/cells.js';
 import { requestFaithfulness } from '../../lib/metrics/faithfulness.js';
 import { packageInfo } from '../../lib/package.js';
 import { quantile } from '../../lib/statistics/bootstrap.js';
 import { Random } from '../../lib/statistics/random.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 
 const { values } = parseArgs({

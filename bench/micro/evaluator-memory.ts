@@ -13,11 +13,11 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import ndarray from 'ndarray';
 import { formatBytes } from '../../lib/bytes.js';
+import { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
-import { CellTable } from '../../lib/metrics/cells.js';
 import { packageInfo } from '../../lib/package.js';
 import { Random } from '../../lib/statistics/random.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 
 interface Measured {

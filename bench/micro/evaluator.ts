@@ -12,18 +12,18 @@ import { availableParallelism, cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import ndarray from 'ndarray';
+import { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator, type EvaluatedCells } from '../../lib/inference/evaluator.js';
 import type { EvaluatorProgram } from '../../lib/inference/program.js';
 import { Session } from '../../lib/inference/session.js';
-import { CellTable } from '../../lib/metrics/cells.js';
 import { defaultFaithfulness, requestFaithfulness } from '../../lib/metrics/faithfulness.js';
 import { makeNode, valueInfo } from '../../lib/onnx/graph.js';
 import { createMessage, serializeModel } from '../../lib/onnx/protobuf.js';
 import { DataType } from '../../lib/onnx/tensors.js';
 import { packageInfo } from '../../lib/package.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
+import { locatePart } from '../../lib/vlm/files/directory.js';
 import { loadVlm } from '../../lib/vlm/load.js';
-import { locatePart } from '../../lib/vlm/models/directory.js';
 import type { RgbImage } from '../../lib/vlm/types.js';
 
 /** Forward passes of one explanation in the published code: 4 curves of 11 steps, F_syn insertion and deletion. */

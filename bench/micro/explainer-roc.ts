@@ -9,6 +9,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { EMBEDDED_MASKING, embeddedDataset } from '../../lib/datasets/embedded/dataset.js';
+import { FAMILIES, type Family } from '../../lib/datasets/embedded/questions.js';
 import { attnLrp } from '../../lib/explainers/attn-lrp.js';
 import { inputXGradient } from '../../lib/explainers/input-x-gradient.js';
 import { integratedGradients } from '../../lib/explainers/integrated-gradients.js';
@@ -17,8 +19,6 @@ import type { Explainer } from '../../lib/explainers/types.js';
 import { packageInfo } from '../../lib/package.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { mapTruth } from '../../lib/vlm/truth.js';
-import { EMBEDDED_MASKING, embeddedDataset } from '../datasets/embedded/dataset.js';
-import { FAMILIES, type Family } from '../datasets/embedded/questions.js';
 
 const targets = ['contrast', 'logit'] as const;
 const references = ['absent', 'zero'] as const;

@@ -1,4 +1,4 @@
-import { writeDataset } from '../../bench/datasets/embedded/files.js';
+import { writeDataset } from '../datasets/embedded/files.js';
 import { type Command, exitCodes, UsageError } from './command.js';
 import { embeddedFamilies, loadDatasets } from './datasets.js';
 

@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
-import { concatenate } from '../../bench/datasets/compose.js';
-import { openCvBench } from '../../bench/datasets/cv-bench.js';
-import { type EmbeddedOptions, embeddedDataset } from '../../bench/datasets/embedded/dataset.js';
-import { openJsonl } from '../../bench/datasets/jsonl.js';
-import { openMmstar } from '../../bench/datasets/mmstar.js';
-import type { PublishedOptions } from '../../bench/datasets/published.js';
-import { openRepope } from '../../bench/datasets/repope.js';
-import type { Dataset } from '../../bench/datasets/types.js';
+import { concatenate } from '../datasets/compose.js';
+import { openCvBench } from '../datasets/cv-bench.js';
+import { type EmbeddedOptions, embeddedDataset } from '../datasets/embedded/dataset.js';
+import { openJsonl } from '../datasets/jsonl.js';
+import { openMmstar } from '../datasets/mmstar.js';
+import type { PublishedOptions } from '../datasets/published.js';
+import { openRepope } from '../datasets/repope.js';
+import type { Dataset } from '../datasets/types.js';
 import { UsageError } from './command.js';
 
 /** The embedded datasets by name, each mirroring one of the paper's. */

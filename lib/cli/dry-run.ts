@@ -1,6 +1,6 @@
-import type { DatasetPlan, SamplePlan } from '../../bench/runner/dry-run.js';
 import { formatBytes } from '../bytes.js';
 import { type Column, textTable } from '../report/table.js';
+import type { DatasetPlan, SamplePlan } from '../runner/plan.js';
 
 /** The plan of a run as a page of text. */
 export function renderDryRun(plans: readonly DatasetPlan[]): string {

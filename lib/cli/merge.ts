@@ -1,4 +1,4 @@
-import { mergeResults } from '../../bench/runner/merge.js';
+import { mergeResults } from '../runner/merge.js';
 import { type Command, exitCodes, UsageError } from './command.js';
 
 export const merge: Command = {

@@ -1,4 +1,4 @@
-import { type Dtype, dtypes } from '../vlm/models/directory.js';
+import { type Dtype, dtypes } from '../vlm/files/directory.js';
 import type { OptionSpec, OptionValues } from './command.js';
 import type { LoadSettings } from './models.js';
 

@@ -2,8 +2,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { packageInfo } from '../package.js';
+import type { Dtype } from '../vlm/files/directory.js';
 import { loadVlm } from '../vlm/load.js';
-import type { Dtype } from '../vlm/models/directory.js';
 import type { Vlm } from '../vlm/types.js';
 import { UsageError } from './command.js';
 

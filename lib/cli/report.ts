@@ -1,12 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
-import { readRecords, resultsFile } from '../../bench/runner/result-store.js';
 import { FsynError, reasonOf } from '../errors.js';
 import { renderConsole } from '../report/console.js';
 import { renderCsv } from '../report/csv.js';
 import { renderHtml } from '../report/html.js';
 import { renderMarkdown } from '../report/markdown.js';
 import { buildReport, type Report } from '../report/report.js';
+import { readRecords, resultsFile } from '../runner/result-store.js';
 import { type Command, exitCodes, UsageError } from './command.js';
 
 const renderers: Readonly<Record<string, (report: Report) => string | Promise<string>>> = {

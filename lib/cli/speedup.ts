@@ -1,13 +1,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname } from 'node:path';
-import { measureSpeedup, type SpeedupReport } from '../../bench/micro/speedup.js';
-import type { Arm } from '../../bench/micro/speedup-arms.js';
 import { resolveExplainers } from '../explainers/module.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { speedupPicture } from '../report/speedup.js';
 import { type Column, decimal, textTable } from '../report/table.js';
+import type { Arm } from '../speedup/arms.js';
+import { measureSpeedup, type SpeedupReport } from '../speedup/speedup.js';
 import { type Command, exitCodes, UsageError } from './command.js';
 import { loadDatasets } from './datasets.js';
 import { loadSettings, runtimeOptions } from './model-options.js';

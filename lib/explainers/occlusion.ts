@@ -1,6 +1,6 @@
-import { CellTable } from '../metrics/cells.js';
-import { requestCorners } from '../metrics/corners.js';
-import { cellValues } from '../metrics/values.js';
+import { requestCorners } from '../cells/corners.js';
+import { CellTable } from '../cells/table.js';
+import { cellValues } from '../cells/values.js';
 import type { Explainer } from './types.js';
 
 interface OcclusionCells {

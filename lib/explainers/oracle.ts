@@ -1,5 +1,5 @@
+import { CellTable } from '../cells/table.js';
 import { FsynError } from '../errors.js';
-import { CellTable } from '../metrics/cells.js';
 import type { Explainer, PlayerTruth } from './types.js';
 
 /** 1 for the players that decide the answer, 0 for the others: the upper control. */

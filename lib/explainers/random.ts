@@ -1,4 +1,4 @@
-import { CellTable } from '../metrics/cells.js';
+import { CellTable } from '../cells/table.js';
 import { Random } from '../statistics/random.js';
 import type { Explainer } from './types.js';
 

@@ -1,10 +1,10 @@
+import { CellTable } from '../cells/table.js';
+import { cellValues, type Scoring } from '../cells/values.js';
 import { invalidArgument } from '../errors.js';
 import type { CoalitionBatch } from '../interactions/coalitions.js';
 import { estimate } from '../interactions/estimators/estimate.js';
 import { interactions } from '../interactions/exact.js';
 import { ValueTable } from '../interactions/value-table.js';
-import { CellTable } from '../metrics/cells.js';
-import { cellValues, type Scoring } from '../metrics/values.js';
 import { resolveOptions } from '../options.js';
 import type { Explainer } from './types.js';
 

@@ -1,4 +1,4 @@
-import type { CellTable } from '../metrics/cells.js';
+import type { CellTable } from '../cells/table.js';
 import type { CellScores, EvaluateOptions, PreparedSample } from '../vlm/types.js';
 
 /** An explainer's scores: one finite number per image player and one per text player; larger means more important. */

@@ -1,4 +1,4 @@
-import type { CellTable } from '../metrics/cells.js';
+import type { CellTable } from '../cells/table.js';
 
 /**
  * Scores of one sample's cells, keyed by what the cells are (which players are present), not by who asked.

@@ -1,8 +1,4 @@
 import { availableParallelism, totalmem } from 'node:os';
-import { FsynError, invalidArgument } from '../errors.js';
-import type { CellTable } from '../metrics/cells.js';
-import { resolveOptions } from '../options.js';
-import type { CellScores, CellStore, EvaluateOptions } from '../vlm/types.js';
 import {
   addon,
   type EvaluationJob,
@@ -10,10 +6,14 @@ import {
   type NativeEvaluation,
   type NativeHandle,
   type NativeSchedule,
-} from './addon.js';
+} from '../addon/addon.js';
+import { runPartialJob } from '../addon/job.js';
+import type { CellTable } from '../cells/table.js';
+import { FsynError, invalidArgument } from '../errors.js';
+import { resolveOptions } from '../options.js';
+import type { CellScores, CellStore, EvaluateOptions } from '../vlm/types.js';
 import { CellCache, cellKeys } from './cell-cache.js';
 import { programContent } from './content.js';
-import { runPartialJob } from './job.js';
 import { checkBudget, type ModelSizes } from './pass-memory.js';
 import {
   type BatchHalving,

@@ -1,5 +1,5 @@
-import type { CellTable } from '../metrics/cells.js';
-import type { NativeSchedule } from './addon.js';
+import type { NativeSchedule } from '../addon/addon.js';
+import type { CellTable } from '../cells/table.js';
 import {
   checkBudget,
   fragmentation,

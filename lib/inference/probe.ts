@@ -1,7 +1,7 @@
+import { addon } from '../addon/addon.js';
+import { runJob } from '../addon/job.js';
+import { CellTable } from '../cells/table.js';
 import { FsynError } from '../errors.js';
-import { CellTable } from '../metrics/cells.js';
-import { addon } from './addon.js';
-import { runJob } from './job.js';
 import type { Fallback } from './plan.js';
 import {
   createNativeProgram,

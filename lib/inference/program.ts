@@ -1,5 +1,5 @@
+import { addon, type NativeHandle, type NativeProgram, type TensorData } from '../addon/addon.js';
 import { FsynError } from '../errors.js';
-import { addon, type NativeHandle, type NativeProgram, type TensorData } from './addon.js';
 import type { Session, TensorInfo } from './session.js';
 import type { TensorArray } from './tensor.js';
 

@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
+import { addon, type NativeRuntime } from '../addon/addon.js';
 import { FsynError } from '../errors.js';
-import { addon, type NativeRuntime } from './addon.js';
 
 const require = createRequire(import.meta.url);
 

@@ -1,7 +1,5 @@
 import { access, constants, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { FsynError, invalidArgument, reasonOf } from '../errors.js';
-import { resolveOptions } from '../options.js';
 import {
   addon,
   type ModelMetadata,
@@ -9,8 +7,10 @@ import {
   type NativeHandle,
   type NativeSession,
   type NativeSpec,
-} from './addon.js';
-import { runJob } from './job.js';
+} from '../addon/addon.js';
+import { runJob } from '../addon/job.js';
+import { FsynError, invalidArgument, reasonOf } from '../errors.js';
+import { resolveOptions } from '../options.js';
 import { providerRemedy, runtime } from './runtime.js';
 import {
   arrayClass,

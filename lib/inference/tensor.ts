@@ -1,6 +1,6 @@
 import ndarray, { type NdArray } from 'ndarray';
+import { addon, type NativeHandle, type TensorData } from '../addon/addon.js';
 import { FsynError } from '../errors.js';
-import { addon, type NativeHandle, type TensorData } from './addon.js';
 
 /** Element types of model inputs and outputs; float16 and bfloat16 travel as bits in a Uint16Array. */
 export type ElementType =

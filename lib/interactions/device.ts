@@ -1,5 +1,5 @@
+import { addon } from '../addon/addon.js';
 import { FsynError, invalidArgument } from '../errors.js';
-import { addon } from '../inference/addon.js';
 
 /** Where values are computed. */
 export type Device = 'cpu' | 'cuda';

@@ -1,5 +1,5 @@
+import { addon } from '../addon/addon.js';
 import { FsynError, invalidArgument } from '../errors.js';
-import { addon } from '../inference/addon.js';
 import { resolveOptions } from '../options.js';
 import { chooseDevice, type Device } from './device.js';
 import { InteractionSet } from './interaction-set.js';

@@ -1,5 +1,5 @@
-import { addon } from '../inference/addon.js';
-import { type NativeJob, runJob } from '../inference/job.js';
+import { addon } from '../addon/addon.js';
+import { type NativeJob, runJob } from '../addon/job.js';
 import type { Device } from './device.js';
 
 /** Values of a game in JavaScript memory that native code reads or writes in place. */
@@ -81,7 +81,7 @@ interface NativeOperation<Request, Result> {
   (request: Request, onProgress: NativeProgress): NativeJob<Result>;
 }
 
-declare module '../inference/addon.js' {
+declare module '../addon/addon.js' {
   interface NativeAddon {
     transformTable: NativeOperation<TransformRequest, undefined>;
     pairIndex: NativeOperation<PairIndexRequest, PairIndexValues>;

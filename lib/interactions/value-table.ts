@@ -1,6 +1,6 @@
 import ndarray from 'ndarray';
+import { addon } from '../addon/addon.js';
 import { FsynError, invalidArgument } from '../errors.js';
-import { addon } from '../inference/addon.js';
 import { resolveOptions } from '../options.js';
 import {
   CoalitionBatch,

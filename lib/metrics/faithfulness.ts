@@ -1,8 +1,9 @@
+import { type Corners, type CornerValues, cornerValues, requestCorners } from '../cells/corners.js';
+import type { CellTable } from '../cells/table.js';
+import { cellValues, referenceValues, type Scoring } from '../cells/values.js';
 import type { Attribution } from '../explainers/types.js';
 import { resolveOptions } from '../options.js';
 import type { CellScores } from '../vlm/types.js';
-import type { CellTable } from './cells.js';
-import { type Corners, type CornerValues, cornerValues, requestCorners } from './corners.js';
 import {
   type PerturbationRequest,
   type PerturbationResult,
@@ -19,7 +20,6 @@ import {
 } from './shapley.js';
 import { defaultSteps, validateSteps } from './steps.js';
 import { requestSynergy, type SynergyRequest, type SynergyResult, scoreSynergy } from './synergy.js';
-import { cellValues, referenceValues, type Scoring } from './values.js';
 
 export interface FaithfulnessOptions {
   /** Fractions of the players, ascending from 0 to 1. */

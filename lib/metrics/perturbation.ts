@@ -1,6 +1,6 @@
+import { requestCorners } from '../cells/corners.js';
+import type { CellTable } from '../cells/table.js';
 import type { Attribution } from '../explainers/types.js';
-import type { CellTable } from './cells.js';
-import { requestCorners } from './corners.js';
 import { areaUnderCurve, onlyTop, playersAtStep, rankPlayers, withoutTop } from './steps.js';
 
 /** The cells of one modality's insertion and deletion curves. */

@@ -1,6 +1,6 @@
+import type { CellTable } from '../cells/table.js';
 import { invalidArgument } from '../errors.js';
 import type { Attribution } from '../explainers/types.js';
-import type { CellTable } from './cells.js';
 import { bitCount, interactionWeights } from './shapley.js';
 import { areaUnderCurve, playersAtStep, rankPlayers } from './steps.js';
 

@@ -1,8 +1,8 @@
+import { requestCorners } from '../cells/corners.js';
+import type { CellTable } from '../cells/table.js';
 import { invalidArgument } from '../errors.js';
 import type { Attribution } from '../explainers/types.js';
 import { Random } from '../statistics/random.js';
-import type { CellTable } from './cells.js';
-import { requestCorners } from './corners.js';
 import { areaUnderCurve, onlyTop, playersAtStep, rankPlayers } from './steps.js';
 
 export interface ShapleyOptions {

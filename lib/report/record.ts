@@ -1,4 +1,4 @@
-import type { CornerValues } from '../metrics/corners.js';
+import type { CornerValues } from '../cells/corners.js';
 import type { SynergyAuc } from '../metrics/synergy.js';
 
 /** Version of the result rows; rows of another version are never mixed with these. */

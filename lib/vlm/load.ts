@@ -4,29 +4,29 @@ import { FsynError, invalidArgument } from '../errors.js';
 import { defaultBudget } from '../inference/evaluator.js';
 import { Session } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
-import type { Architecture } from './architecture.js';
-import { Idefics3 } from './architectures/idefics3.js';
-import { InternVl } from './architectures/internvl.js';
-import { Llava } from './architectures/llava.js';
-import { QwenVl } from './architectures/qwen-vl.js';
 import { Classifier, isManifestPath } from './classifier/classifier.js';
 import { manifestName } from './classifier/manifest.js';
-import { DecoderVlm } from './decoder-vlm.js';
+import type { Architecture } from './decoder/architecture.js';
+import { Idefics3 } from './decoder/architectures/idefics3.js';
+import { InternVl } from './decoder/architectures/internvl.js';
+import { Llava } from './decoder/architectures/llava.js';
+import { QwenVl } from './decoder/architectures/qwen-vl.js';
+import { deviceCaches } from './decoder/cache-join.js';
+import { editDecoder, loadGraph, readGraph } from './decoder/file.js';
+import { DecoderGraph, rowsInput } from './decoder/graph.js';
+import { EmbedGraph, VisionGraph } from './decoder/graphs.js';
+import { DecoderVlm } from './decoder/vlm.js';
 import { DualEncoder, dualFamilies } from './dual/dual-encoder.js';
-import { Fields, isObject } from './json.js';
-import { deviceCaches } from './models/cache-join.js';
-import type { Graph } from './models/contract.js';
-import { matrixCosts } from './models/costs.js';
-import { DecoderGraph, rowsInput } from './models/decoder.js';
-import { editDecoder, loadGraph, readGraph } from './models/decoder-file.js';
+import type { Graph } from './files/contract.js';
+import { matrixCosts } from './files/costs.js';
 import {
   type DtypeChoice,
   fingerprint,
   locatePart,
   type ModelDirectory,
   openModelDirectory,
-} from './models/directory.js';
-import { EmbedGraph, VisionGraph } from './models/graphs.js';
+} from './files/directory.js';
+import { Fields, isObject } from './json.js';
 import { ChatTemplate } from './text/chat.js';
 import { TextTokenizer } from './text/tokenizer.js';
 import type { Vlm } from './types.js';

@@ -1,4 +1,4 @@
-import type { DecoderBatch } from './models/decoder.js';
+import type { DecoderBatch } from './decoder/graph.js';
 
 /**
  * The pixel input of an image state: elements of absent players from the baseline, all others from the original.

@@ -1,6 +1,6 @@
 import type { NdArray } from 'ndarray';
+import type { CellTable } from '../cells/table.js';
 import type { BatchHalving, EvaluationPlan } from '../inference/plan.js';
-import type { CellTable } from '../metrics/cells.js';
 
 /** An RGB image: ndarray of shape [height, width, 3], values 0..255, row-major and contiguous. */
 export type RgbImage = NdArray<Uint8Array>;

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { decodeCells } from '../../bench/runner/cell-record.js';
+import { decodeCells } from '../../lib/runner/cell-record.js';
 
 const main = join(import.meta.dirname, '../../dist/lib/cli/main.js');
 let folder: string;

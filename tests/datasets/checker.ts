@@ -4,8 +4,8 @@ import {
   ORDER_FACTS,
   PRESENCE_FACTS,
   SHAPE_FACTS,
-} from '../../bench/datasets/embedded/priors.js';
-import type { Scene, SceneObject } from '../../bench/datasets/embedded/scene.js';
+} from '../../lib/datasets/embedded/priors.js';
+import type { Scene, SceneObject } from '../../lib/datasets/embedded/scene.js';
 
 /** What a question's answer is and which objects and facts it was read from, found by parsing its text. */
 export interface Verdict {

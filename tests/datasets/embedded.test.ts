@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { type EmbeddedSample, embeddedDataset, GROUNDINGS } from '../../bench/datasets/embedded/dataset.js';
-import { writeDataset } from '../../bench/datasets/embedded/files.js';
-import { FAMILIES } from '../../bench/datasets/embedded/questions.js';
-import { cellBox, layoutOf, SCENE_OBJECTS } from '../../bench/datasets/embedded/scene.js';
-import { SUBJECTS, trainingScenes } from '../../bench/datasets/embedded/turns.js';
+import { type EmbeddedSample, embeddedDataset, GROUNDINGS } from '../../lib/datasets/embedded/dataset.js';
+import { writeDataset } from '../../lib/datasets/embedded/files.js';
+import { FAMILIES } from '../../lib/datasets/embedded/questions.js';
+import { cellBox, layoutOf, SCENE_OBJECTS } from '../../lib/datasets/embedded/scene.js';
+import { SUBJECTS, trainingScenes } from '../../lib/datasets/embedded/turns.js';
 import { answerOf } from './checker.js';
 
 type Options = Parameters<typeof embeddedDataset>[0];

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type JsonlOptions, openJsonl } from '../../bench/datasets/jsonl.js';
-import { chooseByHash } from '../../bench/datasets/published.js';
+import { type JsonlOptions, openJsonl } from '../../lib/datasets/jsonl.js';
+import { chooseByHash } from '../../lib/datasets/published.js';
 
 let folder: string;
 beforeAll(() => {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addon } from '../../lib/inference/addon.js';
+import { addon } from '../../lib/addon/addon.js';
+import { runJob } from '../../lib/addon/job.js';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
-import { runJob } from '../../lib/inference/job.js';
 import { createNativeProgram, sharedPrefixLength } from '../../lib/inference/program.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { cellsOf, distance, leastMemory, loadTiny, prepare, table } from './support.js';

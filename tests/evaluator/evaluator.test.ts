@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
-import { CellTable } from '../../lib/metrics/cells.js';
 import { defaultFaithfulness, requestFaithfulness } from '../../lib/metrics/faithfulness.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { distance, leastMemory, loadTiny, prepare, tinyLlava } from './support.js';

@@ -9,7 +9,7 @@ import { Session } from '../../lib/inference/session.js';
 import { makeNode } from '../../lib/onnx/graph.js';
 import { OnnxModel } from '../../lib/onnx/model.js';
 import { int64Tensor } from '../../lib/onnx/tensors.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { fullPasses } from './full-pass.js';
 import { cellsOf, distance, loadTiny, prepare, tinyLlava } from './support.js';

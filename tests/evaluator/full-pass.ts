@@ -1,8 +1,8 @@
 import ndarray from 'ndarray';
+import type { CellTable } from '../../lib/cells/table.js';
 import type { EvaluatorProgram } from '../../lib/inference/program.js';
 import type { Session } from '../../lib/inference/session.js';
 import { NativeTensor, type TensorArray } from '../../lib/inference/tensor.js';
-import type { CellTable } from '../../lib/metrics/cells.js';
 import { maskPixels, maskTokens } from '../../lib/vlm/masking.js';
 import { logSoftmaxAt } from '../../lib/vlm/scoring.js';
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import { sharedPrefixLength } from '../../lib/inference/program.js';
-import { CellTable } from '../../lib/metrics/cells.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { fullPasses } from './full-pass.js';
 import { distance, leastMemory, loadTiny, prepare } from './support.js';

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import { sharedPrefixLength } from '../../lib/inference/program.js';
-import type { CellTable } from '../../lib/metrics/cells.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
-import { attentionWindow } from '../../lib/vlm/evaluator-program.js';
+import { attentionWindow } from '../../lib/vlm/decoder/program.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { cellsOf, loadTiny, prepare, table } from './support.js';
 

@@ -1,15 +1,9 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { embeddedDataset } from '../../bench/datasets/embedded/dataset.js';
-import { measureSpeedup } from '../../bench/micro/speedup.js';
-import {
-  armNames,
-  programOf,
-  shapleyPasses,
-  synergyPasses,
-  timeArms,
-} from '../../bench/micro/speedup-arms.js';
+import { embeddedDataset } from '../../lib/datasets/embedded/dataset.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
+import { armNames, programOf, shapleyPasses, synergyPasses, timeArms } from '../../lib/speedup/arms.js';
+import { measureSpeedup } from '../../lib/speedup/speedup.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 

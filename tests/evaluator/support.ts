@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
+import { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import type { EvaluatorProgram } from '../../lib/inference/program.js';
-import { CellTable } from '../../lib/metrics/cells.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { PrepareOptions, Vlm } from '../../lib/vlm/types.js';
 import { pattern } from '../vlm/pattern.js';

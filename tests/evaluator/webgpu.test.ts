@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import { inferenceFacts } from '../../lib/inference/runtime.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { pattern } from '../vlm/pattern.js';

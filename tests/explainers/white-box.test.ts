@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CellTable } from '../../lib/cells/table.js';
 import { inputXGradient } from '../../lib/explainers/input-x-gradient.js';
 import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
-import { CellTable } from '../../lib/metrics/cells.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
 import { relativeError } from '../onnx/helpers.js';

@@ -1,6 +1,6 @@
 import ndarray from 'ndarray';
 import { expect, test } from 'vitest';
-import type { TensorData } from '../../lib/inference/addon.js';
+import type { TensorData } from '../../lib/addon/addon.js';
 import { Session, type TensorValue } from '../../lib/inference/session.js';
 import { NativeTensor } from '../../lib/inference/tensor.js';
 import { fixture, values } from './support.js';

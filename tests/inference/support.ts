@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { TensorData } from '../../lib/inference/addon.js';
+import type { TensorData } from '../../lib/addon/addon.js';
 import type { TensorValue } from '../../lib/inference/session.js';
 import { NativeTensor } from '../../lib/inference/tensor.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
+import { addon } from '../../lib/addon/addon.js';
 import { FsynError } from '../../lib/errors.js';
-import { addon } from '../../lib/inference/addon.js';
 import {
   type EstimateOptions,
   estimate,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CellTable } from '../../lib/metrics/cells.js';
+import { CellTable } from '../../lib/cells/table.js';
 import { requestFaithfulness, scoreFaithfulness } from '../../lib/metrics/faithfulness.js';
 import { areaUnderCurve, defaultSteps, playersAtStep, rankPlayers } from '../../lib/metrics/steps.js';
 import { Random } from '../../lib/statistics/random.js';

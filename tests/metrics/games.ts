@@ -1,4 +1,4 @@
-import type { CellTable } from '../../lib/metrics/cells.js';
+import type { CellTable } from '../../lib/cells/table.js';
 import type { CellScores } from '../../lib/vlm/types.js';
 
 /** Values of a game on every cell, in the shape that a model would return them (one answer token). */

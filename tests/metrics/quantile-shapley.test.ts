@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { CellTable } from '../../lib/metrics/cells.js';
+import { CellTable } from '../../lib/cells/table.js';
+import { cellValues } from '../../lib/cells/values.js';
 import { requestQuantileShapley, scoreQuantileShapley } from '../../lib/metrics/quantile-shapley.js';
-import { cellValues } from '../../lib/metrics/values.js';
 import { playGame } from './games.js';
 
 const descending = (n: number) => Float64Array.from({ length: n }, (_, i) => n - i);

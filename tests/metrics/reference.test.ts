@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { CellTable } from '../../lib/metrics/cells.js';
+import { CellTable } from '../../lib/cells/table.js';
+import { referenceValues } from '../../lib/cells/values.js';
 import { requestFaithfulness, scoreFaithfulness } from '../../lib/metrics/faithfulness.js';
-import { referenceValues } from '../../lib/metrics/values.js';
 import type { CellScores } from '../../lib/vlm/types.js';
 
 describe('compatibility with the published scoring', () => {

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { EMBEDDED_MASKING, embeddedDataset } from '../../bench/datasets/embedded/dataset.js';
-import { FAMILIES } from '../../bench/datasets/embedded/questions.js';
+import { CellTable } from '../../lib/cells/table.js';
 import { embeddedModels } from '../../lib/cli/models.js';
-import { CellTable } from '../../lib/metrics/cells.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import { EMBEDDED_MASKING, embeddedDataset } from '../../lib/datasets/embedded/dataset.js';
+import { FAMILIES } from '../../lib/datasets/embedded/questions.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { decodeImage } from '../../lib/vlm/images/decode.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { Vlm } from '../../lib/vlm/types.js';

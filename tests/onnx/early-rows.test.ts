@@ -9,7 +9,7 @@ import { OnnxModel } from '../../lib/onnx/model.js';
 import type { NodeProto } from '../../lib/onnx/protobuf.js';
 import { DataType, float32Tensor, int64Tensor } from '../../lib/onnx/tensors.js';
 import { type Feeds, openSession } from '../../lib/onnx/types.js';
-import { matrixCosts } from '../../lib/vlm/models/costs.js';
+import { matrixCosts } from '../../lib/vlm/files/costs.js';
 import { int64, node, randomStream, randomTensor, relativeError, sketch, valuesOf } from './helpers.js';
 
 const rows = 'wanted';

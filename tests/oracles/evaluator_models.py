@@ -145,7 +145,7 @@ def grouped_query():
 
 
 def join_caches():
-    """What lib/vlm/models/cache-join.ts makes for four-dimensional float32 caches; for tests/native/coalition_test.cpp."""
+    """What lib/vlm/decoder/cache-join.ts makes for four-dimensional float32 caches; for tests/native/coalition_test.cpp."""
     def value(name, kind, rank):
         return h.make_tensor_value_info(name, kind, [f"{name}_{axis}" for axis in range(rank)])
 

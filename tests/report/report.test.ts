@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import ndarray from 'ndarray';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { readRecords } from '../../bench/runner/result-store.js';
 import { commandHelp, exitCodes, parseOptions, UsageError } from '../../lib/cli/command.js';
 import { report as command } from '../../lib/cli/report.js';
 import { bandedExplainers } from '../../lib/report/charts.js';
@@ -16,6 +15,7 @@ import { renderHtml } from '../../lib/report/html.js';
 import { renderMarkdown } from '../../lib/report/markdown.js';
 import { buildReport, type Report } from '../../lib/report/report.js';
 import { bySynergy } from '../../lib/report/report-tables.js';
+import { readRecords } from '../../lib/runner/result-store.js';
 import { type FixtureOptions, fixturePicture, writeFixture } from './fixture.js';
 
 // Drawing a page takes a second of an idle core; most tests look at the same one.

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { CellFile, cellsFile } from '../../bench/runner/cell-file.js';
+import { CellFile, cellsFile } from '../../lib/runner/cell-file.js';
 
 let folder: string;
 let path: string;

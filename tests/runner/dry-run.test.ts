@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { planBenchmark } from '../../bench/runner/dry-run.js';
-import { defaultSettings } from '../../bench/runner/settings.js';
 import { explainers } from '../../lib/explainers/registry.js';
+import { planBenchmark } from '../../lib/runner/plan.js';
+import { defaultSettings } from '../../lib/runner/settings.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { loadTiny, question } from '../evaluator/support.js';
 import { pattern } from '../vlm/pattern.js';

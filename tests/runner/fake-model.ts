@@ -1,5 +1,5 @@
 import ndarray from 'ndarray';
-import type { Dataset, Sample } from '../../bench/datasets/types.js';
+import type { Dataset, Sample } from '../../lib/datasets/types.js';
 import { FsynError } from '../../lib/errors.js';
 import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
 import { playGame } from '../metrics/games.js';

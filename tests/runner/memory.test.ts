@@ -5,11 +5,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import ndarray from 'ndarray';
 import { expect, it } from 'vitest';
-import type { Dataset } from '../../bench/datasets/types.js';
-import { readRecords } from '../../bench/runner/result-store.js';
-import { runBenchmark } from '../../bench/runner/run.js';
+import type { Dataset } from '../../lib/datasets/types.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import { buildReport } from '../../lib/report/report.js';
+import { readRecords } from '../../lib/runner/result-store.js';
+import { runBenchmark } from '../../lib/runner/run.js';
 import { fakeModel } from './fake-model.js';
 
 const samples = 10_000;

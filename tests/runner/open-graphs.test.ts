@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { runBenchmark } from '../../bench/runner/run.js';
 import type { Explainer } from '../../lib/explainers/types.js';
 import { sessionsOf } from '../../lib/explainers/white-box/sessions.js';
+import { runBenchmark } from '../../lib/runner/run.js';
 import type { WhiteBox } from '../../lib/vlm/types.js';
 import { fakeDataset, fakeModel } from './fake-model.js';
 

@@ -10,14 +10,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { mergeResults } from '../../bench/runner/merge.js';
-import { readRecords } from '../../bench/runner/result-store.js';
-import { isSpread, runBenchmark } from '../../bench/runner/run.js';
-import { defaultSettings } from '../../bench/runner/settings.js';
 import { FsynError } from '../../lib/errors.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import type { Explainer } from '../../lib/explainers/types.js';
 import { buildReport } from '../../lib/report/report.js';
+import { mergeResults } from '../../lib/runner/merge.js';
+import { readRecords } from '../../lib/runner/result-store.js';
+import { isSpread, runBenchmark } from '../../lib/runner/run.js';
+import { defaultSettings } from '../../lib/runner/settings.js';
 import { type Calls, fakeDataset, fakeModel } from './fake-model.js';
 
 let out: string;

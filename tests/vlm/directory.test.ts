@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CellTable } from '../../lib/metrics/cells.js';
+import { CellTable } from '../../lib/cells/table.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { pattern } from './pattern.js';
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CellTable } from '../../lib/metrics/cells.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import { CellTable } from '../../lib/cells/table.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
 import { pattern } from './pattern.js';

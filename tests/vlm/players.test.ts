@@ -1,12 +1,12 @@
 import ndarray from 'ndarray';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Architecture, ImageEncoding } from '../../lib/vlm/architecture.js';
-import { Idefics3, longestSide, wholeTiles } from '../../lib/vlm/architectures/idefics3.js';
-import { chooseTiles, InternVl } from '../../lib/vlm/architectures/internvl.js';
-import { Llava } from '../../lib/vlm/architectures/llava.js';
-import { QwenVl, smartResize } from '../../lib/vlm/architectures/qwen-vl.js';
+import type { Architecture, ImageEncoding } from '../../lib/vlm/decoder/architecture.js';
+import { Idefics3, longestSide, wholeTiles } from '../../lib/vlm/decoder/architectures/idefics3.js';
+import { chooseTiles, InternVl } from '../../lib/vlm/decoder/architectures/internvl.js';
+import { Llava } from '../../lib/vlm/decoder/architectures/llava.js';
+import { QwenVl, smartResize } from '../../lib/vlm/decoder/architectures/qwen-vl.js';
+import type { ModelDirectory } from '../../lib/vlm/files/directory.js';
 import { maskPixels } from '../../lib/vlm/masking.js';
-import type { ModelDirectory } from '../../lib/vlm/models/directory.js';
 import type { RgbImage } from '../../lib/vlm/types.js';
 
 /** A directory of configuration only; pixels stay the image's own numbers, so that they can be read as cell numbers. */

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CellTable } from '../../lib/cells/table.js';
 import { attnLrp } from '../../lib/explainers/attn-lrp.js';
-import { CellTable } from '../../lib/metrics/cells.js';
-import type { DecoderSample } from '../../lib/vlm/decoder-sample.js';
+import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
+import { fromHalf, toHalf } from '../../lib/vlm/files/float16.js';
 import { loadVlm } from '../../lib/vlm/load.js';
-import { fromHalf, toHalf } from '../../lib/vlm/models/float16.js';
 import { pattern } from './pattern.js';
 
 const golden = fileURLToPath(new URL('../golden/', import.meta.url));

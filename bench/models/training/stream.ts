@@ -7,9 +7,9 @@
  */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { renderScene } from '../../datasets/embedded/render.js';
-import { COLOURS, GRID, type Scene, SHAPES, SIGNS } from '../../datasets/embedded/scene.js';
-import { SUBJECTS, type Subject, trainingScenes } from '../../datasets/embedded/turns.js';
+import { renderScene } from '../../../lib/datasets/embedded/render.js';
+import { COLOURS, GRID, type Scene, SHAPES, SIGNS } from '../../../lib/datasets/embedded/scene.js';
+import { SUBJECTS, type Subject, trainingScenes } from '../../../lib/datasets/embedded/turns.js';
 
 /** What a cell shows, by class number: nothing, a coloured shape, clutter or a sign. */
 export const CELL_CLASSES = [

@@ -4,11 +4,11 @@
  *     [--families presence,relation,counting,choice] [--groundings grounded,text-prior,image-prior]
  */
 import { parseArgs } from 'node:util';
-import { embeddedDataset } from '../../datasets/embedded/dataset.js';
-import { writeDataset } from '../../datasets/embedded/files.js';
-import type { Family } from '../../datasets/embedded/questions.js';
-import type { Split } from '../../datasets/embedded/scene.js';
-import type { Grounding } from '../../datasets/types.js';
+import { embeddedDataset } from '../../../lib/datasets/embedded/dataset.js';
+import { writeDataset } from '../../../lib/datasets/embedded/files.js';
+import type { Family } from '../../../lib/datasets/embedded/questions.js';
+import type { Split } from '../../../lib/datasets/embedded/scene.js';
+import type { Grounding } from '../../../lib/datasets/types.js';
 
 const { values } = parseArgs({
   options: {

@@ -1,5 +1,5 @@
+import { addon } from '../../addon/addon.js';
 import { FsynError } from '../../errors.js';
-import { addon } from '../../inference/addon.js';
 import { transformerBlocks } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
 import { ancestors } from '../../onnx/queries.js';

@@ -1,5 +1,5 @@
+import { addon } from '../../addon/addon.js';
 import { FsynError } from '../../errors.js';
-import { addon } from '../../inference/addon.js';
 import { coalitionsFor, plannedFits, type RegressionName } from './requirements.js';
 import type { CoalitionSample } from './sample.js';
 

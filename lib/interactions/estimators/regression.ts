@@ -1,5 +1,5 @@
-import { addon } from '../../inference/addon.js';
-import { runJob } from '../../inference/job.js';
+import { addon } from '../../addon/addon.js';
+import { runJob } from '../../addon/job.js';
 import { InteractionSet } from '../interaction-set.js';
 import type { LinearFit } from '../native.js';
 import { bernoulli } from '../rational.js';

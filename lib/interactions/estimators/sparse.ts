@@ -1,6 +1,6 @@
+import { addon } from '../../addon/addon.js';
+import { runJob } from '../../addon/job.js';
 import { FsynError } from '../../errors.js';
-import { addon } from '../../inference/addon.js';
-import { runJob } from '../../inference/job.js';
 import { Random } from '../../statistics/random.js';
 import type { InteractionSet } from '../interaction-set.js';
 import type { LinearFit } from '../native.js';

@@ -2,19 +2,19 @@ import { basename } from 'node:path';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
 import { Session } from '../../inference/session.js';
-import { baselineImage } from '../images/baseline.js';
-import { checkImage } from '../images/decode.js';
-import { normalisationTable, writePlanes } from '../images/normalise.js';
-import { resizeImage } from '../images/resample.js';
-import { readJsonObject } from '../json.js';
 import {
   type Graph,
   rejectUnknownInputs,
   requireInput,
   requireOutput,
   requireTensor,
-} from '../models/contract.js';
-import { fingerprintFiles } from '../models/directory.js';
+} from '../files/contract.js';
+import { fingerprintFiles } from '../files/directory.js';
+import { baselineImage } from '../images/baseline.js';
+import { checkImage } from '../images/decode.js';
+import { normalisationTable, writePlanes } from '../images/normalise.js';
+import { resizeImage } from '../images/resample.js';
+import { readJsonObject } from '../json.js';
 import { resolvePrepareOptions } from '../options.js';
 import { argmaxRow } from '../scoring.js';
 import { checkQuestion } from '../text/prompt.js';

@@ -1,13 +1,13 @@
 import { formatBytes } from '../../bytes.js';
+import type { CellTable } from '../../cells/table.js';
 import { FsynError } from '../../errors.js';
 import { cellKeys } from '../../inference/cell-cache.js';
 import { contentHash } from '../../inference/content.js';
 import { runtime } from '../../inference/runtime.js';
-import type { CellTable } from '../../metrics/cells.js';
-import { checkTable, resolveEvaluateOptions } from '../decoder-sample.js';
+import { checkTable, resolveEvaluateOptions } from '../decoder/sample.js';
+import { type Graph, requireInput } from '../files/contract.js';
+import { floatFeed, floatValues, integerFeed } from '../files/feeds.js';
 import { maskPixels, maskTokens } from '../masking.js';
-import { type Graph, requireInput } from '../models/contract.js';
-import { floatFeed, floatValues, integerFeed } from '../models/feeds.js';
 import { logSoftmaxAt } from '../scoring.js';
 import type {
   Answer,

@@ -1,11 +1,11 @@
 import { FsynError, invalidArgument } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
-import { patchGrid, patchPlayers } from '../architectures/grid.js';
+import { type DtypeChoice, fingerprint, type ModelDirectory } from '../files/directory.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
+import { patchGrid, patchPlayers } from '../images/grid.js';
 import { ClipImageProcessor, imageProcessorConfig, type ProcessedImage } from '../images/processor.js';
 import { Fields, isObject, type JsonObject } from '../json.js';
-import { type DtypeChoice, fingerprint, type ModelDirectory } from '../models/directory.js';
 import { resolvePrepareOptions } from '../options.js';
 import { checkQuestion } from '../text/prompt.js';
 import { TextTokenizer } from '../text/tokenizer.js';

@@ -1,6 +1,6 @@
+import type { CellTable } from '../../cells/table.js';
 import type { EvaluationPlan } from '../../inference/plan.js';
-import type { CellTable } from '../../metrics/cells.js';
-import { checkTable, resolveEvaluateOptions } from '../decoder-sample.js';
+import { checkTable, resolveEvaluateOptions } from '../decoder/sample.js';
 import { maskPixels } from '../masking.js';
 import type {
   Answer,

@@ -1,7 +1,7 @@
 import { formatBytes } from '../../bytes.js';
 import { FsynError } from '../../errors.js';
 import { stateKeys } from '../../inference/cell-cache.js';
-import type { MatrixCosts } from '../models/costs.js';
+import type { MatrixCosts } from '../files/costs.js';
 
 /** Encodes states of one modality, given one byte per player each, into embeddings of length 1. */
 export type EncodeStates = (

@@ -2,11 +2,11 @@ import { FsynError } from '../../errors.js';
 import { Session, type SessionOptions } from '../../inference/session.js';
 import type { TensorArray } from '../../inference/tensor.js';
 import type { OnnxModel } from '../../onnx/model.js';
-import { type Graph, rejectUnknownInputs, requireInput } from '../models/contract.js';
-import { type MatrixCosts, matrixCosts } from '../models/costs.js';
-import { readGraph } from '../models/decoder-file.js';
-import { type DtypeChoice, findPart, listModels, type ModelPart } from '../models/directory.js';
-import { floatFeed, floatValues, integerFeed } from '../models/feeds.js';
+import { readGraph } from '../decoder/file.js';
+import { type Graph, rejectUnknownInputs, requireInput } from '../files/contract.js';
+import { type MatrixCosts, matrixCosts } from '../files/costs.js';
+import { type DtypeChoice, findPart, listModels, type ModelPart } from '../files/directory.js';
+import { floatFeed, floatValues, integerFeed } from '../files/feeds.js';
 
 /** A caption as the text tower reads it; all of a batch have the same length. */
 export interface EncodedCaption {

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { addon } from '../../inference/addon.js';
-import { type NativeJob, runJob } from '../../inference/job.js';
+import { addon } from '../../addon/addon.js';
+import { type NativeJob, runJob } from '../../addon/job.js';
 
 /** Fixed-point weights of every output sample along one axis (native/imaging/resample.hpp). */
 export interface Taps {
@@ -57,7 +57,7 @@ export interface PatchRequest {
   readonly table: Float32Array;
 }
 
-declare module '../../inference/addon.js' {
+declare module '../../addon/addon.js' {
   interface NativeAddon {
     blurImage(request: BlurRequest & { readonly threads: number }): NativeJob<void>;
     resampleImage(request: ResampleRequest & { readonly threads: number }): NativeJob<void>;

@@ -1,0 +1,319 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Dataset, Sample } from '../datasets/types.js';
+import { FsynError } from '../errors.js';
+import type { Explainer } from '../explainers/types.js';
+import { releaseWhiteBoxSessions } from '../explainers/white-box/sessions.js';
+import { resolveOptions } from '../options.js';
+import { galleryFile } from '../report/gallery.js';
+import { type RecordHead, recordSchema } from '../report/record.js';
+import { deriveSeed } from '../statistics/random.js';
+import type { Vlm } from '../vlm/types.js';
+import { CellFile } from './cell-file.js';
+import { ResultStore, SideFile } from './result-store.js';
+import { runSample } from './sample-run.js';
+import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
+
+/** What a run reports while it works. */
+export interface BenchmarkProgress {
+  /** Samples finished or skipped because their rows exist, over all models and datasets. */
+  readonly done: number;
+  readonly total: number;
+  readonly failed: number;
+  /** Samples of `done` that needed no work. */
+  readonly resumedSamples: number;
+  readonly model: string;
+  readonly dataset: string;
+}
+
+export interface BenchmarkOptions {
+  readonly models: readonly Vlm[];
+  readonly datasets: readonly Dataset[];
+  readonly explainers: readonly Explainer[];
+  /** Folder for results.jsonl, run.json, timings.jsonl, gallery.jsonl and, while it runs, cells.bin. */
+  readonly out: string;
+  readonly resume: boolean;
+  /** When resuming: run failed rows again instead of keeping them. */
+  readonly retryFailed: boolean;
+  readonly settings: BenchmarkSettings;
+  /** Samples per dataset on which the exact Shapley interaction index is computed too, evenly spread. */
+  readonly shapleySamples: number;
+  /** Samples per dataset whose picture is kept for the report's gallery, evenly spread. */
+  readonly gallerySamples: number;
+  /** Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never overlap. */
+  readonly shard: { readonly index: number; readonly count: number };
+  readonly versions: Readonly<Record<string, string>>;
+  readonly onProgress: (progress: BenchmarkProgress) => void;
+  /** Hears what a user should know and what does not end the run. */
+  readonly onNote: (text: string) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+const defaults: BenchmarkOptions = {
+  models: [],
+  datasets: [],
+  explainers: [],
+  out: '',
+  resume: false,
+  retryFailed: false,
+  settings: defaultSettings,
+  shapleySamples: 0,
+  gallerySamples: 0,
+  shard: { index: 0, count: 1 },
+  versions: {},
+  onProgress: () => {},
+  onNote: () => {},
+  signal: undefined,
+};
+
+export interface BenchmarkOutcome {
+  /** Keys of this run's rows, measured now or found; a resumed folder may hold rows of other settings beside them. */
+  readonly keys: ReadonlySet<string>;
+  /** Failed rows among `keys`. */
+  readonly failed: number;
+  /** Rows of `keys` that were found. */
+  readonly resumed: number;
+  readonly cells: number;
+  /** Cells that were scored in this call, those of explainers too, and cells found that an earlier process had scored. */
+  readonly computedCells: number;
+  readonly foundCells: number;
+  /** Batches that did not fit into memory and were halved, in this call. */
+  readonly halvings: number;
+  readonly seconds: number;
+}
+
+/**
+ * Runs models x datasets x explainers and appends one JSON line per (sample, explainer, model).
+ * A killed run that is resumed repeats no finished row and loses none, and finds the cells of the sample in work. Rows hold no clock times, so that equal inputs
+ * give equal bytes; times are in timings.jsonl.
+ *
+ * @throws FsynError RESULTS when rows cannot be written, or a resumed folder's were measured with another version of an
+ *   explainer's file; the signal's reason when aborted (finished rows are kept)
+ */
+export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<BenchmarkOutcome> {
+  const run = resolveOptions('runBenchmark', defaults, options);
+  for (const part of ['models', 'datasets', 'explainers'] as const) {
+    if (run[part].length === 0)
+      throw new FsynError('INVALID_ARGUMENT', `Expected at least one of ${part} but received none.`);
+  }
+  const { index, count } = run.shard;
+  if (!Number.isInteger(count) || count < 1 || !Number.isInteger(index) || index < 0 || index >= count) {
+    throw new FsynError(
+      'INVALID_ARGUMENT',
+      `Expected a shard index below its count but received ${index} of ${count}.`,
+    );
+  }
+  if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
+  const settings = resolveOptions('settings', defaultSettings, run.settings);
+  const store = ResultStore.open(run.out, run.resume, run.retryFailed);
+  let cells: CellFile | undefined;
+  try {
+    for (const { name, fingerprint } of run.explainers) store.requireFingerprint(name, fingerprint);
+    writeRunFile(run, settings);
+    cells = new CellFile(run.out, cellContext(run, settings), run.onNote);
+    return await new Runner(run, settings, store, cells).run();
+  } finally {
+    cells?.close();
+    store.close();
+  }
+}
+
+/** What decides which cells are scored together, and how, besides model and sample: the bytes of a score depend on it. */
+function cellContext(run: BenchmarkOptions, settings: BenchmarkSettings): string {
+  return contentKey({
+    settings,
+    versions: run.versions,
+    explainers: run.explainers.map(({ name }) => name),
+    shapleySamples: run.shapleySamples,
+    processor: cpus()[0]?.model,
+    architecture: process.arch,
+  });
+}
+
+class Runner {
+  readonly #run: BenchmarkOptions;
+  readonly #settings: BenchmarkSettings;
+  readonly #settingsKey: string;
+  readonly #store: ResultStore;
+  readonly #cellFile: CellFile;
+  readonly #timings: SideFile;
+  readonly #gallery: SideFile;
+  readonly #total: number;
+  #done = 0;
+  #failed = 0;
+  #resumed = 0;
+  #resumedSamples = 0;
+  #cells = 0;
+  #computedCells = 0;
+  #foundCells = 0;
+  #halvings = 0;
+
+  constructor(run: BenchmarkOptions, settings: BenchmarkSettings, store: ResultStore, cellFile: CellFile) {
+    this.#run = run;
+    this.#settings = settings;
+    this.#settingsKey = contentKey({ ...settings, versions: run.versions });
+    this.#store = store;
+    this.#cellFile = cellFile;
+    this.#timings = new SideFile(join(run.out, 'timings.jsonl'));
+    this.#gallery = new SideFile(join(run.out, galleryFile));
+    const { index, count } = run.shard;
+    const perModel = run.datasets.reduce((sum, { size }) => sum + Math.ceil((size - index) / count), 0);
+    this.#total = run.models.length * perModel;
+  }
+
+  async run(): Promise<BenchmarkOutcome> {
+    const start = performance.now();
+    const keys = new Set<string>();
+    for (const model of this.#run.models) {
+      try {
+        for (const dataset of this.#run.datasets) {
+          let index = 0;
+          for await (const sample of dataset.samples()) {
+            this.#run.signal?.throwIfAborted();
+            const mine = index % this.#run.shard.count === this.#run.shard.index;
+            if (mine) for (const key of await this.#sample(model, dataset, sample, index)) keys.add(key);
+            index++;
+          }
+        }
+      } finally {
+        // The next model's graphs need the memory, and no sample comes back to this one's.
+        releaseWhiteBoxSessions();
+      }
+    }
+    return {
+      keys,
+      failed: this.#failed,
+      resumed: this.#resumed,
+      cells: this.#cells,
+      computedCells: this.#computedCells,
+      foundCells: this.#foundCells,
+      halvings: this.#halvings,
+      seconds: (performance.now() - start) / 1000,
+    };
+  }
+
+  async #sample(model: Vlm, dataset: Dataset, sample: Sample, index: number): Promise<string[]> {
+    const shapley = isSpread(index, dataset.size, this.#run.shapleySamples);
+    const all = this.#run.explainers.map((explainer) => ({
+      explainer,
+      shapley,
+      head: this.#head(model, dataset, sample, explainer, shapley),
+    }));
+    const wanted = all.filter(({ head }) => !this.#store.has(head.key));
+    this.#resumed += all.length - wanted.length;
+    this.#cellFile.begin(
+      contentKey([model.name, model.fingerprint, dataset.name, dataset.version, sample.id]),
+    );
+    if (wanted.length === 0) {
+      this.#resumedSamples++;
+      // A process that was killed between a sample's rows and its clearing up left cells that nobody needs.
+      if (!all.some(({ head }) => this.#store.hasFailed(head.key))) this.#cellFile.settle();
+    } else {
+      const gallery = isSpread(index, dataset.size, this.#run.gallerySamples);
+      const task = {
+        model,
+        dataset,
+        sample,
+        wanted,
+        settings: this.#settings,
+        gallery,
+        store: this.#cellFile,
+      };
+      const outcome = await runSample(task, this.#run.signal);
+      this.#store.append(outcome.records);
+      const { computed, found } = this.#cellFile.settle(outcome.interrupted);
+      this.#computedCells += computed;
+      this.#foundCells += found;
+      this.#cells += outcome.cells;
+      this.#halvings += outcome.halvings;
+      const { cells, imageStates, explainSeconds, evaluateSeconds, halvings } = outcome;
+      this.#timings.append({
+        model: model.name,
+        dataset: dataset.name,
+        sample: sample.id,
+        cells,
+        computed,
+        found,
+        imageStates,
+        explainSeconds,
+        evaluateSeconds,
+        halvings,
+      });
+      if (outcome.picture) this.#gallery.append(outcome.picture);
+    }
+    this.#done++;
+    this.#failed += all.filter(({ head }) => this.#store.hasFailed(head.key)).length;
+    this.#run.onProgress({
+      done: this.#done,
+      total: this.#total,
+      failed: this.#failed,
+      resumedSamples: this.#resumedSamples,
+      model: model.name,
+      dataset: dataset.name,
+    });
+    return all.map(({ head }) => head.key);
+  }
+
+  #head(model: Vlm, dataset: Dataset, sample: Sample, explainer: Explainer, shapley: boolean): RecordHead {
+    const identity = {
+      schema: recordSchema,
+      model: model.name,
+      modelFingerprint: model.fingerprint,
+      dataset: dataset.name,
+      datasetVersion: dataset.version,
+      sample: sample.id,
+      explainer: explainer.name,
+      ...fingerprintOf(explainer),
+      settings: this.#settingsKey,
+    };
+    return {
+      ...identity,
+      key: contentKey({ ...identity, shapley }),
+      family: sample.family,
+      grounding: sample.grounding ?? null,
+      seed: deriveSeed(this.#settings.seed, dataset.name, sample.id, explainer.name),
+      versions: this.#run.versions,
+      question: sample.question,
+      expected: sample.answer,
+    };
+  }
+}
+
+function fingerprintOf({ fingerprint }: Explainer): { readonly explainerFingerprint?: string } {
+  return fingerprint === undefined ? {} : { explainerFingerprint: fingerprint };
+}
+
+/** Whether sample `index` of `size` is one of `count` evenly spread ones. */
+export function isSpread(index: number, size: number, count: number): boolean {
+  if (count >= size) return true;
+  return Math.floor(((index + 1) * count) / size) > Math.floor((index * count) / size);
+}
+
+function writeRunFile(run: BenchmarkOptions, settings: BenchmarkSettings): void {
+  const description = {
+    schema: recordSchema,
+    models: run.models.map(({ name, architecture, fingerprint }) => ({ name, architecture, fingerprint })),
+    datasets: run.datasets.map(({ name, version, size, masking }) => ({ name, version, size, masking })),
+    explainers: run.explainers.map(({ name, title, reference, fingerprint }) => ({
+      name,
+      title,
+      reference,
+      fingerprint,
+    })),
+    settings,
+    shapleySamples: run.shapleySamples,
+    versions: run.versions,
+    machine: {
+      processor: cpus()[0]?.model.trim() ?? 'unknown',
+      cores: availableParallelism(),
+      memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+      platform: `${process.platform}-${process.arch}`,
+      node: process.version,
+    },
+  };
+  // A kill while writing must not leave half a description beside whole results.
+  const path = join(run.out, 'run.json');
+  writeFileSync(`${path}.new`, `${JSON.stringify(description, null, 2)}\n`);
+  renameSync(`${path}.new`, path);
+}

@@ -1,0 +1,241 @@
+import { CellTable } from '../cells/table.js';
+import type { Dataset, Sample } from '../datasets/types.js';
+import { FsynError, reasonOf } from '../errors.js';
+import type { Attribution, Explainer, PlayerTruth } from '../explainers/types.js';
+import {
+  type FaithfulnessRequest,
+  type FaithfulnessResult,
+  requestFaithfulness,
+  scoreFaithfulness,
+} from '../metrics/faithfulness.js';
+import type { PerturbationResult } from '../metrics/perturbation.js';
+import type { ShapleyOptions } from '../metrics/shapley.js';
+import { type GalleryRecord, galleryRecord } from '../report/gallery.js';
+import type { BenchmarkRecord, MeasuredRecord, PerturbationRecord, RecordHead } from '../report/record.js';
+import { deriveSeed } from '../statistics/random.js';
+import { mapTruth } from '../vlm/truth.js';
+import type { CellStore, EvaluateOptions, PreparedSample, Vlm } from '../vlm/types.js';
+import type { BenchmarkSettings } from './settings.js';
+
+/** One sample on one model, to be measured for the explainers that have no row yet. */
+export interface SampleTask {
+  readonly model: Vlm;
+  readonly dataset: Dataset;
+  readonly sample: Sample;
+  /** The explainers to run, each with the identifying part of its row. */
+  readonly wanted: readonly { explainer: Explainer; head: RecordHead; shapley: boolean }[];
+  readonly settings: BenchmarkSettings;
+  /** Whether to draw the sample for the report's gallery. */
+  readonly gallery: boolean;
+  /** Where scores of cells outlive the process. */
+  readonly store?: CellStore;
+}
+
+export interface SampleOutcome {
+  /** The sample's picture, when it was asked for and the sample could be prepared. */
+  readonly picture: GalleryRecord | null;
+  readonly records: readonly BenchmarkRecord[];
+  readonly cells: number;
+  readonly imageStates: number;
+  /** Seconds spent in each explainer, by name, and in the shared evaluation of all cells. */
+  readonly explainSeconds: Readonly<Record<string, number>>;
+  readonly evaluateSeconds: number;
+  /** Batches that did not fit into memory and were halved. */
+  readonly halvings: number;
+  /** Whether scoring cells failed, so that the failed rows may be worth another try. */
+  readonly interrupted: boolean;
+}
+
+interface Attributed {
+  readonly head: RecordHead;
+  readonly attribution: Attribution;
+  readonly request: FaithfulnessRequest;
+}
+
+/**
+ * Measures one sample: all explainers first, then all their cells at once (shared cells are run once), then the scores.
+ * What fails becomes a failed row; only an abort and a memory budget that is too small are thrown.
+ */
+export async function runSample(task: SampleTask, signal: AbortSignal | undefined): Promise<SampleOutcome> {
+  const explainSeconds: Record<string, number> = {};
+  let prepared: PreparedSample;
+  let truth: PlayerTruth | undefined;
+  try {
+    prepared = await prepareSample(task, signal);
+    truth = task.sample.truth && mapTruth(task.sample.truth, prepared);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throwBudget(error);
+    const records = task.wanted.map(({ head }) => failure(head, error));
+    return {
+      records,
+      picture: null,
+      cells: 0,
+      imageStates: 0,
+      explainSeconds,
+      evaluateSeconds: 0,
+      halvings: 0,
+      interrupted: false,
+    };
+  }
+
+  const table = new CellTable(prepared.imagePlayers.count, prepared.textPlayers.count);
+  const attributed: Attributed[] = [];
+  const records = new Map<string, BenchmarkRecord>();
+  let interrupted = false;
+  const evaluate = async (cells: CellTable, options?: EvaluateOptions) => {
+    try {
+      return await prepared.evaluate(cells, { signal, store: task.store, ...options });
+    } catch (error) {
+      interrupted = true;
+      throw error;
+    }
+  };
+  for (const { explainer, head, shapley } of task.wanted) {
+    const start = performance.now();
+    try {
+      const attribution = await explainer.attribute({
+        sample: prepared,
+        truth,
+        seed: head.seed,
+        signal,
+        evaluate,
+      });
+      const request = requestFaithfulness(table, attribution, metricOptions(task, shapley));
+      attributed.push({ head, attribution, request });
+    } catch (error) {
+      signal?.throwIfAborted();
+      records.set(head.key, failure(head, error));
+    }
+    explainSeconds[explainer.name] = (performance.now() - start) / 1000;
+  }
+
+  const start = performance.now();
+  let halvings = 0;
+  try {
+    const scores = table.cellCount > 0 ? await evaluate(table) : null;
+    halvings = scores?.halvings?.length ?? 0;
+    for (const one of attributed) {
+      if (scores)
+        records.set(one.head.key, measured(task, prepared, one, scoreFaithfulness(one.request, scores)));
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    throwBudget(error);
+    for (const { head } of attributed) records.set(head.key, failure(head, error));
+  }
+  return {
+    records: task.wanted.map(({ head }) => records.get(head.key)!),
+    picture: task.gallery ? await galleryRecord(identityOf(task), prepared) : null,
+    cells: table.cellCount,
+    imageStates: table.imageStateCount,
+    explainSeconds,
+    evaluateSeconds: (performance.now() - start) / 1000,
+    halvings,
+    interrupted,
+  };
+}
+
+function identityOf({ model, dataset, sample }: SampleTask) {
+  return { model: model.name, dataset: dataset.name, sample: sample.id };
+}
+
+/** A memory budget that is too small is a mistake of the run, not of the sample: the user is to change it and resume. */
+function throwBudget(error: unknown): void {
+  if (error instanceof FsynError && error.code === 'BUDGET') throw error;
+}
+
+/** Prepares a sample as the run's settings and the dataset ask for it. */
+export async function prepareSample(
+  { model, dataset, sample, settings }: Pick<SampleTask, 'model' | 'dataset' | 'sample' | 'settings'>,
+  signal: AbortSignal | undefined,
+): Promise<PreparedSample> {
+  const image = await sample.image();
+  return model.prepare(image, sample.question, {
+    baseline: settings.baseline ?? dataset.masking?.baseline,
+    blurRadius: settings.blurRadius ?? dataset.masking?.blurRadius,
+    blurUnit: settings.blurUnit ?? dataset.masking?.blurUnit,
+    textMasking: settings.textMasking,
+    includeInstruction: settings.includeInstruction,
+    includeTemplate: settings.includeTemplate,
+    instruction: sample.instructions?.[model.architecture] ?? sample.instruction,
+    choices: sample.choices,
+    answerTokens: settings.compat === 'reference' || settings.scoring === 'answer' ? 'all' : 'decision',
+    signal,
+  });
+}
+
+/** The metrics' options on one sample, with or without the Shapley interaction index. */
+export function metricOptions(
+  { settings, sample, dataset }: Pick<SampleTask, 'settings' | 'sample' | 'dataset'>,
+  shapley: boolean,
+) {
+  const { steps, scoring, compat, floor } = settings;
+  const partitions: ShapleyOptions = {
+    groups: settings.shapleyGroups,
+    partitions: settings.shapleyPartitions,
+    // Not the explainer's seed: explainers are compared on the same random partitions.
+    seed: deriveSeed(settings.seed, 'shapley', dataset.name, sample.id),
+  };
+  return { steps, scoring, compat, floor, shapley: shapley ? partitions : null };
+}
+
+function failure(head: RecordHead, error: unknown): BenchmarkRecord {
+  const code = error instanceof FsynError ? error.code : 'UNEXPECTED';
+  return {
+    ...head,
+    status: 'failed',
+    error: { code, message: reasonOf(error) },
+  };
+}
+
+function measured(
+  { sample, settings }: SampleTask,
+  prepared: PreparedSample,
+  { head, attribution }: Attributed,
+  result: FaithfulnessResult,
+): MeasuredRecord {
+  const { answer, imagePlayers, textPlayers } = prepared;
+  const { insertion, deletion, raw, normalised, clipped } = result.synergy;
+  return {
+    ...head,
+    status: 'ok',
+    answer: {
+      text: answer.text,
+      decisionToken: answer.decisionToken,
+      decisionIndex: answer.decisionIndex,
+      decisionKind: answer.decisionKind,
+      correct: answer.decisionKind === 'similarity' ? null : sameAnswer(answer.decisionToken, sample.answer),
+    },
+    players: {
+      image: imagePlayers.count,
+      imageRows: imagePlayers.rows,
+      imageColumns: imagePlayers.columns,
+      text: textPlayers.count,
+    },
+    textLabels: textPlayers.labels,
+    attribution: { image: Array.from(attribution.image), text: Array.from(attribution.text) },
+    steps: settings.steps,
+    corners: result.corners,
+    image: perturbationRecord(result.image),
+    text: perturbationRecord(result.text),
+    synergy: { insertion: Array.from(insertion), deletion: Array.from(deletion), raw, normalised, clipped },
+    shapley: result.shapley && {
+      curve: Array.from(result.shapley.curve),
+      auc: result.shapley.auc,
+      partitionDeviation: Number.isNaN(result.shapley.partitionDeviation)
+        ? null
+        : result.shapley.partitionDeviation,
+    },
+  };
+}
+
+function perturbationRecord(result: PerturbationResult): PerturbationRecord {
+  return { ...result, insertion: Array.from(result.insertion), deletion: Array.from(result.deletion) };
+}
+
+/** Compares a decision token with the expected answer the way a reader would: case, blanks and punctuation aside. */
+export function sameAnswer(token: string, expected: string): boolean {
+  const plain = (text: string) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
+  return plain(token) === plain(expected);
+}

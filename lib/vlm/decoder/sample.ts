@@ -1,0 +1,290 @@
+import ndarray from 'ndarray';
+import type { CellTable } from '../../cells/table.js';
+import { FsynError, invalidArgument } from '../../errors.js';
+import { CoalitionEvaluator, type EvaluatedCells } from '../../inference/evaluator.js';
+import type { EvaluationPlan } from '../../inference/plan.js';
+import type { EvaluatorProgram } from '../../inference/program.js';
+import type { TensorArray } from '../../inference/tensor.js';
+import { resolveOptions } from '../../options.js';
+import { fromHalfArray } from '../files/float16.js';
+import { leaveOut, maskPixels, maskTokens } from '../masking.js';
+import { logSoftmaxAt } from '../scoring.js';
+import type { TokenisedPrompt } from '../text/prompt.js';
+import type {
+  Answer,
+  CellScores,
+  EvaluateOptions,
+  ImagePlayers,
+  ModelFeed,
+  PreparedSample,
+  RgbImage,
+  TextPlayers,
+  WhiteBox,
+} from '../types.js';
+import type { ImageEncoding } from './architecture.js';
+import { firstColumns } from './generate.js';
+import type { ImageFeatures } from './graphs.js';
+import type { Removal } from './probe.js';
+import { evaluatorProgram } from './program.js';
+import type { VlmParts } from './vlm.js';
+
+/** What prepare found out about one image and question. */
+export interface PreparedInputs {
+  readonly image: RgbImage;
+  readonly question: string;
+  readonly prompt: TokenisedPrompt;
+  readonly encoding: ImageEncoding;
+  /** The pixel input of the baseline image: the same shape as `encoding.pixels`. */
+  readonly baselinePixels: Float32Array;
+  readonly answer: Answer;
+  /** How many answer tokens are scored, from the first. */
+  readonly scored: number;
+  readonly padTokenId: number;
+  readonly textMasking: 'remove' | 'attend';
+  /** How removed tokens leave attention on this decoder. */
+  readonly removal: Removal;
+}
+
+// Bounds the logits of one batch of the plain path: 64 MiB of float32.
+const logitsLimit = 2 ** 24;
+
+/** A prepared sample of a model of three graphs. */
+export class DecoderSample implements PreparedSample {
+  readonly image: RgbImage;
+  readonly question: string;
+  readonly prompt: string;
+  readonly imagePlayers: ImagePlayers;
+  readonly textPlayers: TextPlayers;
+  readonly answer: Answer;
+  readonly #parts: VlmParts;
+  readonly #inputs: PreparedInputs;
+  #evaluator: Promise<CoalitionEvaluator> | undefined;
+
+  constructor(parts: VlmParts, inputs: PreparedInputs) {
+    this.image = inputs.image;
+    this.question = inputs.question;
+    this.prompt = inputs.prompt.text;
+    this.imagePlayers = inputs.encoding.players;
+    this.textPlayers = inputs.prompt.players;
+    this.answer = inputs.answer;
+    this.#parts = parts;
+    this.#inputs = inputs;
+  }
+
+  async evaluate(cells: CellTable, options?: EvaluateOptions): Promise<EvaluatedCells> {
+    return (await this.evaluator()).evaluate(cells, options);
+  }
+
+  async plan(cells: CellTable): Promise<EvaluationPlan> {
+    return (await this.evaluator()).plan(cells);
+  }
+
+  /** This sample as the native evaluator takes it. */
+  program(): EvaluatorProgram {
+    return evaluatorProgram(this.#parts, this.#inputs);
+  }
+
+  /** The native evaluator of this sample, made on first use. */
+  evaluator(): Promise<CoalitionEvaluator> {
+    if (this.#evaluator === undefined) {
+      const { workers, memory } = this.#parts;
+      this.#evaluator = CoalitionEvaluator.create(this.program(), { workers, memory });
+      // A failed start (out of memory, say) may succeed the next time.
+      this.#evaluator.catch(() => {
+        this.#evaluator = undefined;
+      });
+    }
+    return this.#evaluator;
+  }
+
+  /**
+   * Scores cells the simple way: one full pass per cell, no shared prefix, each image state encoded once, nothing stored.
+   * The reference that faster evaluators are tested against.
+   */
+  async evaluatePlainly(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
+    const options = resolveEvaluateOptions(given);
+    checkTable(cells, this.imagePlayers.count, this.textPlayers.count);
+    const { scored } = this.#inputs;
+    const pairs = cells.pairs();
+    const imageMasks = cells.imageMasks();
+    const textMasks = cells.textMasks();
+    const scores = new Float64Array(cells.cellCount * scored);
+    let done = 0;
+    for (const [imageState, members] of groupByImage(pairs)) {
+      const players = this.imagePlayers.count;
+      const present = imageMasks.subarray(imageState * players, (imageState + 1) * players);
+      const features = await this.#features(present, options.signal);
+      for (let from = 0; from < members.length; from += this.#batchSize()) {
+        const batch = members.slice(from, from + this.#batchSize());
+        const texts = batch.map((cell) => {
+          const state = pairs[cell * 2 + 1];
+          return textMasks.subarray(state * this.textPlayers.count, (state + 1) * this.textPlayers.count);
+        });
+        const rows = await this.#score(features, texts, options.signal);
+        for (const [i, cell] of batch.entries())
+          scores.set(rows.subarray(i * scored, (i + 1) * scored), cell * scored);
+        done += batch.length;
+        options.onProgress?.(done, cells.cellCount);
+      }
+    }
+    return { logProbabilities: scores, tokens: scored, decision: this.answer.decisionIndex };
+  }
+
+  #batchSize(): number {
+    // Sequences that lack different tokens have different lengths.
+    if (this.#inputs.removal === 'leave-out') return 1;
+    const length = this.#inputs.prompt.ids.length + this.#inputs.scored;
+    return Math.max(
+      1,
+      Math.min(32, Math.floor(logitsLimit / (length * this.#parts.tokenizer.vocabularySize))),
+    );
+  }
+
+  /** Prompt and answer up to the last token that predicts a scored one. */
+  #sequence(): Int32Array {
+    const { prompt, answer, scored } = this.#inputs;
+    const ids = new Int32Array(prompt.ids.length + scored - 1);
+    ids.set(prompt.ids);
+    ids.set(answer.tokenIds.subarray(0, scored - 1), prompt.ids.length);
+    return ids;
+  }
+
+  async #features(present: Uint8Array, signal: AbortSignal | undefined): Promise<ImageFeatures> {
+    const { encoding, baselinePixels } = this.#inputs;
+    const pixels = maskPixels(encoding.pixels, baselinePixels, encoding.pixelPlayers, present);
+    return this.#parts.vision.run(encoding, pixels, signal);
+  }
+
+  /** Log-probabilities of the scored tokens for several text states on one image state: [texts, scored]. */
+  async #score(
+    features: ImageFeatures,
+    texts: readonly Uint8Array[],
+    signal: AbortSignal | undefined,
+  ): Promise<Float64Array> {
+    const { prompt, answer, scored, padTokenId, textMasking, encoding, removal } = this.#inputs;
+    const { architecture, embed, decoder } = this.#parts;
+    const ids = this.#sequence();
+    const { hidden } = features;
+    const embeds = new Float32Array(texts.length * ids.length * hidden);
+    const mask = new Int32Array(texts.length * ids.length);
+    for (const [i, present] of texts.entries()) {
+      const masked = maskTokens(ids, this.textPlayers.positions, present, padTokenId, textMasking);
+      const tokens = await embed.run(masked.ids, signal);
+      const row = sequenceEmbeds(tokens.values, tokens.hidden, features, prompt.imagePositions);
+      embeds.set(row, i * ids.length * hidden);
+      mask.set(masked.attention, i * ids.length);
+    }
+    const positions = architecture.positions(ids, prompt.imagePositions, encoding);
+    const batch = { batch: texts.length, length: ids.length, embeds, mask, positions, rows: scored };
+    const run = removal === 'leave-out' ? leaveOut(batch) : batch;
+    const { logits, vocabulary } = await decoder.run(run, undefined, false, signal);
+    const scores = new Float64Array(texts.length * scored);
+    for (let row = 0; row < scores.length; row++) {
+      scores[row] = logSoftmaxAt(logits, vocabulary, row, answer.tokenIds[row % scored]);
+    }
+    return scores;
+  }
+
+  /** All floating inputs in float32, half-precision exports' too: explainers widen their graphs. */
+  get whiteBox(): WhiteBox {
+    const { architecture, vision, embed, decoder } = this.#parts;
+    const { prompt, encoding, answer, baselinePixels, padTokenId } = this.#inputs;
+    const tokenIds = new Int32Array(prompt.ids.length + answer.tokenIds.length);
+    tokenIds.set(prompt.ids);
+    tokenIds.set(answer.tokenIds, prompt.ids.length);
+    const positions = architecture.positions(tokenIds, prompt.imagePositions, encoding);
+    return {
+      visionModel: vision.graph.path,
+      embedModel: embed.graph.path,
+      decoderModel: decoder.graph.path,
+      visionFeeds: widened(vision.feeds(encoding, encoding.pixels)),
+      pixelInput: architecture.pixelInput,
+      featureOutput: vision.featureOutput,
+      tokenIds,
+      promptLength: prompt.ids.length,
+      decisionPosition: prompt.ids.length + answer.decisionIndex,
+      imagePositions: prompt.imagePositions,
+      textPositions: prompt.players.positions,
+      padTokenId,
+      featurePlayers: encoding.featurePlayers,
+      visionTokenPlayers: encoding.visionTokenPlayers,
+      pixelPlayers: encoding.pixelPlayers,
+      baselinePixels: ndarray(baselinePixels, [...encoding.pixelShape]),
+      decoderFeeds(length: number): Record<string, ModelFeed> {
+        if (!Number.isInteger(length) || length < 1 || length > tokenIds.length) {
+          throw invalidArgument('length', `an integer from 1 to ${tokenIds.length}`, length);
+        }
+        const mask = new Int32Array(length).fill(1);
+        return widened(decoder.whiteBoxFeeds(mask, firstColumns(positions, tokenIds.length, length)));
+      },
+    };
+  }
+}
+
+/** The same feeds with half-precision values as float32. */
+function widened(feeds: Record<string, TensorArray | ModelFeed>): Record<string, ModelFeed> {
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, feed]) => {
+      if (!(feed.data instanceof Uint16Array)) return [name, feed as ModelFeed];
+      return [name, ndarray(fromHalfArray(feed.data), feed.shape)];
+    }),
+  );
+}
+
+/** Token embeddings [length, hidden] with the image features in the image tokens' places. */
+export function sequenceEmbeds(
+  tokens: Float32Array,
+  hidden: number,
+  features: ImageFeatures,
+  imagePositions: Int32Array,
+): Float32Array {
+  if (features.hidden !== hidden) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      `The image features have ${features.hidden} values each but the token embeddings ${hidden}.`,
+    );
+  }
+  const merged = tokens.slice();
+  for (let i = 0; i < features.count; i++) {
+    merged.set(features.values.subarray(i * hidden, (i + 1) * hidden), imagePositions[i] * hidden);
+  }
+  return merged;
+}
+
+/** Fills in the options of `evaluate` and rejects an aborted signal. */
+export function resolveEvaluateOptions(given: EvaluateOptions | undefined): EvaluateOptions {
+  const options = resolveOptions<EvaluateOptions>('evaluate', evaluateDefaults, given);
+  options.signal?.throwIfAborted();
+  return options;
+}
+
+const evaluateDefaults: EvaluateOptions = Object.assign(
+  {},
+  {
+    signal: undefined,
+    store: undefined,
+    onProgress: undefined,
+  },
+);
+
+/** Throws unless the table is over the sample's players. */
+export function checkTable(cells: CellTable, imagePlayers: number, textPlayers: number): void {
+  if (cells.imagePlayers !== imagePlayers || cells.textPlayers !== textPlayers) {
+    throw invalidArgument(
+      'cells',
+      `a table over ${imagePlayers} image and ${textPlayers} text players`,
+      `a table over ${cells.imagePlayers} and ${cells.textPlayers}`,
+    );
+  }
+}
+
+/** Cells by image state, both in order of first appearance. */
+export function groupByImage(pairs: Int32Array): Map<number, number[]> {
+  const groups = new Map<number, number[]>();
+  for (let cell = 0; cell * 2 < pairs.length; cell++) {
+    const group = groups.get(pairs[cell * 2]);
+    if (group === undefined) groups.set(pairs[cell * 2], [cell]);
+    else group.push(cell);
+  }
+  return groups;
+}

@@ -1,0 +1,231 @@
+import { describe, FsynError } from '../../errors.js';
+import { modelSizes } from '../../inference/evaluator.js';
+import { checkBudget, selectsRows } from '../../inference/pass-memory.js';
+import type { DeviceCaches } from '../../inference/program.js';
+import { findDecision } from '../decision.js';
+import type { MatrixCosts } from '../files/costs.js';
+import type { ModelDirectory } from '../files/directory.js';
+import { baselineImage } from '../images/baseline.js';
+import { checkImage } from '../images/decode.js';
+import { Fields, isObject, type JsonObject } from '../json.js';
+import { type ResolvedPrepareOptions, resolvePrepareOptions } from '../options.js';
+import type { ChatTemplate } from '../text/chat.js';
+import { buildPrompt, checkQuestion, type TokenisedPrompt } from '../text/prompt.js';
+import type { TextTokenizer } from '../text/tokenizer.js';
+import type { Answer, PreparedSample, PrepareOptions, RgbImage, Vlm } from '../types.js';
+import type { Architecture, ImageEncoding } from './architecture.js';
+import { generateGreedily } from './generate.js';
+import type { DecoderGraph } from './graph.js';
+import type { EmbedGraph, ImageFeatures, VisionGraph } from './graphs.js';
+import { probeRemoval, type Removal } from './probe.js';
+import { DecoderSample, type PreparedInputs, sequenceEmbeds } from './sample.js';
+
+/** The loaded parts of a model directory. */
+export interface VlmParts {
+  readonly directory: ModelDirectory;
+  readonly architecture: Architecture;
+  readonly vision: VisionGraph;
+  readonly embed: EmbedGraph;
+  readonly decoder: DecoderGraph;
+  readonly tokenizer: TextTokenizer;
+  readonly template: ChatTemplate;
+  /** Worker threads of the evaluator. */
+  readonly workers: number;
+  /** Bytes that scoring may use beside the model's weights. */
+  readonly memory: number;
+  /** Where prefixes' caches can stay on a device; undefined on the host. */
+  readonly deviceCaches: DeviceCaches | undefined;
+  /** What decides how the model computes: the hash of its files and the providers. */
+  readonly content: string;
+  readonly costs: { readonly vision: MatrixCosts; readonly decoder: MatrixCosts };
+}
+
+/** What configuration files say about text, wherever they say it. */
+interface TextSettings {
+  readonly padTokenId: number;
+  readonly stopTokens: ReadonlySet<number>;
+  readonly repetitionPenalty: number;
+  readonly contextLength: number | undefined;
+  readonly vocabulary: number;
+}
+
+/** A vision-language model of three graphs: vision tower, token embedding, decoder with a key/value cache. */
+export class DecoderVlm implements Vlm {
+  readonly name: string;
+  readonly architecture: string;
+  readonly fingerprint: string;
+  readonly #parts: VlmParts;
+  readonly #text: TextSettings;
+  #removal: Promise<Removal> | undefined;
+  #disposed = false;
+
+  constructor(parts: VlmParts, name: string, fingerprint: string) {
+    this.name = name;
+    this.architecture = parts.architecture.name;
+    this.fingerprint = fingerprint;
+    this.#parts = parts;
+    this.#text = textSettings(parts.directory, parts.tokenizer);
+  }
+
+  async prepare(image: RgbImage, question: string, given?: PrepareOptions): Promise<PreparedSample> {
+    if (this.#disposed) throw new FsynError('DISPOSED', `The model ${this.name} has been disposed.`);
+    checkImage(image);
+    checkQuestion(question);
+    const options = resolvePrepareOptions(given);
+    options.signal?.throwIfAborted();
+    const { architecture, tokenizer, template, vision } = this.#parts;
+    const encoding = await architecture.encode(image, options.signal);
+    const prompt = buildPrompt(
+      tokenizer,
+      template,
+      architecture.prompt,
+      question,
+      { text: encoding.promptText, features: encoding.featurePlayers.length },
+      options,
+    );
+    this.#checkContext(prompt.ids.length + 1, 'the prompt and one answer token');
+    this.#checkMemory(prompt, encoding);
+    const absent = await baselineImage(image, options, options.signal);
+    const baseline = await architecture.encode(absent, options.signal);
+    const removal = options.textMasking === 'remove' ? await this.#findRemoval() : 'mask';
+    const features = await vision.run(encoding, encoding.pixels, options.signal);
+    const answer =
+      options.answer === undefined
+        ? await this.#generate(prompt, encoding, features, options)
+        : this.#given(prompt, options.answer, options);
+    this.#checkContext(prompt.ids.length + answer.tokenIds.length, 'the prompt and the answer');
+    const inputs: PreparedInputs = {
+      image,
+      question,
+      prompt,
+      encoding,
+      baselinePixels: baseline.pixels,
+      answer,
+      scored: options.answerTokens === 'all' ? answer.tokenIds.length : answer.decisionIndex + 1,
+      padTokenId: this.#text.padTokenId,
+      textMasking: options.textMasking,
+      removal,
+    };
+    return new DecoderSample(this.#parts, inputs);
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    const { vision, embed, decoder, deviceCaches } = this.#parts;
+    deviceCaches?.join.dispose();
+    for (const { graph } of [vision, embed, decoder]) graph.session.dispose();
+  }
+
+  #checkContext(length: number, what: string): void {
+    const limit = this.#text.contextLength;
+    if (limit !== undefined && length > limit) {
+      throw new FsynError(
+        'CONTEXT_LENGTH',
+        `The context of ${this.name} holds ${limit} tokens, but ${what} take ${length} (image tokens included).`,
+      );
+    }
+  }
+
+  /** Refuses before any work what could not be scored later; a longer answer is checked when the cells are planned. */
+  #checkMemory(prompt: TokenisedPrompt, encoding: ImageEncoding): void {
+    const { decoder, memory } = this.#parts;
+    const { session, wiring } = { session: decoder.graph.session, wiring: decoder.wiring };
+    const needs = {
+      tokens: prompt.ids.length,
+      prefixLength: wiring.caches.length === 0 ? 0 : Math.min(...prompt.players.positions),
+      targets: 1,
+      selectsRows: selectsRows(wiring),
+      features: prompt.imagePositions.length,
+      visionTokens: encoding.visionTokenPlayers.length,
+      visionTiles: encoding.players.tiles,
+      pixels: encoding.pixels.length,
+      sizes: modelSizes({ decoder: session, wiring, targets: new Int32Array(1) }),
+    };
+    checkBudget(needs, memory);
+  }
+
+  /** The probe runs once per model; a failed one is tried again, because it may have failed for want of memory. */
+  #findRemoval(): Promise<Removal> {
+    if (this.#removal === undefined) {
+      const { decoder, embed } = this.#parts;
+      this.#removal = probeRemoval(decoder, embed, this.#text.vocabulary);
+      this.#removal.catch(() => {
+        this.#removal = undefined;
+      });
+    }
+    return this.#removal;
+  }
+
+  async #generate(
+    prompt: TokenisedPrompt,
+    encoding: ImageEncoding,
+    features: ImageFeatures,
+    options: ResolvedPrepareOptions,
+  ): Promise<Answer> {
+    const { architecture, decoder, embed } = this.#parts;
+    const room = (this.#text.contextLength ?? Number.POSITIVE_INFINITY) - prompt.ids.length;
+    const tokens = await embed.run(prompt.ids, options.signal);
+    const ids = await generateGreedily(
+      decoder,
+      embed,
+      prompt.ids,
+      sequenceEmbeds(tokens.values, tokens.hidden, features, prompt.imagePositions),
+      (sequence) => architecture.positions(sequence, prompt.imagePositions, encoding),
+      { ...this.#text, maxNewTokens: Math.min(options.maxNewTokens, room) },
+      options.signal,
+    );
+    return this.#answer(ids, options);
+  }
+
+  /** A given answer continues the prompt as the tokenizer would write it; the prompt's own tokens must not change. */
+  #given(prompt: TokenisedPrompt, answer: string, options: ResolvedPrepareOptions): Answer {
+    const separator = /\s$/.test(prompt.text) || /^\s/.test(answer) ? '' : ' ';
+    return this.#answer(this.#parts.tokenizer.continuation(prompt.text, separator + answer), options);
+  }
+
+  #answer(ids: Int32Array, options: ResolvedPrepareOptions): Answer {
+    const { tokenizer } = this.#parts;
+    const tokens = Array.from(ids, (id) => tokenizer.tokenText(id));
+    const spoken = tokens.map((text, i) => (tokenizer.isSpecial(ids[i]) ? '' : text));
+    if (!spoken.some((text) => text.trim() !== '')) {
+      throw new FsynError(
+        'INFERENCE',
+        `${this.name} answered with nothing but ${describe(tokens.join(''))}.`,
+      );
+    }
+    const decision = findDecision(spoken, options.choices);
+    return {
+      text: tokenizer.decode(ids).trim(),
+      tokenIds: ids,
+      tokens,
+      decisionIndex: decision.index,
+      decisionKind: decision.kind,
+      decisionToken: tokens[decision.index].trim(),
+    };
+  }
+}
+
+function textSettings(directory: ModelDirectory, tokenizer: TextTokenizer): TextSettings {
+  const { config, generation } = directory;
+  const nested = isObject(config.text_config) ? config.text_config : {};
+  const first = (key: string, ...sources: readonly JsonObject[]): unknown =>
+    sources.map((source) => source[key]).find((value) => value !== undefined && value !== null);
+  const eos = first('eos_token_id', generation ?? {}, config, nested) ?? tokenizer.eosTokenId;
+  const stops = (Array.isArray(eos) ? eos : [eos]).filter((id) => Number.isInteger(id)) as number[];
+  const pad = tokenizer.padTokenId ?? first('pad_token_id', config, nested, generation ?? {}) ?? stops[0];
+  if (!Number.isInteger(pad)) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      'Neither tokenizer_config.json nor config.json names a pad or end token.',
+    );
+  }
+  const limits = [first('max_position_embeddings', nested, config), tokenizer.maxLength];
+  const known = limits.filter((limit): limit is number => Number.isInteger(limit));
+  return {
+    padTokenId: pad as number,
+    stopTokens: new Set(stops),
+    repetitionPenalty: new Fields(generation ?? {}, 'generation_config.json').number('repetition_penalty', 1),
+    contextLength: known.length === 0 ? undefined : Math.min(...known),
+    vocabulary: tokenizer.vocabularySize,
+  };
+}
