@@ -1,6 +1,7 @@
+import type { Attribution, PlayerTruth } from './cells/attribution.js';
 import { CellTable } from './cells/table.js';
 import { findExplainers } from './explainers/registry.js';
-import type { Attribution, Explainer, PlayerTruth } from './explainers/types.js';
+import type { Explainer } from './explainers/types.js';
 import {
   defaultFaithfulness,
   type FaithfulnessOptions,

@@ -7,8 +7,9 @@
  * @module
  */
 
-export type { ModelMetadata } from './addon/addon.js';
+export type { Attribution, PlayerTruth } from './cells/attribution.js';
 export type { CornerValues } from './cells/corners.js';
+export type { CellScores } from './cells/scores.js';
 export { CellTable } from './cells/table.js';
 export { cellValues, type Scoring } from './cells/values.js';
 export { type ErrorCode, FsynError } from './errors.js';
@@ -29,10 +30,11 @@ export { type LlavaCamOptions, llavaCam } from './explainers/llava-cam.js';
 export { loadExplainers } from './explainers/module.js';
 export { asPublished, explainers, findExplainers } from './explainers/registry.js';
 export { type ShapleyValueOptions, shapley } from './explainers/shapley.js';
-export type { Attribution, ExplainContext, Explainer, PlayerTruth } from './explainers/types.js';
+export type { ExplainContext, Explainer } from './explainers/types.js';
 export { limitWhiteBoxMemory, releaseWhiteBoxSessions, type Target } from './explainers/white-box/model.js';
 export type { ProductOptions, Reference } from './explainers/white-box/reference.js';
 export { CoalitionEvaluator, type EvaluatedCells, type EvaluatorOptions } from './inference/evaluator.js';
+export type { ModelMetadata } from './inference/native.js';
 export type { EvaluationPlan, Fallback } from './inference/plan.js';
 export type { EvaluatorProgram } from './inference/program.js';
 export { type InferenceFacts, inferenceFacts } from './inference/runtime.js';
@@ -60,7 +62,6 @@ export { type LoadVlmOptions, loadVlm } from './vlm/load.js';
 export { mapTruth, type RegionsAndWords } from './vlm/truth.js';
 export type {
   Answer,
-  CellScores,
   ImagePlayers,
   PreparedSample,
   PrepareOptions,

@@ -71,16 +71,7 @@ function metricCells(sample: DecoderSample): CellTable {
 /** Every n-th cell of a table, as tables that keep only the states they need. */
 function some(cells: CellTable, wanted: readonly number[]): CellTable {
   const part = new CellTable(cells.imagePlayers, cells.textPlayers);
-  const pairs = cells.pairs();
-  const images = cells.imageMasks();
-  const texts = cells.textMasks();
-  for (const cell of wanted) {
-    const [i, t] = [pairs[2 * cell]!, pairs[2 * cell + 1]!];
-    part.cell(
-      part.imageState(images.subarray(i * cells.imagePlayers, (i + 1) * cells.imagePlayers)),
-      part.textState(texts.subarray(t * cells.textPlayers, (t + 1) * cells.textPlayers)),
-    );
-  }
+  for (const cell of wanted) part.copyCell(cells, cell);
   return part;
 }
 

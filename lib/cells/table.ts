@@ -49,6 +49,14 @@ export class CellTable {
     return index;
   }
 
+  /** Index of the cell that `cell` is in another table over the same players. */
+  copyCell(other: CellTable, cell: number): number {
+    return this.cell(
+      this.imageState(other.imagePresence(other.imageOf(cell))),
+      this.textState(other.textPresence(other.textOf(cell))),
+    );
+  }
+
   get cellCount(): number {
     return this.#pairs.length / 2;
   }
@@ -59,6 +67,45 @@ export class CellTable {
 
   get textStateCount(): number {
     return this.#text.count;
+  }
+
+  /** Index of a cell's image state, of its text state. */
+  imageOf(cell: number): number {
+    return this.#pairs[2 * cell];
+  }
+
+  textOf(cell: number): number {
+    return this.#pairs[2 * cell + 1];
+  }
+
+  /** The wanted cells (all without a list) by image state, both in order of first appearance. */
+  byImage(wanted: Iterable<number> = Array(this.cellCount).keys()): Map<number, number[]> {
+    const groups = new Map<number, number[]>();
+    for (const cell of wanted) {
+      const group = groups.get(this.imageOf(cell));
+      if (group === undefined) groups.set(this.imageOf(cell), [cell]);
+      else group.push(cell);
+    }
+    return groups;
+  }
+
+  /** Presence of the players of one state, one byte (0 or 1) each; shared, not to be changed. */
+  imagePresence(state: number): Uint8Array {
+    return this.#image.row(state);
+  }
+
+  textPresence(state: number): Uint8Array {
+    return this.#text.row(state);
+  }
+
+  /** @throws FsynError INVALID_ARGUMENT unless the table is over these numbers of players */
+  requirePlayers(image: number, text: number): void {
+    if (this.imagePlayers === image && this.textPlayers === text) return;
+    throw invalidArgument(
+      'cells',
+      `a table over ${image} image and ${text} text players`,
+      `a table over ${this.imagePlayers} and ${this.textPlayers}`,
+    );
   }
 
   /** The cells in order of first request: [imageState 0, textState 0, imageState 1, ...], length 2 * cellCount. */
@@ -111,6 +158,11 @@ class StateTable {
     if (!Number.isInteger(index) || index < 0 || index >= this.#rows.length) {
       throw invalidArgument(this.#name, `an index below ${this.#rows.length}`, index);
     }
+  }
+
+  row(index: number): Uint8Array {
+    this.check(index);
+    return this.#rows[index];
   }
 
   masks(): Uint8Array {

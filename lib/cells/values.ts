@@ -1,5 +1,5 @@
 import { invalidArgument } from '../errors.js';
-import type { CellScores } from '../vlm/types.js';
+import type { CellScores } from './scores.js';
 
 /**
  * What a cell is worth, from the log-probabilities of its answer tokens.

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Attribution } from '../cells/attribution.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { ImagePlayers, PreparedSample } from '../vlm/types.js';
 import { parseNpy } from './npy.js';
-import type { Attribution, Explainer } from './types.js';
+import type { Explainer } from './types.js';
 
 /** Scores computed elsewhere: nested lists or a flat list per modality. */
 export interface ExternalAttribution {

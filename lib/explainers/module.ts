@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Attribution } from '../cells/attribution.js';
 import { describe, FsynError, reasonOf } from '../errors.js';
 import { explainers, findExplainers, selectExplainers } from './registry.js';
-import type { Attribution, ExplainContext, Explainer } from './types.js';
+import type { ExplainContext, Explainer } from './types.js';
 
 /** Names become file names, table rows and keys. */
 const namePattern = /^[a-z0-9][a-z0-9._-]*$/u;

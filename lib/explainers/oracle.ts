@@ -1,6 +1,7 @@
+import type { PlayerTruth } from '../cells/attribution.js';
 import { CellTable } from '../cells/table.js';
 import { FsynError } from '../errors.js';
-import type { Explainer, PlayerTruth } from './types.js';
+import type { Explainer } from './types.js';
 
 /** 1 for the players that decide the answer, 0 for the others: the upper control. */
 export const oracle: Explainer = {

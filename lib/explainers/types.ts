@@ -1,19 +1,7 @@
+import type { Attribution, PlayerTruth } from '../cells/attribution.js';
+import type { CellScores, EvaluateOptions } from '../cells/scores.js';
 import type { CellTable } from '../cells/table.js';
-import type { CellScores, EvaluateOptions, PreparedSample } from '../vlm/types.js';
-
-/** An explainer's scores: one finite number per image player and one per text player; larger means more important. */
-export interface Attribution {
-  readonly image: Float64Array;
-  readonly text: Float64Array;
-  /** What the method reports about itself, for example Integrated Gradients' completeness error. */
-  readonly diagnostics?: Readonly<Record<string, number>>;
-}
-
-/** Which players decide the answer, where that is known: one byte (0 or 1) per player. */
-export interface PlayerTruth {
-  readonly image: Uint8Array;
-  readonly text: Uint8Array;
-}
+import type { PreparedSample } from '../vlm/types.js';
 
 /** What an explainer may use on one sample. */
 export interface ExplainContext {

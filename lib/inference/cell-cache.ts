@@ -58,10 +58,9 @@ export class CellCache {
 export function cellKeys(cells: CellTable): string[] {
   const images = stateKeys(cells.imageMasks(), cells.imagePlayers);
   const texts = stateKeys(cells.textMasks(), cells.textPlayers);
-  const pairs = cells.pairs();
   return Array.from(
     { length: cells.cellCount },
-    (_, i) => `${images[pairs[2 * i]!]}|${texts[pairs[2 * i + 1]!]}`,
+    (_, cell) => `${images[cells.imageOf(cell)]}|${texts[cells.textOf(cell)]}`,
   );
 }
 

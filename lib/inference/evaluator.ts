@@ -1,28 +1,15 @@
 import { availableParallelism, totalmem } from 'node:os';
-import {
-  addon,
-  type EvaluationJob,
-  type ExecutionReport,
-  type NativeEvaluation,
-  type NativeHandle,
-  type NativeSchedule,
-} from '../addon/addon.js';
+import { addon, type NativeHandle } from '../addon/addon.js';
 import { runPartialJob } from '../addon/job.js';
+import type { BatchHalving, CellScores, CellStore, EvaluateOptions } from '../cells/scores.js';
 import type { CellTable } from '../cells/table.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
-import type { CellScores, CellStore, EvaluateOptions } from '../vlm/types.js';
 import { CellCache, cellKeys } from './cell-cache.js';
 import { programContent } from './content.js';
+import type { EvaluationJob, ExecutionReport, NativeEvaluation, NativeSchedule } from './native.js';
 import { checkBudget, type ModelSizes } from './pass-memory.js';
-import {
-  type BatchHalving,
-  type EvaluationPlan,
-  type Fallback,
-  makeSchedule,
-  passSizes,
-  type Schedule,
-} from './plan.js';
+import { type EvaluationPlan, type Fallback, makeSchedule, passSizes, type Schedule } from './plan.js';
 import { choosePath, leavesOut } from './probe.js';
 import {
   createNativeProgram,
@@ -123,7 +110,7 @@ export class CoalitionEvaluator {
 
   /** What `evaluate` would do with these cells now. @throws FsynError BUDGET */
   plan(cells: CellTable): EvaluationPlan {
-    this.#check(cells);
+    cells.requirePlayers(this.#program.imagePlayers, this.#program.textPlayers);
     return this.#schedule(cells, cellKeys(cells), false).plan;
   }
 
@@ -142,7 +129,7 @@ export class CoalitionEvaluator {
    */
   async evaluate(cells: CellTable, options?: EvaluateOptions): Promise<EvaluatedCells> {
     const { signal, store, onProgress } = resolveOptions('evaluate', EVALUATE_DEFAULTS, options);
-    this.#check(cells);
+    cells.requirePlayers(this.#program.imagePlayers, this.#program.textPlayers);
     signal?.throwIfAborted();
     const keys = cellKeys(cells);
     const tokens = this.#program.targets.length;
@@ -246,16 +233,6 @@ export class CoalitionEvaluator {
       shares: availableParallelism(),
       sizes: modelSizes(this.#program),
     });
-  }
-
-  #check(cells: CellTable): void {
-    const { imagePlayers, textPlayers } = this.#program;
-    if (cells.imagePlayers === imagePlayers && cells.textPlayers === textPlayers) return;
-    throw invalidArgument(
-      'cells',
-      `a table over ${imagePlayers} image and ${textPlayers} text players`,
-      `a table over ${cells.imagePlayers} and ${cells.textPlayers}`,
-    );
   }
 }
 

@@ -1,5 +1,5 @@
-import type { NativeSchedule } from '../addon/addon.js';
 import type { CellTable } from '../cells/table.js';
+import type { NativeSchedule } from './native.js';
 import {
   checkBudget,
   fragmentation,
@@ -26,13 +26,6 @@ export interface Fallback {
     | 'caches-on-host'
     | 'kernels-on-host';
   readonly reason: string;
-}
-
-/** A batch that was cut for want of memory: images or sequences before and after. */
-export interface BatchHalving {
-  readonly stage: 'vision' | 'prefix' | 'suffix';
-  readonly from: number;
-  readonly to: number;
 }
 
 /** What an evaluation will do, before it does it. */
@@ -129,13 +122,7 @@ export function makeSchedule(
   wanted: Int32Array,
   settings: PlanSettings,
 ): Schedule {
-  const pairs = cells.pairs();
-  const byImage = new Map<number, number[]>();
-  for (const cell of wanted) {
-    const members = byImage.get(pairs[2 * cell]!);
-    if (members) members.push(cell);
-    else byImage.set(pairs[2 * cell]!, [cell]);
-  }
+  const byImage = cells.byImage(wanted);
   // States with many texts first: the last groups are then the short ones, and no worker waits long for another.
   const states = [...byImage.keys()].sort((a, b) => byImage.get(b)!.length - byImage.get(a)!.length || a - b);
   const needs = passSizes(program, settings.mode.prefixLength, settings.sizes);
@@ -214,9 +201,6 @@ function layOutRows(
   { mode, sizes }: PlanSettings,
   batches: Batches,
 ): Rows {
-  const pairs = cells.pairs();
-  const presence = cells.textMasks();
-  const players = cells.textPlayers;
   const costs = runCosts(program, mode.prefixLength, sizes.cacheBytesPerToken);
   const limits = { rows: batches.suffix, tokens: TARGET_TOKENS };
   const work = new SuffixWork(program, mode.prefixLength);
@@ -227,9 +211,8 @@ function layOutRows(
     const group = states.slice(begin, begin + batches.group);
     const rows = group.flatMap((state, slot) =>
       byImage.get(state)!.map((cell) => {
-        const text = pairs[2 * cell + 1]!;
-        const words = presence.subarray(text * players, (text + 1) * players);
-        return { cell, slot, text, length: ownTokens(program, mode, words) };
+        const text = cells.textOf(cell);
+        return { cell, slot, text, length: ownTokens(program, mode, cells.textPresence(text)) };
       }),
     );
     // Stable: among equal lengths rows keep their order.

@@ -1,5 +1,6 @@
-import { addon, type NativeHandle, type NativeProgram, type TensorData } from '../addon/addon.js';
+import { addon, type NativeHandle, type TensorData } from '../addon/addon.js';
 import { FsynError } from '../errors.js';
+import type { NativeProgram } from './native.js';
 import type { Session, TensorInfo } from './session.js';
 import type { TensorArray } from './tensor.js';
 

@@ -2,8 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
-import { addon, type NativeRuntime } from '../addon/addon.js';
+import { addon } from '../addon/addon.js';
 import { FsynError } from '../errors.js';
+import type { NativeRuntime } from './native.js';
 
 const require = createRequire(import.meta.url);
 

@@ -1,16 +1,10 @@
 import { access, constants, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import {
-  addon,
-  type ModelMetadata,
-  type NativeFeed,
-  type NativeHandle,
-  type NativeSession,
-  type NativeSpec,
-} from '../addon/addon.js';
+import { addon, type NativeHandle } from '../addon/addon.js';
 import { runJob } from '../addon/job.js';
 import { FsynError, invalidArgument, reasonOf } from '../errors.js';
 import { resolveOptions } from '../options.js';
+import type { ModelMetadata, NativeFeed, NativeSession, NativeSpec } from './native.js';
 import { providerRemedy, runtime } from './runtime.js';
 import {
   arrayClass,

@@ -1,9 +1,9 @@
+import type { Attribution } from '../cells/attribution.js';
 import { type Corners, type CornerValues, cornerValues, requestCorners } from '../cells/corners.js';
+import type { CellScores } from '../cells/scores.js';
 import type { CellTable } from '../cells/table.js';
 import { cellValues, referenceValues, type Scoring } from '../cells/values.js';
-import type { Attribution } from '../explainers/types.js';
 import { resolveOptions } from '../options.js';
-import type { CellScores } from '../vlm/types.js';
 import {
   type PerturbationRequest,
   type PerturbationResult,

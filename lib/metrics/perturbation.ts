@@ -1,6 +1,6 @@
+import type { Attribution } from '../cells/attribution.js';
 import { requestCorners } from '../cells/corners.js';
 import type { CellTable } from '../cells/table.js';
-import type { Attribution } from '../explainers/types.js';
 import { areaUnderCurve, onlyTop, playersAtStep, rankPlayers, withoutTop } from './steps.js';
 
 /** The cells of one modality's insertion and deletion curves. */

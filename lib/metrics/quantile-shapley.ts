@@ -1,6 +1,6 @@
+import type { Attribution } from '../cells/attribution.js';
 import type { CellTable } from '../cells/table.js';
 import { invalidArgument } from '../errors.js';
-import type { Attribution } from '../explainers/types.js';
 import { bitCount, interactionWeights } from './shapley.js';
 import { areaUnderCurve, playersAtStep, rankPlayers } from './steps.js';
 

@@ -1,7 +1,7 @@
+import type { Attribution } from '../cells/attribution.js';
 import { requestCorners } from '../cells/corners.js';
 import type { CellTable } from '../cells/table.js';
 import { invalidArgument } from '../errors.js';
-import type { Attribution } from '../explainers/types.js';
 import { Random } from '../statistics/random.js';
 import { areaUnderCurve, onlyTop, playersAtStep, rankPlayers } from './steps.js';
 

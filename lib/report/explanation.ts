@@ -1,4 +1,4 @@
-import type { Attribution } from '../explainers/types.js';
+import type { Attribution } from '../cells/attribution.js';
 import type { PreparedSample } from '../vlm/types.js';
 import { heatColour, largestMagnitude, overlayPng, picturePng } from './heatmap.js';
 import { escapeHtml } from './html-text.js';

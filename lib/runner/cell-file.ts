@@ -13,8 +13,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { formatBytes } from '../bytes.js';
+import type { CellStore } from '../cells/scores.js';
 import { contentHash } from '../inference/content.js';
-import type { CellStore } from '../vlm/types.js';
 import { type CellRecord, cellFileHeader, decodeCells, encodeCells } from './cell-record.js';
 
 export const cellsFile = 'cells.bin';

@@ -1,8 +1,9 @@
+import type { Attribution } from '../cells/attribution.js';
 import { requestCorners } from '../cells/corners.js';
 import { CellTable } from '../cells/table.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
-import type { Attribution, Explainer } from '../explainers/types.js';
+import type { Explainer } from '../explainers/types.js';
 import type { EvaluationPlan } from '../inference/plan.js';
 import { requestFaithfulness } from '../metrics/faithfulness.js';
 import { resolveOptions } from '../options.js';
@@ -185,17 +186,7 @@ function boundOf(alone: CellTable, explainers: number, own: CellTable) {
 }
 
 function addCells(table: CellTable, asked: CellTable): void {
-  const images = asked.imageMasks();
-  const texts = asked.textMasks();
-  const pairs = asked.pairs();
-  const row = (masks: Uint8Array, state: number, players: number) =>
-    masks.subarray(state * players, (state + 1) * players);
-  for (let i = 0; i < pairs.length; i += 2) {
-    table.cell(
-      table.imageState(row(images, pairs[i], asked.imagePlayers)),
-      table.textState(row(texts, pairs[i + 1], asked.textPlayers)),
-    );
-  }
+  for (let cell = 0; cell < asked.cellCount; cell++) table.copyCell(asked, cell);
 }
 
 function extrapolate(

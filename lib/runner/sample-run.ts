@@ -1,7 +1,9 @@
+import type { Attribution, PlayerTruth } from '../cells/attribution.js';
+import type { CellStore, EvaluateOptions } from '../cells/scores.js';
 import { CellTable } from '../cells/table.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError, reasonOf } from '../errors.js';
-import type { Attribution, Explainer, PlayerTruth } from '../explainers/types.js';
+import type { Explainer } from '../explainers/types.js';
 import {
   type FaithfulnessRequest,
   type FaithfulnessResult,
@@ -14,7 +16,7 @@ import { type GalleryRecord, galleryRecord } from '../report/gallery.js';
 import type { BenchmarkRecord, MeasuredRecord, PerturbationRecord, RecordHead } from '../report/record.js';
 import { deriveSeed } from '../statistics/random.js';
 import { mapTruth } from '../vlm/truth.js';
-import type { CellStore, EvaluateOptions, PreparedSample, Vlm } from '../vlm/types.js';
+import type { PreparedSample, Vlm } from '../vlm/types.js';
 import type { BenchmarkSettings } from './settings.js';
 
 /** One sample on one model, to be measured for the explainers that have no row yet. */

@@ -1,7 +1,7 @@
+import type { Attribution } from '../cells/attribution.js';
 import { requestCorners } from '../cells/corners.js';
 import { CellTable } from '../cells/table.js';
 import { FsynError } from '../errors.js';
-import type { Attribution } from '../explainers/types.js';
 import { CoalitionEvaluator } from '../inference/evaluator.js';
 import type { EvaluatorProgram } from '../inference/program.js';
 import { requestQuantileShapley } from '../metrics/quantile-shapley.js';
@@ -107,13 +107,9 @@ export function shapleyPasses(
 }
 
 function passes(table: CellTable, cells: readonly number[]): Pass[] {
-  const { imagePlayers, textPlayers } = table;
-  const pairs = table.pairs();
-  const images = table.imageMasks();
-  const texts = table.textMasks();
   return cells.map((cell) => [
-    images.subarray(pairs[2 * cell] * imagePlayers, (pairs[2 * cell] + 1) * imagePlayers),
-    texts.subarray(pairs[2 * cell + 1] * textPlayers, (pairs[2 * cell + 1] + 1) * textPlayers),
+    table.imagePresence(table.imageOf(cell)),
+    table.textPresence(table.textOf(cell)),
   ]);
 }
 

@@ -1,9 +1,10 @@
+import type { Attribution } from '../cells/attribution.js';
 import { CellTable } from '../cells/table.js';
 import { cellValues } from '../cells/values.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
 import { evaluate, explain } from '../evaluate.js';
-import type { Attribution, Explainer } from '../explainers/types.js';
+import type { Explainer } from '../explainers/types.js';
 import { requestQuantileShapley, scoreQuantileShapley } from '../metrics/quantile-shapley.js';
 import { defaultSteps } from '../metrics/steps.js';
 import { resolveOptions } from '../options.js';

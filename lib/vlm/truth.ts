@@ -1,5 +1,5 @@
+import type { PlayerTruth } from '../cells/attribution.js';
 import { FsynError, invalidArgument } from '../errors.js';
-import type { PlayerTruth } from '../explainers/types.js';
 import { resolveOptions } from '../options.js';
 import type { PreparedSample } from './types.js';
 

@@ -1,6 +1,7 @@
 import type { NdArray } from 'ndarray';
+import type { CellScores, EvaluateOptions } from '../cells/scores.js';
 import type { CellTable } from '../cells/table.js';
-import type { BatchHalving, EvaluationPlan } from '../inference/plan.js';
+import type { EvaluationPlan } from '../inference/plan.js';
 
 /** An RGB image: ndarray of shape [height, width, 3], values 0..255, row-major and contiguous. */
 export type RgbImage = NdArray<Uint8Array>;
@@ -40,43 +41,6 @@ export interface Answer {
   readonly decisionIndex: number;
   readonly decisionKind: DecisionKind;
   readonly decisionToken: string;
-}
-
-/** Log-probabilities (natural log, float32 arithmetic of the model) of answer tokens on cells, or similarities. */
-export interface CellScores {
-  /**
-   * [cells]: the value of every cell where the model gives no probability: CLIP's cosine of image and caption, in [-1, 1].
-   * `logProbabilities` is then empty.
-   */
-  readonly similarities?: Float64Array;
-  /** [cells, tokens], row-major, in the order of the table's cells. */
-  readonly logProbabilities: Float64Array;
-  readonly tokens: number;
-  /** Column of the decision token. */
-  readonly decision: number;
-  /** Cells whose scores came from the store that was given. */
-  readonly found?: number;
-  /** Batches that did not fit into memory and were halved on the way; absent where batches cannot be. */
-  readonly halvings?: readonly BatchHalving[];
-}
-
-/**
- * Scores of cells that outlive the process, by content: `program` names all that decides a score besides the cell, `cell` the
- * players present.
- */
-export interface CellStore {
-  /** Scores of a cell by answer token; undefined where they are not known. */
-  find(program: string, cell: string): Float64Array | undefined;
-  /** Takes the scores of cells as soon as they are computed; [cells, tokens], row-major. Must not throw. */
-  keep(program: string, cells: readonly string[], scores: Float64Array): void;
-}
-
-export interface EvaluateOptions {
-  readonly signal?: AbortSignal;
-  /** Where scores are looked up before they are computed, and kept afterwards. */
-  readonly store?: CellStore;
-  /** Called with the number of cells done and wanted. */
-  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /** A model input: float32, int64 and bool tensors travel as these typed arrays, row-major. */

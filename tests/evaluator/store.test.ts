@@ -1,12 +1,13 @@
 import { availableParallelism } from 'node:os';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { CellStore } from '../../lib/cells/scores.js';
 import { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator, defaultBudget, modelSizes } from '../../lib/inference/evaluator.js';
 import { makeSchedule } from '../../lib/inference/plan.js';
 import { choosePath } from '../../lib/inference/probe.js';
 import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
-import type { CellStore, Vlm } from '../../lib/vlm/types.js';
+import type { Vlm } from '../../lib/vlm/types.js';
 import { cellsOf, distance, leastMemory, loadTiny, prepare } from './support.js';
 
 let vlm: Vlm;

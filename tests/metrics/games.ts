@@ -1,5 +1,5 @@
+import type { CellScores } from '../../lib/cells/scores.js';
 import type { CellTable } from '../../lib/cells/table.js';
-import type { CellScores } from '../../lib/vlm/types.js';
 
 /** Values of a game on every cell, in the shape that a model would return them (one answer token). */
 export function playGame(

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { CellScores } from '../../lib/cells/scores.js';
 import { CellTable } from '../../lib/cells/table.js';
 import { referenceValues } from '../../lib/cells/values.js';
 import { requestFaithfulness, scoreFaithfulness } from '../../lib/metrics/faithfulness.js';
-import type { CellScores } from '../../lib/vlm/types.js';
 
 describe('compatibility with the published scoring', () => {
   // Cell 0 is the full input, cell 1 the baseline; token 0 drops by 1, token 1 by 3, token 2 rises.

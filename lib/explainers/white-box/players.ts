@@ -1,5 +1,5 @@
+import type { Attribution } from '../../cells/attribution.js';
 import type { PreparedSample, WhiteBox } from '../../vlm/types.js';
-import type { Attribution } from '../types.js';
 
 /** Sums values by player; entries of player -1 are left out. */
 export function sumByPlayer(values: ArrayLike<number>, players: Int32Array, count: number): Float64Array {

@@ -1,7 +1,7 @@
+import type { Attribution } from '../../cells/attribution.js';
 import { invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
 import type { PreparedSample } from '../../vlm/types.js';
-import type { Attribution } from '../types.js';
 import type { ChainResult, Target, WhiteBoxChain } from './model.js';
 import { productAttribution, rowDots } from './players.js';
 import { checkTarget, DEFAULT_TARGET } from './target.js';

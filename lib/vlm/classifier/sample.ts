@@ -1,23 +1,16 @@
 import { formatBytes } from '../../bytes.js';
+import type { CellScores, EvaluateOptions } from '../../cells/scores.js';
+import { resolveEvaluateOptions } from '../../cells/scores.js';
 import type { CellTable } from '../../cells/table.js';
 import { FsynError } from '../../errors.js';
 import { cellKeys } from '../../inference/cell-cache.js';
 import { contentHash } from '../../inference/content.js';
 import { runtime } from '../../inference/runtime.js';
-import { checkTable, resolveEvaluateOptions } from '../decoder/sample.js';
 import { type Graph, requireInput } from '../files/contract.js';
 import { floatFeed, floatValues, integerFeed } from '../files/feeds.js';
 import { maskPixels, maskTokens } from '../masking.js';
 import { logSoftmaxAt } from '../scoring.js';
-import type {
-  Answer,
-  CellScores,
-  EvaluateOptions,
-  ImagePlayers,
-  PreparedSample,
-  RgbImage,
-  TextPlayers,
-} from '../types.js';
+import type { Answer, ImagePlayers, PreparedSample, RgbImage, TextPlayers } from '../types.js';
 import type { ClassifierManifest } from './manifest.js';
 import type { EncodedQuestion } from './question.js';
 
@@ -163,13 +156,8 @@ export class ClassifierSample implements PreparedSample {
 
   async evaluate(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
     const options = resolveEvaluateOptions(given);
-    checkTable(cells, this.imagePlayers.count, this.textPlayers.count);
+    cells.requirePlayers(this.imagePlayers.count, this.textPlayers.count);
     const { pixels, baselinePixels, pixelPlayers, encoded, masking, answer } = this.#inputs;
-    const pairs = cells.pairs();
-    const imageMasks = cells.imageMasks();
-    const textMasks = cells.textMasks();
-    const row = (masks: Uint8Array, state: number, players: number) =>
-      masks.subarray(state * players, (state + 1) * players);
     const scores = new Float64Array(cells.cellCount);
     const { store } = options;
     const keys = store && cellKeys(cells);
@@ -187,16 +175,10 @@ export class ClassifierSample implements PreparedSample {
       found += count - batch.length;
       if (batch.length === 0) continue;
       const images = batch.map((cell) =>
-        maskPixels(
-          pixels,
-          baselinePixels,
-          pixelPlayers,
-          row(imageMasks, pairs[cell * 2], this.imagePlayers.count),
-        ),
+        maskPixels(pixels, baselinePixels, pixelPlayers, cells.imagePresence(cells.imageOf(cell))),
       );
       const questions = batch.map((cell) => {
-        const present = row(textMasks, pairs[cell * 2 + 1], this.textPlayers.count);
-        return { encoded, present, masking };
+        return { encoded, present: cells.textPresence(cells.textOf(cell)), masking };
       });
       const logits = await this.#run.logits(images, questions, options.signal);
       for (const [i, cell] of batch.entries()) {

@@ -1,19 +1,18 @@
 import ndarray from 'ndarray';
+import type { CellScores, EvaluateOptions } from '../../cells/scores.js';
+import { resolveEvaluateOptions } from '../../cells/scores.js';
 import type { CellTable } from '../../cells/table.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { CoalitionEvaluator, type EvaluatedCells } from '../../inference/evaluator.js';
 import type { EvaluationPlan } from '../../inference/plan.js';
 import type { EvaluatorProgram } from '../../inference/program.js';
 import type { TensorArray } from '../../inference/tensor.js';
-import { resolveOptions } from '../../options.js';
 import { fromHalfArray } from '../files/float16.js';
 import { leaveOut, maskPixels, maskTokens } from '../masking.js';
 import { logSoftmaxAt } from '../scoring.js';
 import type { TokenisedPrompt } from '../text/prompt.js';
 import type {
   Answer,
-  CellScores,
-  EvaluateOptions,
   ImagePlayers,
   ModelFeed,
   PreparedSample,
@@ -103,23 +102,15 @@ export class DecoderSample implements PreparedSample {
    */
   async evaluatePlainly(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
     const options = resolveEvaluateOptions(given);
-    checkTable(cells, this.imagePlayers.count, this.textPlayers.count);
+    cells.requirePlayers(this.imagePlayers.count, this.textPlayers.count);
     const { scored } = this.#inputs;
-    const pairs = cells.pairs();
-    const imageMasks = cells.imageMasks();
-    const textMasks = cells.textMasks();
     const scores = new Float64Array(cells.cellCount * scored);
     let done = 0;
-    for (const [imageState, members] of groupByImage(pairs)) {
-      const players = this.imagePlayers.count;
-      const present = imageMasks.subarray(imageState * players, (imageState + 1) * players);
-      const features = await this.#features(present, options.signal);
+    for (const [imageState, members] of cells.byImage()) {
+      const features = await this.#features(cells.imagePresence(imageState), options.signal);
       for (let from = 0; from < members.length; from += this.#batchSize()) {
         const batch = members.slice(from, from + this.#batchSize());
-        const texts = batch.map((cell) => {
-          const state = pairs[cell * 2 + 1];
-          return textMasks.subarray(state * this.textPlayers.count, (state + 1) * this.textPlayers.count);
-        });
+        const texts = batch.map((cell) => cells.textPresence(cells.textOf(cell)));
         const rows = await this.#score(features, texts, options.signal);
         for (const [i, cell] of batch.entries())
           scores.set(rows.subarray(i * scored, (i + 1) * scored), cell * scored);
@@ -249,42 +240,4 @@ export function sequenceEmbeds(
     merged.set(features.values.subarray(i * hidden, (i + 1) * hidden), imagePositions[i] * hidden);
   }
   return merged;
-}
-
-/** Fills in the options of `evaluate` and rejects an aborted signal. */
-export function resolveEvaluateOptions(given: EvaluateOptions | undefined): EvaluateOptions {
-  const options = resolveOptions<EvaluateOptions>('evaluate', evaluateDefaults, given);
-  options.signal?.throwIfAborted();
-  return options;
-}
-
-const evaluateDefaults: EvaluateOptions = Object.assign(
-  {},
-  {
-    signal: undefined,
-    store: undefined,
-    onProgress: undefined,
-  },
-);
-
-/** Throws unless the table is over the sample's players. */
-export function checkTable(cells: CellTable, imagePlayers: number, textPlayers: number): void {
-  if (cells.imagePlayers !== imagePlayers || cells.textPlayers !== textPlayers) {
-    throw invalidArgument(
-      'cells',
-      `a table over ${imagePlayers} image and ${textPlayers} text players`,
-      `a table over ${cells.imagePlayers} and ${cells.textPlayers}`,
-    );
-  }
-}
-
-/** Cells by image state, both in order of first appearance. */
-export function groupByImage(pairs: Int32Array): Map<number, number[]> {
-  const groups = new Map<number, number[]>();
-  for (let cell = 0; cell * 2 < pairs.length; cell++) {
-    const group = groups.get(pairs[cell * 2]);
-    if (group === undefined) groups.set(pairs[cell * 2], [cell]);
-    else group.push(cell);
-  }
-  return groups;
 }

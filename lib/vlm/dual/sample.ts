@@ -1,16 +1,9 @@
+import type { CellScores, EvaluateOptions } from '../../cells/scores.js';
+import { resolveEvaluateOptions } from '../../cells/scores.js';
 import type { CellTable } from '../../cells/table.js';
 import type { EvaluationPlan } from '../../inference/plan.js';
-import { checkTable, resolveEvaluateOptions } from '../decoder/sample.js';
 import { maskPixels } from '../masking.js';
-import type {
-  Answer,
-  CellScores,
-  EvaluateOptions,
-  ImagePlayers,
-  PreparedSample,
-  RgbImage,
-  TextPlayers,
-} from '../types.js';
+import type { Answer, ImagePlayers, PreparedSample, RgbImage, TextPlayers } from '../types.js';
 import { type Caption, maskCaption } from './caption.js';
 import { StateEncoder } from './states.js';
 import { captionFeeds, type SimilarityHead, type Towers } from './towers.js';
@@ -82,7 +75,7 @@ export class DualSample implements PreparedSample {
 
   /** The image and text states that are to be encoded; a cell itself costs a dot product. */
   async plan(cells: CellTable): Promise<EvaluationPlan> {
-    checkTable(cells, this.imagePlayers.count, this.textPlayers.count);
+    cells.requirePlayers(this.imagePlayers.count, this.textPlayers.count);
     const seen = this.#images.known(cells.imageMasks());
     const read = this.#texts.known(cells.textMasks());
     const pairs = Array.from(statePairs(cells));
@@ -137,7 +130,7 @@ export class DualSample implements PreparedSample {
 
   async evaluate(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
     const { signal, onProgress } = resolveEvaluateOptions(given);
-    checkTable(cells, this.imagePlayers.count, this.textPlayers.count);
+    cells.requirePlayers(this.imagePlayers.count, this.textPlayers.count);
     const pairs = Array.from(statePairs(cells));
     const images = [...new Set(pairs.map(([image]) => image))];
     const texts = [...new Set(pairs.map(([, text]) => text))];

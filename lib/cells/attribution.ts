@@ -1,0 +1,13 @@
+/** An explainer's scores: one finite number per image player and one per text player; larger means more important. */
+export interface Attribution {
+  readonly image: Float64Array;
+  readonly text: Float64Array;
+  /** What the method reports about itself, for example Integrated Gradients' completeness error. */
+  readonly diagnostics?: Readonly<Record<string, number>>;
+}
+
+/** Which players decide the answer, where that is known: one byte (0 or 1) per player. */
+export interface PlayerTruth {
+  readonly image: Uint8Array;
+  readonly text: Uint8Array;
+}
