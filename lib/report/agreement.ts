@@ -3,6 +3,7 @@ import { bootstrapMean, type Interval } from '../statistics/bootstrap.js';
 import {
   type CorrelationPair,
   clusteredCorrelations,
+  smallestCluster,
   withinClusterSpearman,
 } from '../statistics/correlation.js';
 import { kendall, spearman } from '../statistics/ranks.js';
@@ -43,10 +44,15 @@ export interface StepAgreement {
 export interface Agreement {
   readonly rows: number;
   readonly samples: number;
+  /** Samples of which some row is not zero on both sides: dead rows agree about nothing. */
+  readonly liveSamples: number;
   readonly variants: readonly VariantAgreement[];
   readonly steps: readonly StepAgreement[];
-  /** Mean over samples of the Spearman correlation between explainers of one sample, raw, without the shared endpoint. */
-  readonly withinSample: Interval & { readonly samples: number };
+  /**
+   * Mean over samples of the Spearman correlation between explainers of one sample, raw, without the shared endpoint.
+   * `constant`: samples of three rows or more on which one side is the same for all explainers, so that there is none.
+   */
+  readonly withinSample: Interval & { readonly samples: number; readonly constant: number };
   /** Kendall tau-b between explainers' mean F_syn and mean index over the samples on which all have both. */
   readonly explainerOrder: Interval & { readonly explainers: number; readonly samples: number };
   readonly points: readonly { explainer: string; synergy: number; shapley: number }[];
@@ -77,6 +83,7 @@ export function agreement(
   return {
     rows: rows.length,
     samples: units.length,
+    liveSamples: new Set(rows.filter((row) => isLive(row, steps)).map((row) => row.unit)).size,
     variants: variantAgreements(context),
     steps: stepAgreement(context),
     withinSample: withinSample(context),
@@ -87,6 +94,10 @@ export function agreement(
       shapley: area(steps, row.shapley, true),
     })),
   };
+}
+
+function isLive(row: PooledShapleyRow, steps: readonly number[]): boolean {
+  return area(steps, curveOf(row, 'raw', 'mean'), false) !== 0 || area(steps, row.shapley, false) !== 0;
 }
 
 interface Context {
@@ -109,11 +120,12 @@ function inVariant(curve: Float64Array, variant: Variant, scale: number): Float6
   return curve.map((value) => Math.min(Math.max(value / scale, 0), 1));
 }
 
-/** Trapezoidal area, with or without what the last point contributes. */
+/**
+ * Trapezoidal area, with or without what the last point contributes. That is left out and not subtracted: curves that differ
+ * in the last point only have equal areas without it.
+ */
 function area(steps: readonly number[], curve: Float64Array, endpoint: boolean): number {
-  const whole = areaUnderCurve(steps, curve);
-  const last = steps.length - 1;
-  return endpoint ? whole : whole - ((steps[last] - steps[last - 1]) / 2) * curve[last];
+  return areaUnderCurve(steps, endpoint ? curve : curve.with(-1, 0));
 }
 
 function variantAgreements(context: Context): VariantAgreement[] {
@@ -177,7 +189,14 @@ function withinSample({ rows, clusters, steps, options }: Context) {
     clusters,
   );
   const { resamples, seed } = options;
-  return { ...bootstrapMean(coefficients, { resamples, seed }), samples: coefficients.length };
+  const sizes = new Map<number, number>();
+  for (const cluster of clusters) sizes.set(cluster, (sizes.get(cluster) ?? 0) + 1);
+  const comparable = [...sizes.values()].filter((size) => size >= smallestCluster).length;
+  return {
+    ...bootstrapMean(coefficients, { resamples, seed }),
+    samples: coefficients.length,
+    constant: comparable - coefficients.length,
+  };
 }
 
 function explainerOrder({ rows, clusters, steps, options }: Context, samples: number) {
@@ -201,7 +220,9 @@ function explainerOrder({ rows, clusters, steps, options }: Context, samples: nu
   });
   const k = names.length;
   return {
-    ...intervalOfMeans(source, (means) => kendall(means.subarray(0, k), means.subarray(k))),
+    ...intervalOfMeans(source, (means) =>
+      complete.length === 0 ? Number.NaN : kendall(means.subarray(0, k), means.subarray(k)),
+    ),
     explainers: k,
     samples: complete.length,
   };

@@ -140,12 +140,12 @@ export function analyse(pool: Pool, dataset: string | null, options: AnalysisOpt
   });
 
   const tau = (among: readonly string[]) =>
-    intervalOfMeans(source, (means) =>
-      kendall(
-        among.map((name) => means[at(name, 'imageSrg')]),
-        among.map((name) => means[at(name, 'textSrg')]),
-      ),
-    );
+    intervalOfMeans(source, (means) => {
+      const image = among.map((name) => means[at(name, 'imageSrg')]);
+      const text = among.map((name) => means[at(name, 'textSrg')]);
+      // As above: a mean of no rows has no place in an order.
+      return [...image, ...text].some(Number.isNaN) ? Number.NaN : kendall(image, text);
+    });
   const grounded = pool.grounding.map((kind) => kind === 'grounded');
   const compared = (name: string) => ({ name, values: columns[at(name, 'raw')] });
   const onGrounded = (name: string) => ({

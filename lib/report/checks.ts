@@ -111,12 +111,17 @@ function compareShapley({ agreement }: Scope): Finding {
   if (!agreement || !found) {
     return { outcome: 'open', evidence: 'no rows with the index (run with --sii-samples)' };
   }
-  if (agreement.samples < fewestSamples)
+  if (agreement.liveSamples < fewestSamples)
     return {
       outcome: 'open',
-      evidence: `too few samples with the index: ${agreement.samples} of ${fewestSamples}`,
+      evidence: `too few samples with the index: ${agreement.liveSamples} of ${fewestSamples}${besides(
+        agreement.samples - agreement.liveSamples,
+        'where F_syn and index are zero',
+      )}`,
     };
   const rho = found.spearmanWithoutEndpoint;
+  if (Number.isNaN(rho.low))
+    return { outcome: 'open', evidence: 'F_syn or the index is the same on all rows, so they have no order' };
   return {
     outcome: against(rho, agreementThreshold),
     evidence: `Spearman ${interval(rho, 2)} without the shared endpoint over ${agreement.rows} rows of ${agreement.samples} samples; bound ${agreementThreshold}`,
@@ -125,17 +130,23 @@ function compareShapley({ agreement }: Scope): Finding {
 
 function compareWithinSamples({ agreement }: Scope): Finding {
   const rho = agreement?.withinSample;
+  const leftOut = besides(rho?.constant ?? 0, 'where all explainers have the same F_syn or index');
   if (!rho || rho.samples < fewestSamples) {
     const count = rho?.samples ?? 0;
     return {
       outcome: 'open',
-      evidence: `too few samples with the index for three explainers or more: ${count} of ${fewestSamples}`,
+      evidence: `too few samples with the index for three explainers or more: ${count} of ${fewestSamples}${leftOut}`,
     };
   }
   return {
     outcome: against(rho, 0),
-    evidence: `mean Spearman ${interval(rho, 2)} within ${rho.samples} samples, without the shared endpoint`,
+    evidence: `mean Spearman ${interval(rho, 2)} within ${rho.samples} samples, without the shared endpoint${leftOut}`,
   };
+}
+
+/** Samples that an outcome does not rest on. */
+function besides(samples: number, why: string): string {
+  return samples === 0 ? '' : `, besides ${samples} ${why}`;
 }
 
 function against({ low, high }: Interval, bound: number): CheckOutcome {

@@ -191,7 +191,7 @@ async function shapleySection(
       : '';
   return `<div class="row"><figure>${await scatter}</figure><figure>${await steps}</figure></div>
 <p class="note">Left: every row, with the line of equality. Right: Spearman at each step; the last point (a square) is 1 by definition, because there both sides are the same number.${thinned}</p>
-<p>Inside a sample, across explainers: mean Spearman ${interval(withinSample, 2)} (${withinSample.samples} samples). Explainers ordered by mean F_syn against mean index: Kendall tau ${interval(explainerOrder, 2)} (${explainerOrder.explainers} explainers, ${explainerOrder.samples} samples).</p>
+<p>Inside a sample, across explainers: mean Spearman ${interval(withinSample, 2)} (${withinSample.samples} samples${withinSample.constant ? `; ${withinSample.constant} on which all explainers have the same F_syn or index are left out` : ''}). Explainers ordered by mean F_syn against mean index: Kendall tau ${interval(explainerOrder, 2)} (${explainerOrder.explainers} explainers, ${explainerOrder.samples} samples).</p>
 <details><summary>every variant of F_syn (${agreement.rows} rows of ${agreement.samples} samples)</summary>${tableHtml(agreementTable(scope))}
 <p class="note">Each variant against the index in the same variant. Intervals draw whole samples. Without endpoint: both sides without their last step.</p></details>`;
 }

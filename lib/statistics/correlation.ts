@@ -1,6 +1,6 @@
 import { invalidArgument } from '../errors.js';
 import type { Interval } from './bootstrap.js';
-import { spearman } from './ranks.js';
+import { requireFinite, spearman, weightedPearson } from './ranks.js';
 import { percentileInterval, type ResampleOptions, resample } from './resample.js';
 
 export type CorrelationKind = 'pearson' | 'spearman';
@@ -54,13 +54,17 @@ export function clusteredCorrelation(
 
 /**
  * Correlation of rows with whole-number weights, equal to that of the rows repeated as often. Sorting is done once, so
- * that one evaluation is linear in the rows.
+ * that one evaluation is linear in the rows. NaN where one side is constant among the rows that count.
+ *
+ * @throws FsynError INVALID_ARGUMENT for values that are not finite
  */
 export function correlator(
   kind: CorrelationKind,
   x: Float64Array,
   y: Float64Array,
 ): (weights: Float64Array) => number {
+  requireFinite('x', x);
+  requireFinite('y', y);
   if (kind === 'pearson') return (weights) => weightedPearson(x, y, weights);
   const rankX = ranker(x);
   const rankY = ranker(y);
@@ -85,29 +89,8 @@ function ranker(values: Float64Array): (weights: Float64Array) => Float64Array {
   };
 }
 
-function weightedPearson(x: Float64Array, y: Float64Array, weights: Float64Array): number {
-  let total = 0;
-  let sumX = 0;
-  let sumY = 0;
-  for (let i = 0; i < x.length; i++) {
-    total += weights[i];
-    sumX += weights[i] * x[i];
-    sumY += weights[i] * y[i];
-  }
-  const meanX = sumX / total;
-  const meanY = sumY / total;
-  let xx = 0;
-  let yy = 0;
-  let xy = 0;
-  for (let i = 0; i < x.length; i++) {
-    const dx = x[i] - meanX;
-    const dy = y[i] - meanY;
-    xx += weights[i] * dx * dx;
-    yy += weights[i] * dy * dy;
-    xy += weights[i] * dx * dy;
-  }
-  return xx > 0 && yy > 0 ? xy / Math.sqrt(xx * yy) : Number.NaN;
-}
+/** Rows that a correlation inside a cluster takes. */
+export const smallestCluster = 3;
 
 /** Spearman correlation inside each cluster of three rows or more; clusters in which one side is constant are left out. */
 export function withinClusterSpearman(x: Float64Array, y: Float64Array, clusters: Int32Array): Float64Array {
@@ -119,7 +102,7 @@ export function withinClusterSpearman(x: Float64Array, y: Float64Array, clusters
   }
   const found: number[] = [];
   for (const list of rows.values()) {
-    if (list.length < 3) continue;
+    if (list.length < smallestCluster) continue;
     const rho = spearman(
       list.map((row) => x[row]),
       list.map((row) => y[row]),

@@ -3,15 +3,23 @@ import { analyse, type ScopeAnalysis } from '../../lib/report/analysis.js';
 import { overallOutcome } from '../../lib/report/checks.js';
 import { ResultDigest } from '../../lib/report/digest.js';
 import { Pool } from '../../lib/report/pool.js';
-import type { MeasuredRecord } from '../../lib/report/record.js';
+import type { BenchmarkRecord, MeasuredRecord } from '../../lib/report/record.js';
 import { verdictOf } from '../../lib/report/verdict.js';
 import { kendall, spearman } from '../../lib/statistics/ranks.js';
 import { type FixtureOptions, fixtureRecords, syntheticExplainers } from './fixture.js';
 
-function analysisOf(options: Partial<FixtureOptions> = {}): ScopeAnalysis {
+function analysisOf(
+  options: Partial<FixtureOptions> = {},
+  change = (record: BenchmarkRecord, _sample: number) => record,
+): ScopeAnalysis {
   const digest = new ResultDigest();
   let line = 0;
-  for (const record of fixtureRecords(options)) digest.add(record, `rows:${++line}`);
+  const samples = new Map<string, number>();
+  for (const record of fixtureRecords(options)) {
+    const sample = samples.get(record.sample) ?? samples.size;
+    samples.set(record.sample, sample);
+    digest.add(change(record, sample), `rows:${++line}`);
+  }
   digest.finish('rows');
   const pool = new Pool([...digest.groups.values()]);
   return analyse(pool, null, {
@@ -134,6 +142,76 @@ describe('analysis tells when the metric is not to be trusted', () => {
     const verdict = verdictOf(scope);
     expect(verdict.bestBeatsRandom).toBe(false);
     expect(verdict.tied).toHaveLength(1);
+  });
+});
+
+/** A row of a model that does not look at the picture: every curve is zero. */
+function dead(record: BenchmarkRecord): BenchmarkRecord {
+  if (record.status !== 'ok') return record;
+  const zeros = record.synergy.insertion.map(() => 0);
+  const nothing = { insertion: 0, deletion: 0, mean: 0 };
+  return {
+    ...record,
+    synergy: {
+      ...record.synergy,
+      insertion: zeros,
+      deletion: zeros,
+      raw: nothing,
+      normalised: nothing,
+      clipped: nothing,
+    },
+    shapley: record.shapley && { ...record.shapley, curve: zeros, auc: 0 },
+  };
+}
+
+describe('analysis of rows on which nothing happens', () => {
+  const options = { shapleyEvery: 1, samples: 8 };
+
+  it('finds no order in dead rows, for any number of explainers', () => {
+    for (let count = 3; count <= syntheticExplainers.length; count++) {
+      const scope = analysisOf({ ...options, explainers: syntheticExplainers.slice(0, count) }, dead);
+      for (const id of ['agrees-with-shapley', 'orders-explainers-as-shapley']) {
+        const check = scope.checks.find((entry) => entry.id === id)!;
+        expect(check.outcome).toBe('open');
+        expect(check.evidence).toMatch(/0 of 5, besides 16 where/);
+      }
+      expect(scope.agreement!.withinSample).toMatchObject({ estimate: Number.NaN, samples: 0, constant: 16 });
+      expect(scope.agreement!.variants.every((entry) => Number.isNaN(entry.spearman.estimate))).toBe(true);
+      expect(scope.agreement!.variants.every((entry) => Number.isNaN(entry.pearson.estimate))).toBe(true);
+      expect(scope.agreement!.explainerOrder.estimate).toBeNaN();
+    }
+  });
+
+  it('does not count dead samples as agreement beside live ones', () => {
+    const living = analysisOf(options).agreement!;
+    // 16 samples: 4 live ones are too few, whatever the dead ones add.
+    const scope = analysisOf(options, (record, sample) => (sample < 12 ? dead(record) : record));
+    expect(scope.agreement).toMatchObject({ samples: 16, liveSamples: 4 });
+    expect(scope.agreement!.withinSample).toMatchObject({ samples: 4, constant: 12 });
+    expect(scope.agreement!.withinSample.estimate).toBeLessThan(1);
+    expect(outcome(scope, 'agrees-with-shapley')).toBe('open');
+    expect(outcome(scope, 'orders-explainers-as-shapley')).toBe('open');
+    expect(living).toMatchObject({ samples: 16, liveSamples: 16 });
+    expect(living.withinSample.constant).toBe(0);
+  });
+
+  it('leaves out a sample whose explainers differ in the shared endpoint only', () => {
+    // Values whose trapezoids round: subtracting the endpoint's share would leave differences of the last digit.
+    const scope = analysisOf(options, (record) => {
+      const still = dead(record);
+      if (still.status !== 'ok' || !still.shapley) return still;
+      const last = 0.1 + 0.07 * still.explainer.length;
+      return {
+        ...still,
+        synergy: {
+          ...still.synergy,
+          insertion: still.synergy.insertion.with(-1, last),
+          deletion: still.synergy.deletion.with(-1, last),
+        },
+        shapley: { ...still.shapley, curve: still.shapley.curve.with(-1, last) },
+      };
+    });
+    expect(scope.agreement!.withinSample).toMatchObject({ samples: 0, constant: 16 });
   });
 });
 

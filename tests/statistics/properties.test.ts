@@ -241,6 +241,30 @@ describe('clustered correlation', () => {
     expect(byCluster.high - byCluster.low).toBeGreaterThan(2 * (byRow.high - byRow.low));
   });
 
+  it('does not exist where the rows that count are constant', () => {
+    const x = Float64Array.of(0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 7);
+    const y = Float64Array.of(1, 2, 3, 4, 5, 6, 7);
+    for (const kind of ['pearson', 'spearman'] as const) {
+      const correlate = correlator(kind, x, y);
+      expect(correlate(Float64Array.of(1, 1, 1, 1, 1, 1, 0))).toBeNaN();
+      expect(correlate(Float64Array.of(0, 0, 3, 1, 0, 0, 1))).toBeGreaterThan(0);
+      expect(correlate(new Float64Array(7))).toBeNaN();
+      // The outlier, drawn or not, hides nothing of the others.
+      const far = correlator(kind, Float64Array.of(1, 2, 3, 1e300), Float64Array.of(3, 2, 1, 0));
+      expect(far(Float64Array.of(1, 1, 1, 0))).toBe(-1);
+      expect(() => correlator(kind, x, y.with(3, Number.NaN))).toThrow(/y\[3\]/);
+    }
+  });
+
+  it('inside clusters leaves out constant ones of any size', () => {
+    for (let size = 3; size < 40; size++) {
+      const clusters = new Int32Array(size + 3).fill(1, size);
+      const x = new Float64Array(size + 3);
+      x.set([1, 2, 3], size);
+      expect([...withinClusterSpearman(x, x, clusters)]).toEqual([1]);
+    }
+  });
+
   it('inside clusters ignores what clusters share', () => {
     const clusters = Int32Array.of(0, 0, 0, 1, 1, 1, 2, 2);
     const x = Float64Array.of(1, 2, 3, 101, 102, 103, 7, 8);

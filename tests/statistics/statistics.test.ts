@@ -43,6 +43,50 @@ describe('rank statistics', () => {
     expect(kendall(x, y)).toBeCloseTo(0.6428571428571428, 12);
   });
 
+  it('do not exist for constants, whatever their length and the rounding of their sums', () => {
+    const ascending = (n: number) => Array.from({ length: n }, (_, i) => i);
+    for (let n = 0; n <= 64; n++) {
+      for (const value of [0, 0.1, -0.7, 1 / 3, 1e200, -1.7e308, 5e-324]) {
+        const constant = new Array<number>(n).fill(value);
+        for (const other of [ascending(n), new Array<number>(n).fill(0.7), constant]) {
+          for (const correlation of [pearson, spearman, kendall]) {
+            expect(correlation(constant, other), `${correlation.name} of ${n} times ${value}`).toBeNaN();
+            expect(correlation(other, constant), `${correlation.name} of ${n} times ${value}`).toBeNaN();
+          }
+        }
+      }
+    }
+  });
+
+  it('do not depend on the size of the values', () => {
+    // Powers of two scale exactly. A common offset of 1 leaves 2^-50 as the unit in the last place but two.
+    for (const [scale, offset] of [
+      [2 ** 664, 0],
+      [2 ** 1021, 0],
+      [2 ** -1060, 0],
+      [2 ** -50, 1],
+    ]) {
+      const sized = x.map((value) => value * scale + offset);
+      expect(pearson(sized, y)).toBeCloseTo(0.6952687917708213, 12);
+      expect(pearson(y, sized)).toBeCloseTo(0.6952687917708213, 12);
+      expect(spearman(sized, y)).toBeCloseTo(0.8088235294117647, 12);
+    }
+    expect(pearson([1e200, 2e200, 3e200], [3, 2, 1])).toBe(-1);
+    expect(pearson([-1.7e308, 0, 1.7e308], [1, 2, 3])).toBe(1);
+    // By hand: three values in a line with one far off, where the mean of the near ones is lost beside it.
+    expect(pearson([1, 2, 1e200], [0, 0, 1])).toBe(1);
+  });
+
+  it('name values that are not finite by their place', () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      for (const correlation of [pearson, spearman, kendall]) {
+        expect(() => correlation([1, 2, bad], [1, 2, 3])).toThrow(/finite number for x\[2\]/);
+        expect(() => correlation([1, 2, 3], [1, bad, 3])).toThrow(/finite number for y\[1\]/);
+      }
+      expect(() => ranks([3, bad])).toThrow(/finite number for values\[1\]/);
+    }
+  });
+
   it('are invariant under increasing maps', () => {
     fc.assert(
       fc.property(
