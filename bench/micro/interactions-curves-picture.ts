@@ -1,6 +1,6 @@
 import type { EstimatorName } from '../../lib/interactions/index.js';
 import { quantile } from '../../lib/statistics/bootstrap.js';
-import type { Row } from './interactions-curves.js';
+import type { Row } from './interactions-curves-row.js';
 import { defaultEstimator, PEER } from './interactions-curves-tables.js';
 import type { Family } from './interactions-games.js';
 

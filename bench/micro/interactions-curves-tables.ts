@@ -1,7 +1,7 @@
 import { chooseEstimator } from '../../lib/interactions/estimators/choose.js';
 import type { EstimatorName } from '../../lib/interactions/index.js';
 import { bootstrap, quantile } from '../../lib/statistics/bootstrap.js';
-import type { Row } from './interactions-curves.js';
+import type { Row } from './interactions-curves-row.js';
 import { FAMILIES, type Family, PAIRS, PLAYERS } from './interactions-games.js';
 
 /** What shapiq takes for SII of this size. */

@@ -8,6 +8,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { EstimatorName, ValueTable } from '../../lib/interactions/index.js';
 import { packageInfo } from '../../lib/package.js';
 import { picture } from './interactions-curves-picture.js';
+import type { Row } from './interactions-curves-row.js';
 import { tables } from './interactions-curves-tables.js';
 import { FAMILIES, type Family, gamesOf, relativeError } from './interactions-games.js';
 
@@ -25,18 +26,6 @@ const ESTIMATORS: readonly EstimatorName[] = [
   'svarm-iq',
   'shap-iq',
 ];
-
-/** One estimate of one game. */
-export interface Row {
-  readonly family: Family;
-  readonly game: number;
-  readonly estimator: EstimatorName;
-  readonly budget: number;
-  readonly coalitions: number;
-  readonly imageStates: number;
-  /** Squared error of the cross-modal pairs of SII over the sum of their squares. */
-  readonly error: number;
-}
 
 /** Null when the budget is too small for the estimator. */
 async function measure(

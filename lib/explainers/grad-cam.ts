@@ -1,8 +1,9 @@
 import { resolveOptions } from '../options.js';
 import type { Explainer } from './types.js';
 import { activationMap, defaultDecoderLayer, type LayerChoice, layerTensor } from './white-box/cam.js';
-import { floats, WhiteBoxChain } from './white-box/model.js';
+import { WhiteBoxChain } from './white-box/model.js';
 import { meanByPlayer } from './white-box/players.js';
+import { floats } from './white-box/results.js';
 
 export interface GradCamOptions {
   /** Block of the vision tower whose patch tokens make the image map. Default: -1, the last one before the features. */

@@ -1,8 +1,9 @@
 import { invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { Explainer } from './types.js';
-import { type ChainResult, type Target, WhiteBoxChain } from './white-box/model.js';
+import { type Target, WhiteBoxChain } from './white-box/model.js';
 import { productAttribution, rowDots } from './white-box/players.js';
+import type { ChainResult } from './white-box/results.js';
 import { checkTarget, DEFAULT_TARGET } from './white-box/target.js';
 
 export interface IntegratedGradientsOptions {

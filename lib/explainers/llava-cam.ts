@@ -3,9 +3,10 @@ import { resolveOptions } from '../options.js';
 import { Random } from '../statistics/random.js';
 import type { Explainer } from './types.js';
 import { activationMap, defaultDecoderLayer, type LayerChoice, layerTensor } from './white-box/cam.js';
-import { floats, WhiteBoxChain } from './white-box/model.js';
+import { WhiteBoxChain } from './white-box/model.js';
 import { normalStream } from './white-box/noise.js';
 import { meanByPlayer } from './white-box/players.js';
+import { floats } from './white-box/results.js';
 
 export interface LlavaCamOptions {
   /** Block of the decoder. Default: 7/32 of the depth. */

@@ -22,12 +22,8 @@ export { type LeastCore, leastCoreSync } from './least-core.js';
 export { type KernelFacts, kernelFacts, type TableValues } from './native.js';
 export { type UnanimityPart, UnanimitySum } from './oracle-games.js';
 export { type CrossPairs, type Player, type PlayerList, Players } from './players.js';
-export {
-  type Interaction,
-  Interactions,
-  type Provenance,
-  type Spending,
-} from './result.js';
+export type { Provenance, Spending } from './provenance.js';
+export { type Interaction, Interactions } from './result.js';
 export {
   type AsyncOptions,
   type TransformKind,

@@ -1,6 +1,6 @@
 import { invalidArgument } from '../errors.js';
 import type { CrossPairs } from './players.js';
-import type { Provenance } from './result.js';
+import type { Provenance } from './provenance.js';
 
 /** The JSON form, readable by the Python library shapiq and back. */
 export interface InteractionsJson {

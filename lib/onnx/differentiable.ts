@@ -6,17 +6,14 @@ import { type BackwardStatistics, gradientName } from './autodiff/backward.js';
 import { ForwardPass, SegmentChain } from './chain.js';
 import {
   buildExtended,
-  COLUMNS,
   type DifferentiableOptions,
   differentiableDefaults,
-  type Plan,
   type ResolvedOptions,
-  ROWS,
-  SEED,
 } from './extended.js';
 import { checkMemoryOptions, type Layout, Layouts } from './layouts.js';
 import type { MemoryEstimate } from './memory.js';
 import type { OnnxModel } from './model.js';
+import { COLUMNS, type Plan, ROWS, SEED } from './plan.js';
 import type { Segment } from './segments.js';
 import type { BlockTap } from './taps.js';
 import { type Feeds, int64Feed, openSession } from './types.js';

@@ -2,22 +2,17 @@ import { FsynError, invalidArgument } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
 import { appendBackward, type BackwardStatistics, gradientName } from './autodiff/backward.js';
-import type { Gamma } from './autodiff/gamma.js';
-import type { Mode } from './autodiff/rule.js';
+import type { Gamma, Mode } from './autodiff/rule.js';
 import { withEqualAxes } from './axes.js';
 import { selectLogits } from './head.js';
 import type { Checkpoints, MemoryOptions } from './layouts.js';
 import type { OnnxModel } from './model.js';
+import { COLUMNS, type Plan, ROWS, SEED } from './plan.js';
 import { prepareModel } from './prepare.js';
 import { ancestors, requireTensor } from './queries.js';
 import { simplify } from './simplify.js';
-import { type BlockTap, transformerBlocks } from './taps.js';
+import { transformerBlocks } from './taps.js';
 import { discoverTypes, type Feeds, int64Feed, madeUpFeeds, type TensorTypes } from './types.js';
-
-/** Inputs of an extended graph: chosen logit rows and columns, and the cotangent of the output. */
-export const ROWS = 'logit_positions';
-export const COLUMNS = 'logit_tokens';
-export const SEED = 'gradient_seed';
 
 export interface DifferentiableOptions extends MemoryOptions {
   /** `grad` (default), or the modified gradients of AttnLRP or CP-LRP: times the tensor, they are its relevance. */
@@ -62,18 +57,6 @@ export const differentiableDefaults = {
 };
 
 export type ResolvedOptions = typeof differentiableDefaults;
-
-/** What an extended graph computes. */
-export interface Plan {
-  readonly output: string;
-  readonly wrt: readonly string[];
-  readonly expose: readonly string[];
-  readonly blocks: readonly BlockTap[];
-  readonly selected: boolean;
-  readonly attentions: boolean;
-  readonly hiddenStates: boolean;
-  readonly vocabulary: number | undefined;
-}
 
 /** The graph of a model with the backward pass appended, reduced to what the plan computes. */
 export async function buildExtended(

@@ -4,8 +4,7 @@
  *
  * @module
  */
-export type { Gamma } from './autodiff/gamma.js';
-export type { Mode } from './autodiff/rule.js';
+export type { Gamma, Mode } from './autodiff/rule.js';
 export { DifferentiableModel, type GradientResult, type LogitTarget } from './differentiable.js';
 export type { DifferentiableOptions } from './extended.js';
 export { OnnxGraph } from './graph.js';

@@ -1,7 +1,6 @@
 import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
-import { type Plan, SEED } from './extended.js';
 import { declaredShape, type OnnxGraph } from './graph.js';
 import {
   boundSizes,
@@ -13,6 +12,7 @@ import {
   wholeMemory,
 } from './memory.js';
 import type { OnnxModel } from './model.js';
+import { type Plan, SEED } from './plan.js';
 import { cutIntoSegments, type Segment } from './segments.js';
 import { tensorSizes } from './sizes.js';
 import type { Feeds } from './types.js';

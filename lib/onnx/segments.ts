@@ -1,7 +1,7 @@
 import { gradientName } from './autodiff/backward.js';
-import { type Plan, SEED } from './extended.js';
 import type { OnnxGraph } from './graph.js';
 import type { OnnxModel } from './model.js';
+import { type Plan, SEED } from './plan.js';
 import type { NodeProto } from './protobuf.js';
 
 /** A stretch of an extended graph: forward nodes, and the backward nodes that read what they made. */

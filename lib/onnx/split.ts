@@ -1,10 +1,11 @@
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { ForwardPass, SegmentChain } from './chain.js';
-import { buildExtended, type DifferentiableOptions, differentiableDefaults, type Plan } from './extended.js';
+import { buildExtended, type DifferentiableOptions, differentiableDefaults } from './extended.js';
 import { checkMemoryOptions, type Layout, Layouts } from './layouts.js';
 import type { MemoryEstimate } from './memory.js';
 import type { OnnxModel } from './model.js';
+import type { Plan } from './plan.js';
 import type { BlockTap } from './taps.js';
 import type { Feeds } from './types.js';
 

@@ -6,67 +6,14 @@ import {
   type ResampledMeans,
   resampleMeans,
 } from '../statistics/resample.js';
-import { rocAucs, type Separation } from '../statistics/separation.js';
+import { rocAucs } from '../statistics/separation.js';
 import { type FriedmanResult, friedmanTest } from '../statistics/tests.js';
-import { type Agreement, agreement } from './agreement.js';
-import { type Check, checkMetric } from './checks.js';
-import { allPairs, type Comparison, comparePairs } from './comparison.js';
+import { agreement } from './agreement.js';
+import { checkMetric } from './checks.js';
+import { allPairs, comparePairs } from './comparison.js';
 import { type Measure, measures } from './digest.js';
 import { controlNames, type Pool, truthControls } from './pool.js';
-
-/** A rank of an explainer among the ranked ones, 1 = largest mean, with its bootstrap interval. */
-export type Rank = Interval;
-
-/** One explainer in a scope. */
-export interface ExplainerAnalysis {
-  readonly name: string;
-  readonly control: boolean;
-  readonly samples: number;
-  readonly failed: number;
-  readonly failures: readonly { code: string; count: number; message: string }[];
-  readonly means: Readonly<Record<Measure, Interval>>;
-  /** Ranks of mean image SRG, text SRG and raw F_syn; null for the controls that know the truth. */
-  readonly ranks: { readonly image: Rank; readonly text: Rank; readonly synergy: Rank } | null;
-  /** Mean over samples of the rank within the sample; null for the controls that know the truth. */
-  readonly meanRanks: { readonly image: number; readonly text: number; readonly synergy: number } | null;
-  readonly shapley: { readonly mean: number; readonly rows: number } | null;
-  /** Raw F_syn by what a correct answer needs. */
-  readonly byGrounding: Readonly<Record<string, Interval & { readonly samples: number }>>;
-  readonly secondsPerSample: number;
-}
-
-/** How well F_syn tells questions that need both modalities from those that need one. */
-export interface GroundingSeparation {
-  /** An explainer, `explainers` for their mean per sample, or `corners` for the dividend that no explainer changes. */
-  readonly score: string;
-  readonly measure: Measure | 'corners';
-  readonly auc: Separation;
-}
-
-/** Everything said about one model on one dataset, or on all its datasets together. */
-export interface ScopeAnalysis {
-  readonly model: string;
-  /** Null for all datasets together. */
-  readonly dataset: string | null;
-  readonly samples: number;
-  readonly accuracy: number;
-  readonly explainers: readonly ExplainerAnalysis[];
-  /** Samples on which every ranked explainer has a row, and Friedman's test on them; null where it cannot be made. */
-  readonly friedman: FriedmanResult | null;
-  /** Kendall tau-b between the rankings by mean image SRG and by mean text SRG. */
-  readonly tau: {
-    readonly withRandom: Interval;
-    readonly withoutRandom: Interval;
-    readonly explainers: number;
-  };
-  /** Every pair of ranked explainers, Random included, by raw F_syn. */
-  readonly pairs: readonly Comparison[];
-  /** Oracle, Random and Anti-Oracle against each other on grounded samples. */
-  readonly controls: readonly Comparison[];
-  readonly separation: readonly GroundingSeparation[];
-  readonly agreement: Agreement | null;
-  readonly checks: readonly Check[];
-}
+import type { ExplainerAnalysis, GroundingSeparation, Rank, ScopeAnalysis } from './scope.js';
 
 export interface AnalysisOptions {
   readonly resamples: number;

@@ -1,8 +1,8 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { ScopeAnalysis } from './analysis.js';
 import { type CurveMoments, type CurveName, curveNames } from './digest.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import { bySynergy } from './report-tables.js';
+import type { ScopeAnalysis } from './scope.js';
 import { chartSvg, ink } from './svg.js';
 
 export interface ForestRow {

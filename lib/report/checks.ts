@@ -1,20 +1,6 @@
 import type { Interval } from '../statistics/bootstrap.js';
-import type { ScopeAnalysis } from './analysis.js';
+import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
 import { decimal, interval } from './table.js';
-
-/** `open`: the data cannot tell, or the rows that it takes are missing. */
-export type CheckOutcome = 'holds' | 'open' | 'fails';
-
-/** One thing that must be true for F_syn to be believed on this model and data. */
-export interface Check {
-  readonly id: string;
-  /** The claim in a few words. */
-  readonly label: string;
-  readonly claim: string;
-  readonly outcome: CheckOutcome;
-  /** The numbers behind the outcome. */
-  readonly evidence: string;
-}
 
 type Scope = Omit<ScopeAnalysis, 'checks'>;
 type Finding = Pick<Check, 'outcome' | 'evidence'>;

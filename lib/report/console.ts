@@ -1,4 +1,3 @@
-import type { ExplainerAnalysis, ScopeAnalysis } from './analysis.js';
 import { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import {
@@ -12,6 +11,7 @@ import {
   scopeTable,
   secondsText,
 } from './report-tables.js';
+import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
 import { decimal, interval, textTable } from './table.js';
 import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
 

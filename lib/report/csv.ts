@@ -1,6 +1,6 @@
-import type { ScopeAnalysis } from './analysis.js';
 import { measures } from './digest.js';
 import type { Report } from './report.js';
+import type { ScopeAnalysis } from './scope.js';
 
 /** One number of a report, with what it is about. Empty cells do not apply. */
 interface CsvRow {

@@ -8,7 +8,6 @@ import {
   shapleyScatter,
   stepChart,
 } from './charts.js';
-import type { Check, CheckOutcome } from './checks.js';
 import type { Comparison } from './comparison.js';
 import { ExplainerStyle } from './explainer-style.js';
 import { galleryHtml } from './gallery-html.js';
@@ -30,6 +29,7 @@ import {
   separationTable,
   synergyTable,
 } from './report-tables.js';
+import type { Check, CheckOutcome } from './scope.js';
 import { decimal, interval } from './table.js';
 import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
 

@@ -1,7 +1,7 @@
-import type { ExplainerAnalysis, Rank, ScopeAnalysis } from './analysis.js';
 import type { Comparison } from './comparison.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
+import type { ExplainerAnalysis, Rank, ScopeAnalysis } from './scope.js';
 import { decimal, interval } from './table.js';
 
 /** A table ready to be written in any format: text only, first column left, others right. */

@@ -1,10 +1,11 @@
 import { FsynError, throwIfAborted } from '../errors.js';
 import { resolveOptions } from '../options.js';
-import { type AnalysisOptions, analyse, type ScopeAnalysis } from './analysis.js';
+import { type AnalysisOptions, analyse } from './analysis.js';
 import { type CurveMoments, type CurveName, curveNames, type GroupDigest, ResultDigest } from './digest.js';
 import { type GalleryRecord, galleryKey, readGallery } from './gallery.js';
 import { Pool } from './pool.js';
 import type { BenchmarkRecord } from './record.js';
+import type { ScopeAnalysis } from './scope.js';
 import { type RunDescription, readRunDescription, readTimings, type Timings } from './sources.js';
 import { type Verdict, verdictOf } from './verdict.js';
 

@@ -1,5 +1,5 @@
-import type { ScopeAnalysis } from './analysis.js';
 import type { Report } from './report.js';
+import type { ScopeAnalysis } from './scope.js';
 import type { Verdict } from './verdict.js';
 
 /** The statistics of one model, as `summary.json` holds them. */

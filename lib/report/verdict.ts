@@ -1,5 +1,5 @@
-import type { ScopeAnalysis } from './analysis.js';
-import { type CheckOutcome, overallOutcome } from './checks.js';
+import { overallOutcome } from './checks.js';
+import type { CheckOutcome, ScopeAnalysis } from './scope.js';
 
 /** The answer to "which explainer is faithful here, and can the number be believed?" */
 export interface Verdict {

@@ -1,8 +1,7 @@
-import type { ScopeAnalysis } from './analysis.js';
-import type { CheckOutcome } from './checks.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import type { Report } from './report.js';
 import { percentText } from './report-tables.js';
+import type { CheckOutcome, ScopeAnalysis } from './scope.js';
 import { interval } from './table.js';
 import type { Verdict } from './verdict.js';
 

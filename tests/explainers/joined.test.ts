@@ -3,15 +3,13 @@ import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FsynError } from '../../lib/errors.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import { JoinedChain } from '../../lib/explainers/white-box/joined.js';
-import {
-  type ChainOptions,
-  type ChainPoint,
-  type ChainResult,
-  type LayerMap,
-  releaseWhiteBoxSessions,
-  type Target,
-  WhiteBoxChain,
-} from '../../lib/explainers/white-box/model.js';
+import { releaseWhiteBoxSessions, type Target, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
+import type {
+  ChainOptions,
+  ChainPoint,
+  ChainResult,
+  LayerMap,
+} from '../../lib/explainers/white-box/results.js';
 import { Session } from '../../lib/inference/session.js';
 import { SplitModel } from '../../lib/onnx/split.js';
 import { loadVlm } from '../../lib/vlm/load.js';

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { analyse, type ScopeAnalysis } from '../../lib/report/analysis.js';
+import { analyse } from '../../lib/report/analysis.js';
 import { overallOutcome } from '../../lib/report/checks.js';
 import { ResultDigest } from '../../lib/report/digest.js';
 import { Pool } from '../../lib/report/pool.js';
 import type { BenchmarkRecord, MeasuredRecord } from '../../lib/report/record.js';
+import type { ScopeAnalysis } from '../../lib/report/scope.js';
 import { verdictOf } from '../../lib/report/verdict.js';
 import { kendall, spearman } from '../../lib/statistics/ranks.js';
 import { type FixtureOptions, fixtureRecords, syntheticExplainers } from './fixture.js';

@@ -1,16 +1,14 @@
-import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import { TARGET_TOKENS } from '../../inference/plan.js';
-import type { TensorValue } from '../../inference/session.js';
 import { TappedModel } from '../../onnx/index.js';
 import { int64Feed } from '../../onnx/types.js';
-import type { ModelFeed, PreparedSample, WhiteBox } from '../../vlm/types.js';
-import { repeatedFeeds, sameGradients } from './batch.js';
+import type { PreparedSample } from '../../vlm/types.js';
+import { sameGradients } from './batch.js';
 import { MappedModel } from './head-maps.js';
+import { ChainInputs } from './inputs.js';
 import { signalOption } from './memory.js';
 import { pass } from './passes.js';
 import { type ChainOptions, type ChainPoint, type ChainResult, floats, type LayerMap } from './results.js';
-import { type ModelSessions, sessionsOf } from './sessions.js';
 
 export { limitWhiteBoxMemory } from './memory.js';
 export {
@@ -25,18 +23,7 @@ export { releaseWhiteBoxSessions } from './sessions.js';
 export type { Target } from './target.js';
 
 /** The graphs behind a sample, chained: pixels -> vision tower and projector -> merge -> decoder -> one logit. */
-export class WhiteBoxChain {
-  readonly whiteBox: WhiteBox;
-  /** Number of tokens before the decision token: the decoder's input. */
-  readonly length: number;
-  readonly targetToken: number;
-
-  private constructor(whiteBox: WhiteBox) {
-    this.whiteBox = whiteBox;
-    this.length = whiteBox.decisionPosition;
-    this.targetToken = whiteBox.tokenIds[whiteBox.decisionPosition] as number;
-  }
-
+export class WhiteBoxChain extends ChainInputs {
   /**
    * Opens the chain of a sample.
    *
@@ -50,93 +37,9 @@ export class WhiteBoxChain {
     return new WhiteBoxChain(sample.whiteBox);
   }
 
-  get #sessions(): ModelSessions {
-    return sessionsOf(this.whiteBox);
-  }
-
-  /** Shape of the pixel input. */
-  get pixelShape(): readonly number[] {
-    return this.#pixelFeed().shape;
-  }
-
-  /** A copy of the pixel input. */
-  pixels(): Float32Array {
-    return Float32Array.from(this.#pixelFeed().data as Float32Array);
-  }
-
-  #pixelFeed(): ModelFeed {
-    return this.whiteBox.visionFeeds[this.whiteBox.pixelInput] as ModelFeed;
-  }
-
-  visionFeeds(pixels = this.pixels()): Record<string, TensorValue> {
-    const [first, ...rest] = this.pixelShape as [number, ...number[]];
-    const size = rest.reduce((product, extent) => product * extent, first);
-    const shaped = ndarray(pixels, [(first * pixels.length) / size, ...rest]);
-    return { ...this.whiteBox.visionFeeds, [this.whiteBox.pixelInput]: shaped } as Record<
-      string,
-      TensorValue
-    >;
-  }
-
-  decoderFeeds(embeddings: Float32Array, length = this.length, count = 1): Record<string, TensorValue> {
-    const shaped = ndarray(embeddings, [count, length, embeddings.length / length / count]) as TensorValue;
-    return { ...this.decoderInputs(length, count), inputs_embeds: shaped };
-  }
-
-  /** The decoder's other inputs, for `count` equal sequences. */
-  decoderInputs(length = this.length, count = 1): Record<string, TensorValue> {
-    return repeatedFeeds(this.whiteBox.decoderFeeds(length), count) as unknown as Record<string, TensorValue>;
-  }
-
-  /**
-   * Checks that there is one feature for each place of the image.
-   *
-   * @throws FsynError `MODEL_CONTRACT`
-   */
-  requireFeatures(values: number, hidden: number): void {
-    const { imagePositions, visionModel } = this.whiteBox;
-    if (values === imagePositions.length * hidden) return;
-    const message = `${visionModel}: ${values} feature values for ${imagePositions.length} places of ${hidden}.`;
-    throw new FsynError('MODEL_CONTRACT', message);
-  }
-
-  /** Embeddings of tokens, [tokens, hidden], before the merge. */
-  async embed(tokenIds: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
-    const ids = ndarray(BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]) as unknown as TensorValue;
-    const { values } = await this.#sessions.use(
-      'embed',
-      () => TappedModel.load(this.whiteBox.embedModel, { tensors: ['inputs_embeds'] }),
-      (model) => model.run({ input_ids: ids }, signalOption(signal)),
-    );
-    return floats(values.inputs_embeds);
-  }
-
-  /** The embedding of the token that stands for an absent text player, [hidden]. */
-  padEmbedding(): Promise<Float32Array> {
-    const { padTokenId } = this.whiteBox;
-    return this.#sessions.remember(`embedding of ${padTokenId}`, () => this.embed(Int32Array.of(padTokenId)));
-  }
-
-  /** The sequence that the decoder sees before the decision token, with the image features in their places. */
-  async merged(
-    features: Float32Array,
-    tokenEmbeddings?: Float32Array,
-    signal?: AbortSignal,
-  ): Promise<Float32Array> {
-    const { imagePositions, tokenIds } = this.whiteBox;
-    const text = tokenEmbeddings ?? (await this.embed(tokenIds.subarray(0, this.length), signal));
-    const merged = text.slice();
-    const hidden = merged.length / this.length;
-    this.requireFeatures(features.length, hidden);
-    for (const [i, position] of imagePositions.entries()) {
-      merged.set(features.subarray(i * hidden, (i + 1) * hidden), position * hidden);
-    }
-    return merged;
-  }
-
   /** One forward and one backward pass through the whole chain. */
   async gradients(options: ChainOptions & ChainPoint = {}): Promise<ChainResult> {
-    const [result] = await pass(this, this.#sessions, [options], options);
+    const [result] = await pass(this, this.sessions, [options], options);
     return result as ChainResult;
   }
 
@@ -153,7 +56,7 @@ export class WhiteBoxChain {
     const size = most > 1 && points.length > 1 && (await this.#takesBatches(points, rest)) ? most : 1;
     const results: ChainResult[] = [];
     for (let at = 0; at < points.length; at += size) {
-      results.push(...(await pass(this, this.#sessions, points.slice(at, at + size), rest)));
+      results.push(...(await pass(this, this.sessions, points.slice(at, at + size), rest)));
     }
     return results;
   }
@@ -165,11 +68,11 @@ export class WhiteBoxChain {
     // Other inputs of the vision graph describe the one image that there is.
     const single = this.pixelShape.length !== 4 || Object.keys(this.whiteBox.visionFeeds).length > 1;
     if (single && !decoderOnly) return false;
-    return this.#sessions.remember(`batches ${options.mode} ${decoderOnly}`, async () => {
+    return this.sessions.remember(`batches ${options.mode} ${decoderOnly}`, async () => {
       try {
-        const together = await pass(this, this.#sessions, pair, options);
+        const together = await pass(this, this.sessions, pair, options);
         for (const [i, point] of pair.entries()) {
-          const [alone] = await pass(this, this.#sessions, [point], options);
+          const [alone] = await pass(this, this.sessions, [point], options);
           if (!sameGradients(together[i] as ChainResult, alone as ChainResult)) return false;
         }
         return true;
@@ -189,8 +92,8 @@ export class WhiteBoxChain {
   async blockOutputs(): Promise<{ vision: readonly string[]; decoder: readonly string[] }> {
     const { visionModel, decoderModel, featureOutput } = this.whiteBox;
     return {
-      vision: await this.#sessions.blockOutputs(visionModel, featureOutput),
-      decoder: await this.#sessions.blockOutputs(decoderModel, 'logits'),
+      vision: await this.sessions.blockOutputs(visionModel, featureOutput),
+      decoder: await this.sessions.blockOutputs(decoderModel, 'logits'),
     };
   }
 
@@ -199,13 +102,13 @@ export class WhiteBoxChain {
     signal?: AbortSignal,
   ): Promise<{ vision: readonly LayerMap[]; decoder: readonly LayerMap[] }> {
     const { visionModel, decoderModel, featureOutput, visionTokenPlayers } = this.whiteBox;
-    const seen = await this.#sessions.use(
+    const seen = await this.sessions.use(
       'vision maps',
       () => MappedModel.load(visionModel, featureOutput, [featureOutput]),
       (vision) => vision.run(this.visionFeeds(), visionTokenPlayers.length, signalOption(signal)),
     );
     const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
-    const read = await this.#sessions.use(
+    const read = await this.sessions.use(
       'decoder maps',
       () => MappedModel.load(decoderModel, 'logits', []),
       (decoder) => decoder.run(this.decoderFeeds(embeddings), this.length, signalOption(signal)),
@@ -216,14 +119,14 @@ export class WhiteBoxChain {
   /** Forward only: logits of chosen tokens at every position before the decision token, [length, tokens]. */
   async tokenLogits(tokens: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
     const { visionModel, decoderModel, featureOutput } = this.whiteBox;
-    const seen = await this.#sessions.use(
+    const seen = await this.sessions.use(
       'vision features',
       () => TappedModel.load(visionModel, { tensors: [featureOutput] }),
       (vision) => vision.run(this.visionFeeds(), signalOption(signal)),
     );
     const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
     const feeds = { ...this.decoderFeeds(embeddings), logit_tokens: int64Feed(tokens) };
-    const { values } = await this.#sessions.use(
+    const { values } = await this.sessions.use(
       'decoder columns',
       () => TappedModel.load(decoderModel, { logitColumns: true }),
       (decoder) => decoder.run(feeds, signalOption(signal)),

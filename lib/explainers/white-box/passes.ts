@@ -2,16 +2,16 @@ import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import { selectRowsEarly } from '../../onnx/early-rows.js';
-import { ROWS } from '../../onnx/extended.js';
 import { type DifferentiableOptions, type OnnxModel, SplitModel, selectLogits } from '../../onnx/index.js';
+import { ROWS } from '../../onnx/plan.js';
 import { prepareModel } from '../../onnx/prepare.js';
 import { int64Feed } from '../../onnx/types.js';
 import type { WhiteBox } from '../../vlm/types.js';
 import { concatenated, parts } from './batch.js';
 import { averagedMap, headMean, MAP_TOKENS } from './head-maps.js';
+import type { ChainInputs } from './inputs.js';
 import { JoinedChain, type JoinedResult } from './joined.js';
 import { passOptions, signalOption, wholeLimit } from './memory.js';
-import type { WhiteBoxChain } from './model.js';
 import {
   type ChainOptions,
   type ChainPoint,
@@ -27,7 +27,7 @@ import { type Explained, explainedOf } from './target.js';
  * checkpoints where these are needed.
  */
 export async function pass(
-  chain: WhiteBoxChain,
+  chain: ChainInputs,
   sessions: ModelSessions,
   points: readonly ChainPoint[],
   options: ChainOptions,
@@ -41,7 +41,7 @@ const NOTHING = new Float32Array(0);
 type Tensors = Readonly<Record<string, TensorValue>>;
 
 class Passes {
-  readonly #chain: WhiteBoxChain;
+  readonly #chain: ChainInputs;
   readonly #whiteBox: WhiteBox;
   readonly #sessions: ModelSessions;
   readonly #points: readonly ChainPoint[];
@@ -49,7 +49,7 @@ class Passes {
   readonly #decoderOnly: boolean;
 
   constructor(
-    chain: WhiteBoxChain,
+    chain: ChainInputs,
     sessions: ModelSessions,
     points: readonly ChainPoint[],
     options: ChainOptions,

@@ -2,8 +2,9 @@ import type { Attribution } from '../../cells/attribution.js';
 import { invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
 import type { PreparedSample } from '../../vlm/types.js';
-import type { ChainResult, Target, WhiteBoxChain } from './model.js';
+import type { Target, WhiteBoxChain } from './model.js';
 import { productAttribution, rowDots } from './players.js';
+import type { ChainResult } from './results.js';
 import { checkTarget, DEFAULT_TARGET } from './target.js';
 
 /**

@@ -1,5 +1,5 @@
 import { CoalitionBatch, type EvaluationOptions, evaluateBatch, type ValueFunction } from '../coalitions.js';
-import type { Spending } from '../result.js';
+import type { Spending } from '../provenance.js';
 
 /** Asks a value function for coalitions, in batches, and keeps the bill. */
 export class Evaluator {

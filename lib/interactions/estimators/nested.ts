@@ -3,7 +3,7 @@ import { resolveOptions } from '../../options.js';
 import { Random } from '../../statistics/random.js';
 import { CoalitionBatch, checkEvaluation, type ValueFunction } from '../coalitions.js';
 import { type CrossPairs, type PlayerList, Players } from '../players.js';
-import type { Provenance } from '../result.js';
+import type { Provenance } from '../provenance.js';
 import { Evaluator } from './evaluator.js';
 
 export interface EstimatePairOptions {

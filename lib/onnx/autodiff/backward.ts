@@ -8,8 +8,7 @@ import type { TensorTypes } from '../types.js';
 import { upgradeOpset } from '../upgrade.js';
 import { BackwardBuilder, unsupported } from './builder.js';
 import { cutEdges, edge } from './cuts.js';
-import type { Gamma } from './gamma.js';
-import type { Mode, Rule, RuleContext } from './rule.js';
+import type { Gamma, Mode, Rule, RuleContext } from './rule.js';
 import { constantOperators, rules } from './rules.js';
 
 export interface BackwardOptions {

@@ -1,13 +1,5 @@
 import type { RuleContext } from './rule.js';
 
-/** Strength of the Gamma rule in linear layers with constant weights; 0 is the epsilon rule. */
-export interface Gamma {
-  /** Convolutions. Default: 0. */
-  readonly conv?: number;
-  /** Matrix products. Default: 0. */
-  readonly linear?: number;
-}
-
 /** A linear map with a constant weight, forward and transposed. */
 export interface LinearMap {
   readonly input: string;

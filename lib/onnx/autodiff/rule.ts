@@ -1,9 +1,16 @@
 import type { NodeProto } from '../protobuf.js';
 import type { BackwardBuilder } from './builder.js';
-import type { Gamma } from './gamma.js';
 
 /** `grad`: gradients. `attnlrp`, `cplrp`: modified gradients whose product with the tensor is its relevance. */
 export type Mode = 'grad' | 'attnlrp' | 'cplrp';
+
+/** Strength of the Gamma rule in linear layers with constant weights; 0 is the epsilon rule. */
+export interface Gamma {
+  /** Convolutions. Default: 0. */
+  readonly conv?: number;
+  /** Matrix products. Default: 0. */
+  readonly linear?: number;
+}
 
 /** One forward node during the backward pass. */
 export interface RuleContext {

@@ -1,8 +1,7 @@
 import type { EvaluatorProgram } from '../../inference/program.js';
 import { modelCosts } from '../files/costs.js';
 import { isObject, type JsonObject } from '../json.js';
-import type { PreparedInputs } from './sample.js';
-import type { VlmParts } from './vlm.js';
+import type { PreparedInputs, VlmParts } from './parts.js';
 
 /** A prepared sample as the plain data that the native evaluator works on. */
 export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): EvaluatorProgram {

@@ -10,7 +10,6 @@ import type { TensorArray } from '../../inference/tensor.js';
 import { fromHalfArray } from '../files/float16.js';
 import { leaveOut, maskPixels, maskTokens } from '../masking.js';
 import { logSoftmaxAt } from '../scoring.js';
-import type { TokenisedPrompt } from '../text/prompt.js';
 import type {
   Answer,
   ImagePlayers,
@@ -20,29 +19,10 @@ import type {
   TextPlayers,
   WhiteBox,
 } from '../types.js';
-import type { ImageEncoding } from './architecture.js';
 import { firstColumns } from './generate.js';
 import type { ImageFeatures } from './graphs.js';
-import type { Removal } from './probe.js';
+import type { PreparedInputs, VlmParts } from './parts.js';
 import { evaluatorProgram } from './program.js';
-import type { VlmParts } from './vlm.js';
-
-/** What prepare found out about one image and question. */
-export interface PreparedInputs {
-  readonly image: RgbImage;
-  readonly question: string;
-  readonly prompt: TokenisedPrompt;
-  readonly encoding: ImageEncoding;
-  /** The pixel input of the baseline image: the same shape as `encoding.pixels`. */
-  readonly baselinePixels: Float32Array;
-  readonly answer: Answer;
-  /** How many answer tokens are scored, from the first. */
-  readonly scored: number;
-  readonly padTokenId: number;
-  readonly textMasking: 'remove' | 'attend';
-  /** How removed tokens leave attention on this decoder. */
-  readonly removal: Removal;
-}
 
 // Bounds the logits of one batch of the plain path: 64 MiB of float32.
 const logitsLimit = 2 ** 24;

@@ -1,44 +1,21 @@
 import { describe, FsynError } from '../../errors.js';
 import { modelSizes } from '../../inference/evaluator.js';
 import { checkBudget, selectsRows } from '../../inference/pass-memory.js';
-import type { DeviceCaches } from '../../inference/program.js';
 import { findDecision } from '../decision.js';
-import type { MatrixCosts } from '../files/costs.js';
 import type { ModelDirectory } from '../files/directory.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
 import { Fields, isObject, type JsonObject } from '../json.js';
 import { type ResolvedPrepareOptions, resolvePrepareOptions } from '../options.js';
-import type { ChatTemplate } from '../text/chat.js';
 import { buildPrompt, checkQuestion, type TokenisedPrompt } from '../text/prompt.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import type { Answer, PreparedSample, PrepareOptions, RgbImage, Vlm } from '../types.js';
-import type { Architecture, ImageEncoding } from './architecture.js';
+import type { ImageEncoding } from './architecture.js';
 import { generateGreedily } from './generate.js';
-import type { DecoderGraph } from './graph.js';
-import type { EmbedGraph, ImageFeatures, VisionGraph } from './graphs.js';
+import type { ImageFeatures } from './graphs.js';
+import type { PreparedInputs, VlmParts } from './parts.js';
 import { probeRemoval, type Removal } from './probe.js';
-import { DecoderSample, type PreparedInputs, sequenceEmbeds } from './sample.js';
-
-/** The loaded parts of a model directory. */
-export interface VlmParts {
-  readonly directory: ModelDirectory;
-  readonly architecture: Architecture;
-  readonly vision: VisionGraph;
-  readonly embed: EmbedGraph;
-  readonly decoder: DecoderGraph;
-  readonly tokenizer: TextTokenizer;
-  readonly template: ChatTemplate;
-  /** Worker threads of the evaluator. */
-  readonly workers: number;
-  /** Bytes that scoring may use beside the model's weights. */
-  readonly memory: number;
-  /** Where prefixes' caches can stay on a device; undefined on the host. */
-  readonly deviceCaches: DeviceCaches | undefined;
-  /** What decides how the model computes: the hash of its files and the providers. */
-  readonly content: string;
-  readonly costs: { readonly vision: MatrixCosts; readonly decoder: MatrixCosts };
-}
+import { DecoderSample, sequenceEmbeds } from './sample.js';
 
 /** What configuration files say about text, wherever they say it. */
 interface TextSettings {

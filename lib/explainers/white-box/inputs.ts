@@ -1,0 +1,107 @@
+import ndarray from 'ndarray';
+import { FsynError } from '../../errors.js';
+import type { TensorValue } from '../../inference/session.js';
+import { TappedModel } from '../../onnx/index.js';
+import type { ModelFeed, WhiteBox } from '../../vlm/types.js';
+import { repeatedFeeds } from './batch.js';
+import { signalOption } from './memory.js';
+import { floats } from './results.js';
+import { type ModelSessions, sessionsOf } from './sessions.js';
+
+/** What a sample feeds into its graphs; what is computed of it is the chain's. */
+export class ChainInputs {
+  readonly whiteBox: WhiteBox;
+  /** Number of tokens before the decision token: the decoder's input. */
+  readonly length: number;
+  readonly targetToken: number;
+
+  protected constructor(whiteBox: WhiteBox) {
+    this.whiteBox = whiteBox;
+    this.length = whiteBox.decisionPosition;
+    this.targetToken = whiteBox.tokenIds[whiteBox.decisionPosition];
+  }
+
+  protected get sessions(): ModelSessions {
+    return sessionsOf(this.whiteBox);
+  }
+
+  /** Shape of the pixel input. */
+  get pixelShape(): readonly number[] {
+    return this.#pixelFeed().shape;
+  }
+
+  /** A copy of the pixel input. */
+  pixels(): Float32Array {
+    return Float32Array.from(this.#pixelFeed().data as Float32Array);
+  }
+
+  #pixelFeed(): ModelFeed {
+    return this.whiteBox.visionFeeds[this.whiteBox.pixelInput] as ModelFeed;
+  }
+
+  visionFeeds(pixels = this.pixels()): Record<string, TensorValue> {
+    const [first, ...rest] = this.pixelShape as [number, ...number[]];
+    const size = rest.reduce((product, extent) => product * extent, first);
+    const shaped = ndarray(pixels, [(first * pixels.length) / size, ...rest]);
+    return { ...this.whiteBox.visionFeeds, [this.whiteBox.pixelInput]: shaped } as Record<
+      string,
+      TensorValue
+    >;
+  }
+
+  decoderFeeds(embeddings: Float32Array, length = this.length, count = 1): Record<string, TensorValue> {
+    const shaped = ndarray(embeddings, [count, length, embeddings.length / length / count]) as TensorValue;
+    return { ...this.decoderInputs(length, count), inputs_embeds: shaped };
+  }
+
+  /** The decoder's other inputs, for `count` equal sequences. */
+  decoderInputs(length = this.length, count = 1): Record<string, TensorValue> {
+    return repeatedFeeds(this.whiteBox.decoderFeeds(length), count) as unknown as Record<string, TensorValue>;
+  }
+
+  /**
+   * Checks that there is one feature for each place of the image.
+   *
+   * @throws FsynError `MODEL_CONTRACT`
+   */
+  requireFeatures(values: number, hidden: number): void {
+    const { imagePositions, visionModel } = this.whiteBox;
+    if (values === imagePositions.length * hidden) return;
+    const message = `${visionModel}: ${values} feature values for ${imagePositions.length} places of ${hidden}.`;
+    throw new FsynError('MODEL_CONTRACT', message);
+  }
+
+  /** Embeddings of tokens, [tokens, hidden], before the merge. */
+  async embed(tokenIds: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
+    const ids = ndarray(BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]) as unknown as TensorValue;
+    const { values } = await this.sessions.use(
+      'embed',
+      () => TappedModel.load(this.whiteBox.embedModel, { tensors: ['inputs_embeds'] }),
+      (model) => model.run({ input_ids: ids }, signalOption(signal)),
+    );
+    return floats(values.inputs_embeds);
+  }
+
+  /** The embedding of the token that stands for an absent text player, [hidden]. */
+  padEmbedding(): Promise<Float32Array> {
+    const { padTokenId } = this.whiteBox;
+    return this.sessions.remember(`embedding of ${padTokenId}`, () => this.embed(Int32Array.of(padTokenId)));
+  }
+
+  /** The sequence that the decoder sees before the decision token, with the image features in their places. */
+  async merged(
+    features: Float32Array,
+    tokenEmbeddings?: Float32Array,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
+    const { imagePositions, tokenIds } = this.whiteBox;
+    const text = tokenEmbeddings ?? (await this.embed(tokenIds.subarray(0, this.length), signal));
+    const merged = text.slice();
+    const hidden = merged.length / this.length;
+    this.requireFeatures(features.length, hidden);
+    for (const [i, position] of imagePositions.entries()) {
+      merged.set(features.subarray(i * hidden, (i + 1) * hidden), position * hidden);
+    }
+    return merged;
+  }
+}
