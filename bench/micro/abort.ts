@@ -67,7 +67,7 @@ latencies.sort((a, b) => a - b);
 const sorted = Float64Array.from(latencies);
 const report = {
   model: basename(model) === 'model' ? basename(join(model, '..')) : basename(model),
-  machine: `${cpus()[0]?.model.trim()}, ${threads} threads, load ${loadavg()[0]!.toFixed(1)}`,
+  machine: `${cpus()[0]?.model.trim()}, ${threads} threads, load ${loadavg()[0].toFixed(1)}`,
   rounds: latencies.length,
   evaluationMs: whole,
   suffixRunMs: (1000 * seconds.suffix) / suffixRuns,

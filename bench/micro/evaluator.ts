@@ -43,7 +43,7 @@ interface Round {
 const median = (values: readonly number[]) => {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 };
 
 async function seconds(work: () => Promise<unknown>): Promise<number> {
@@ -190,7 +190,7 @@ async function measure(
       const reference = await (await fresh('none', published)).evaluate(few);
       const shared = await evaluator.evaluate(few);
       for (let i = 0; i < reference.logProbabilities.length; i++) {
-        worst = Math.max(worst, Math.abs(reference.logProbabilities[i]! - shared.logProbabilities[i]!));
+        worst = Math.max(worst, Math.abs(reference.logProbabilities[i] - shared.logProbabilities[i]));
       }
     }
   }

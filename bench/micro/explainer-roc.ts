@@ -50,7 +50,7 @@ function candidates(names: readonly string[] | undefined): Map<string, Explainer
 /** Probability that a deciding player scores above another; undefined when there are none of one kind. */
 function rocArea(scores: ArrayLike<number>, truth: Uint8Array): number | undefined {
   const [deciding, others]: [number[], number[]] = [[], []];
-  for (const [i, flag] of truth.entries()) (flag ? deciding : others).push(scores[i] as number);
+  for (const [i, flag] of truth.entries()) (flag ? deciding : others).push(scores[i]);
   if (deciding.length === 0 || others.length === 0) return undefined;
   let wins = 0;
   for (const a of deciding) for (const b of others) wins += a > b ? 1 : a === b ? 0.5 : 0;
@@ -93,7 +93,7 @@ for await (const item of data.samples()) {
     });
     const scores = [image, image.map(Math.abs), text, text.map(Math.abs)];
     for (const [kind, list] of areas.get(name)!.entries()) {
-      const area = rocArea(scores[kind]!, kind < 2 ? truth.image : truth.text);
+      const area = rocArea(scores[kind], kind < 2 ? truth.image : truth.text);
       if (area !== undefined) list.push(area);
     }
   }

@@ -32,7 +32,7 @@ const [LAYERS, WIDTH, HEADS, HIDDEN, LENGTH, VOCABULARY] = [6, 256, 8, 688, 320,
 const median = (values: readonly number[]) => {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 };
 
 /** Processor time of this process: with one thread it is the time that the work takes when nothing else runs. */
@@ -149,7 +149,7 @@ async function interleaved(works: Readonly<Record<string, () => Promise<unknown>
   for (let round = 0; round <= rounds; round++) {
     const entries = Object.entries(works);
     for (const at of random.permutation(entries.length)) {
-      const [name, work] = entries[at]!;
+      const [name, work] = entries[at];
       const time = await milliseconds(work);
       if (round > 0) times.get(name)!.push(time);
     }

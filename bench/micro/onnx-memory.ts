@@ -121,7 +121,7 @@ async function measure(path: string, way: Way, length: number): Promise<Measurem
     times.push((user + system) / 1e6);
   }
   const { kept, weights } = estimate;
-  const seconds = times.sort((a, b) => a - b)[ROUNDS >> 1] as number;
+  const seconds = times.sort((a, b) => a - b)[ROUNDS >> 1];
   return { estimated: estimate.peak, kept, weights, peak: peak - before, seconds };
 }
 

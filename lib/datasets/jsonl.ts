@@ -73,7 +73,7 @@ function parseLine(where: string, line: string, number: number): Fields {
     );
   };
   const text = (field: string): string =>
-    typeof row[field] === 'string' && row[field] !== '' ? (row[field] as string) : fail(field, 'a text');
+    typeof row[field] === 'string' && row[field] !== '' ? row[field] : fail(field, 'a text');
   const optionalText = (field: string) => (row[field] === undefined ? undefined : text(field));
   const { choices, grounding, truth } = row;
   if (

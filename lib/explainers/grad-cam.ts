@@ -37,7 +37,7 @@ export function gradCam(given?: GradCamOptions): Explainer {
       const seenFeatures = floats(run.visionValues[seen]);
       const channels = seenFeatures.length / whiteBox.visionTokenPlayers.length;
       const map = activationMap(seenFeatures, floats(run.visionGradients[seen]), channels, patches);
-      const players = patches.map((row) => whiteBox.visionTokenPlayers[row] as number);
+      const players = patches.map((row) => whiteBox.visionTokenPlayers[row]);
       const textFeatures = floats(run.decoderValues[read]);
       const textGradient = floats(run.decoderGradients[read]);
       return {
@@ -49,5 +49,5 @@ export function gradCam(given?: GradCamOptions): Explainer {
 }
 
 function rowsWithPlayer(players: Int32Array): Int32Array {
-  return Int32Array.from(players.keys()).filter((row) => (players[row] as number) >= 0);
+  return Int32Array.from(players.keys()).filter((row) => players[row] >= 0);
 }

@@ -188,12 +188,12 @@ function byCell(image: Scores, players: ImagePlayers, order: ImageOrder): Float6
     const sums = new Float64Array(count);
     for (const [i, value] of values.entries()) {
       const player = Math.floor(i / (finer * finer));
-      sums[player] = (sums[player] as number) + value;
+      sums[player] = sums[player] + value;
     }
     return sums;
   }
   const [height, width] = [shape.at(-2) as number, shape.at(-1) as number];
-  const images = shape.length === 3 ? (shape[0] as number) : 1;
+  const images = shape.length === 3 ? shape[0] : 1;
   const [down, across] = [height / rows, width / columns];
   const fits =
     shape.length <= 3 && images === tiles && Number.isInteger(down) && Number.isInteger(across) && down > 0;
@@ -209,7 +209,7 @@ function pool(values: Float64Array, players: ImagePlayers, down: number, across:
     const tile = Math.floor(i / (height * width));
     const row = Math.floor((Math.floor(i / width) % height) / down);
     const player = tile * rows * columns + row * columns + Math.floor((i % width) / across);
-    sums[player] = (sums[player] as number) + value;
+    sums[player] = sums[player] + value;
   }
   return sums;
 }

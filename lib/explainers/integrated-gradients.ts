@@ -215,11 +215,11 @@ function withPad(ids: Int32Array, positions: Int32Array, pad: number): Int32Arra
 }
 
 function between(a: Float32Array, b: Float32Array, t: number): Float32Array {
-  return b.map((value, i) => (a[i] as number) + t * (value - (a[i] as number)));
+  return b.map((value, i) => a[i] + t * (value - a[i]));
 }
 
 function addScaled(sums: Float64Array, values: Float32Array, factor: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + factor * (values[i] as number);
+  for (let i = 0; i < sums.length; i++) sums[i] = sums[i] + factor * values[i];
 }
 
 function rowProducts(
@@ -228,7 +228,7 @@ function rowProducts(
   from: Float32Array,
   columns: number,
 ): Float64Array {
-  const difference = to.map((value, i) => value - (from[i] as number));
+  const difference = to.map((value, i) => value - from[i]);
   return rowDots(gradient, difference, columns);
 }
 

@@ -50,7 +50,7 @@ export function llavaCam(given?: LlavaCamOptions): Explainer {
         const [features, gradient] = [floats(run.decoderValues[layer]), floats(run.decoderGradients[layer])];
         const add = (sums: Float64Array, rows: Int32Array) => {
           const map = activationMap(features, gradient, run.hidden, rows);
-          for (const [i, value] of map.entries()) sums[i] = (sums[i] as number) + value / samples;
+          for (const [i, value] of map.entries()) sums[i] = sums[i] + value / samples;
         };
         add(image, whiteBox.imagePositions);
         add(text, whiteBox.textPositions);

@@ -32,7 +32,7 @@ export function parseNpy(bytes: Uint8Array, name: string): NpyArray {
     throw broken('it does not start like one');
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const long = (bytes[6] as number) >= 2;
+  const long = bytes[6] >= 2;
   const headerLength = long ? view.getUint32(8, true) : view.getUint16(8, true);
   const start = (long ? 12 : 10) + headerLength;
   if (start > bytes.length) throw broken('its header is cut off');
@@ -63,9 +63,9 @@ function fromFortran(stored: Float64Array, shape: readonly number[]): Float64Arr
     let rest = i;
     let at = 0;
     for (let axis = shape.length - 1; axis >= 0; axis--) {
-      at += (rest % (shape[axis] as number)) * (strides[axis] as number);
-      rest = Math.floor(rest / (shape[axis] as number));
+      at += (rest % shape[axis]) * strides[axis];
+      rest = Math.floor(rest / shape[axis]);
     }
-    return stored[at] as number;
+    return stored[at];
   });
 }

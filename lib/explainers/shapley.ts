@@ -72,7 +72,7 @@ export function shapley(given?: ShapleyValueOptions): Explainer {
           );
         });
         const values = cellValues(await evaluate(table, { signal }), scoring);
-        return Float64Array.from(cells, (cell) => values[cell] as number);
+        return Float64Array.from(cells, (cell) => values[cell]);
       };
       const exact = players <= exactUpTo;
       // One batch: the evaluator shares most when it sees all cells at once.

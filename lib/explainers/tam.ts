@@ -22,19 +22,17 @@ export const tam: Explainer = {
     const chain = WhiteBoxChain.of(sample, 'tam');
     const { whiteBox, length, targetToken } = chain;
     const context = contextPositions(whiteBox, length).filter((p) => whiteBox.tokenIds[p] !== targetToken);
-    const tokens = Int32Array.from(
-      new Set([targetToken, ...context.map((p) => whiteBox.tokenIds[p] as number)]),
-    );
+    const tokens = Int32Array.from(new Set([targetToken, ...context.map((p) => whiteBox.tokenIds[p])]));
     const logits = await chain.tokenLogits(tokens, signal);
     const score = (position: number, token: number) =>
-      Math.max(0, logits[position * tokens.length + tokens.indexOf(token)] as number);
+      Math.max(0, logits[position * tokens.length + tokens.indexOf(token)]);
     const mapOf = (token: number) => Float64Array.from(whiteBox.imagePositions, (p) => score(p, token));
     const interference = new Float64Array(whiteBox.imagePositions.length);
     for (const position of context) {
       const weight = score(position, targetToken);
       if (weight === 0) continue;
-      const map = mapOf(whiteBox.tokenIds[position] as number);
-      for (const [i, value] of map.entries()) interference[i] = (interference[i] as number) + weight * value;
+      const map = mapOf(whiteBox.tokenIds[position]);
+      for (const [i, value] of map.entries()) interference[i] = interference[i] + weight * value;
     }
     const cleaned = withoutInterference(mapOf(targetToken), interference);
     const image = meanByPlayer(cleaned, whiteBox.featurePlayers, sample.imagePlayers.count);
@@ -52,11 +50,10 @@ function contextPositions(whiteBox: WhiteBox, length: number): number[] {
 
 /** max(0, map - a * interference) with the a >= 0 that leaves least in squares (eq. 4). */
 export function withoutInterference(map: Float64Array, interference: Float64Array): Float64Array {
-  const dot = (a: Float64Array, b: Float64Array) =>
-    a.reduce((sum, value, i) => sum + value * (b[i] as number), 0);
+  const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, value, i) => sum + value * b[i], 0);
   const norm = dot(interference, interference);
   const scale = norm > 0 ? Math.max(0, dot(map, interference) / norm) : 0;
-  return map.map((value, i) => Math.max(0, value - scale * (interference[i] as number)));
+  return map.map((value, i) => Math.max(0, value - scale * interference[i]));
 }
 
 function finish(sample: PreparedSample, image: Float64Array, text: Float64Array) {

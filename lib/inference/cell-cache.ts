@@ -69,7 +69,7 @@ export function stateKeys(masks: Uint8Array, players: number): string[] {
   const keys: string[] = [];
   for (let begin = 0; begin < masks.length; begin += players) {
     const bytes = Buffer.alloc(Math.ceil(players / 8));
-    for (let p = 0; p < players; p++) if (masks[begin + p]) bytes[p >> 3]! |= 1 << (p & 7);
+    for (let p = 0; p < players; p++) if (masks[begin + p]) bytes[p >> 3] |= 1 << (p & 7);
     keys.push(bytes.toString('latin1'));
   }
   return keys;

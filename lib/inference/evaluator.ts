@@ -137,8 +137,8 @@ export class CoalitionEvaluator {
     const schedule = this.#schedule(cells, keys, true, scores);
     const stored = store && new StoredRows(store, this.#contentKey(), schedule, keys, tokens);
     for (const [row, values] of stored?.found ?? []) {
-      this.#cache.set(keys[schedule.rowCells[row]!]!, values);
-      scores.set(values, schedule.rowCells[row]! * tokens);
+      this.#cache.set(keys[schedule.rowCells[row]]!, values);
+      scores.set(values, schedule.rowCells[row] * tokens);
     }
     const found = stored?.found.size ?? 0;
     const known = schedule.plan.cachedCells + found;
@@ -150,7 +150,7 @@ export class CoalitionEvaluator {
       for (const [row, cell] of schedule.rowCells.entries()) {
         if (!result.done[row]) continue;
         const values = result.logProbabilities.slice(row * tokens, (row + 1) * tokens);
-        this.#cache.set(keys[cell]!, values);
+        this.#cache.set(keys[cell], values);
         scores.set(values, cell * tokens);
       }
       if (result.stopped) throw result.stopped.reason;
@@ -260,7 +260,7 @@ class StoredRows {
   ) {
     this.#store = store;
     this.#content = content;
-    this.#keyOf = (row) => keys[rowCells[row]!]!;
+    this.#keyOf = (row) => keys[rowCells[row]]!;
     this.known = new Uint8Array(rowCells.length);
     for (let row = 0; row < rowCells.length; row++) {
       const values = store.find(content, this.#keyOf(row));

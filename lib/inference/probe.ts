@@ -277,7 +277,7 @@ async function score(
 }
 
 function distance(a: Float64Array, b: Float64Array): number {
-  return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i]!)), 0);
+  return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i])), 0);
 }
 
 /** How far the same arithmetic in another order lands anywhere: float32 log-probabilities agree to 1e-5, half ones to 1e-2. */

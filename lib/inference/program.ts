@@ -180,7 +180,7 @@ function visionConstants({
     .filter(([name]) => name !== pixelInput)
     .map(([name, feed]) => {
       const input = required(vision.inputs, name, 'the vision graph has no input');
-      const type = TYPE_NUMBERS[vision.inputs[input]!.elementType];
+      const type = TYPE_NUMBERS[vision.inputs[input].elementType];
       if (type === undefined) {
         throw new FsynError(
           'MODEL_CONTRACT',
@@ -207,7 +207,7 @@ function positionsFor(
   input: number,
 ): { positionAxes: number; positions: Int32Array } {
   if (input < 0) return { positionAxes: 0, positions: new Int32Array() };
-  const axes = decoder.inputs[input]!.shape.length === 3 ? 3 : 1;
+  const axes = decoder.inputs[input].shape.length === 3 ? 3 : 1;
   const given = positions.length / tokenIds.length;
   if (given === axes) return { positionAxes: axes, positions };
   const repeated = new Int32Array(axes * tokenIds.length);

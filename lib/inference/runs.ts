@@ -56,19 +56,19 @@ export function cutRuns(
   const least = new Float64Array(count + 1);
   const first = new Int32Array(count);
   for (let i = count - 1; i >= 0; i--) {
-    const longest = lengths[i]!;
+    const longest = lengths[i];
     const most = Math.max(1, Math.min(limits.rows, Math.ceil(limits.tokens / longest), count - i));
     least[i] = Number.POSITIVE_INFINITY;
     for (let rows = most; rows >= 1; rows--) {
       const copies = rows > 1 ? rows * costs.copy : 0;
-      const cost = costs.run + rows * longest + copies + least[i + rows]!;
-      if (cost < least[i]!) {
+      const cost = costs.run + rows * longest + copies + least[i + rows];
+      if (cost < least[i]) {
         least[i] = cost;
         first[i] = rows;
       }
     }
   }
   const runs: number[] = [];
-  for (let i = 0; i < count; i += runs.at(-1)!) runs.push(first[i]!);
+  for (let i = 0; i < count; i += runs.at(-1)!) runs.push(first[i]);
   return runs;
 }

@@ -156,7 +156,7 @@ export class Session {
     const results = await runJob(() => addon().runSession(this.#handle, nativeFeeds, nativeOutputs), signal);
     return Object.fromEntries(
       results.map(({ type, shape, data, handle }, i) => [
-        wanted[i]!,
+        wanted[i],
         handle === undefined ? toNdArray(data!, shape) : new NativeTensor(handle, type, shape),
       ]),
     );
@@ -165,7 +165,7 @@ export class Session {
   #feeds(feeds: Readonly<Record<string, TensorValue>>): NativeFeed[] {
     const given = Object.entries(feeds).map(([name, value]) => {
       const input = indexOf(this.#inputs, name, 'input');
-      return nativeFeed(this.#inputs[input]!, input, value);
+      return nativeFeed(this.#inputs[input], input, value);
     });
     const missing = this.#inputs.filter((spec) => !Object.hasOwn(feeds, spec.name));
     if (missing.length > 0) {
@@ -216,7 +216,7 @@ function publicInfo(spec: NativeSpec): TensorInfo {
   return {
     name: spec.name,
     elementType: elementTypeName(spec.type),
-    shape: spec.shape.map((extent, axis) => (extent >= 0 ? extent : spec.symbols[axis]!)),
+    shape: spec.shape.map((extent, axis) => (extent >= 0 ? extent : spec.symbols[axis])),
   };
 }
 
@@ -303,7 +303,7 @@ function isNdArray(value: unknown): value is TensorArray {
 function checkShape(parameter: string, spec: NativeSpec, shape: readonly number[]): void {
   const fits =
     shape.length === spec.shape.length &&
-    shape.every((extent, axis) => spec.shape[axis]! < 0 || spec.shape[axis] === extent);
+    shape.every((extent, axis) => spec.shape[axis] < 0 || spec.shape[axis] === extent);
   if (fits) return;
   const expected = publicInfo(spec).shape.map((extent) => (extent === '' ? '?' : extent));
   throw new FsynError(

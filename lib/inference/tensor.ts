@@ -63,7 +63,7 @@ export function packed(array: TensorArray): TensorData {
   let dense = true;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     if (shape[axis] !== 1 && stride[axis] !== expected) dense = false;
-    expected *= shape[axis]!;
+    expected *= shape[axis];
   }
   if (dense) return offset === 0 && data.length === size ? data : data.subarray(offset, offset + size);
   const copy = data.slice(0, 0).constructor as ArrayClass;
@@ -71,9 +71,9 @@ export function packed(array: TensorArray): TensorData {
   const index = new Array<number>(shape.length).fill(0);
   for (let i = 0; i < size; i++) {
     let position = offset;
-    for (let axis = 0; axis < shape.length; axis++) position += index[axis]! * stride[axis]!;
-    result[i] = data[position]!;
-    for (let axis = shape.length - 1; axis >= 0 && ++index[axis]! === shape[axis]; axis--) index[axis] = 0;
+    for (let axis = 0; axis < shape.length; axis++) position += index[axis] * stride[axis];
+    result[i] = data[position];
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) index[axis] = 0;
   }
   return result;
 }

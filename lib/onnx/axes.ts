@@ -77,7 +77,7 @@ class Axes {
       if (probe?.length !== extents.length) continue;
       for (const [axis, extent] of extents.entries()) {
         const found = this.#find(extent);
-        const size = probe[axis] as number;
+        const size = probe[axis];
         const known = typeof found === 'number' ? found : (seen.get(found) ?? size);
         if (known !== size) mixed.add(found);
         seen.set(found, size);
@@ -199,7 +199,7 @@ class Axes {
   }
 
   #reshaped(node: NodeProto, x: readonly Dimension[] | undefined): Dimension[] | undefined {
-    const target = this.#entriesOf(node.input[1] as string);
+    const target = this.#entriesOf(node.input[1]);
     const copies = intAttribute(node, 'allowzero', 0) === 0;
     return target?.map((entry, axis) => {
       if (entry === -1) return '';
@@ -225,7 +225,7 @@ class Axes {
   /** Follows extents through the operators that exporters make shapes with. */
   #followEntries(node: NodeProto): void {
     const entries = this.#madeEntries(node);
-    if (entries) this.#entries.set(node.output[0] as string, entries);
+    if (entries) this.#entries.set(node.output[0], entries);
   }
 
   #madeEntries(node: NodeProto): readonly Dimension[] | undefined {
@@ -244,8 +244,7 @@ class Axes {
       const plain = from?.length === 1 && to?.length === 1 && (step?.[0] ?? 1) === 1;
       return plain ? entries.slice(from[0], to[0]) : undefined;
     }
-    if (node.opType !== 'Concat' || this.#types.get(node.output[0] as string)?.probe?.length !== 1)
-      return undefined;
+    if (node.opType !== 'Concat' || this.#types.get(node.output[0])?.probe?.length !== 1) return undefined;
     const parts = node.input.map((name) => this.#entriesOf(name));
     const small = parts.every((part) => part !== undefined && part.length < MOST_AXES);
     return small ? parts.flatMap((part) => part ?? []) : undefined;

@@ -16,7 +16,7 @@ export function inlineBranches(model: OnnxModel): void {
   while (graph.nodes.some((node) => node.opType === 'If')) {
     let changed = false;
     const nodes = graph.nodes.flatMap((node) => {
-      const condition = node.opType === 'If' ? conditionOf(graph, node.input[0] as string) : undefined;
+      const condition = node.opType === 'If' ? conditionOf(graph, node.input[0]) : undefined;
       if (condition === undefined) return [node];
       changed = true;
       return inlined(graph, node, condition);
@@ -37,7 +37,7 @@ function conditionOf(graph: OnnxGraph, name: string): boolean | undefined {
   const producer = graph.producerOf(name);
   if (!producer || !['Identity', 'Cast', 'Squeeze', 'Reshape', 'Unsqueeze'].includes(producer.opType))
     return undefined;
-  return conditionOf(graph, producer.input[0] as string);
+  return conditionOf(graph, producer.input[0]);
 }
 
 /** The nodes of a branch with names of their own; tensors of the outer graph keep theirs. */
@@ -60,7 +60,7 @@ function inlined(graph: OnnxGraph, node: NodeProto, condition: boolean): NodePro
       opType: 'Identity',
       name: `${prefix}/output${i}`,
       input: [renamed(value.name)],
-      output: [node.output[i] as string],
+      output: [node.output[i]],
     });
     return copy;
   });

@@ -142,7 +142,7 @@ export class ForwardPass {
     this.#plan = plan;
     this.#feeds = feeds;
     this.#saved = saved;
-    this.output = saved[plan.output] as TensorValue;
+    this.output = saved[plan.output];
     this.values = Object.fromEntries(
       plan.expose.map((name) => [name, (saved[name] ?? feeds[name]) as TensorValue]),
     );
@@ -210,9 +210,7 @@ export class ForwardPass {
       free(passed);
       this.#chain.release();
     }
-    return Object.fromEntries(
-      this.#plan.wrt.map((name) => [name, passed[gradientName(name)] as TensorValue]),
-    );
+    return Object.fromEntries(this.#plan.wrt.map((name) => [name, passed[gradientName(name)]]));
   }
 
   /** Frees what was kept for backward runs. */

@@ -135,7 +135,7 @@ export class DifferentiableModel {
     try {
       const layout = await this.#layouts.choose(given, memory, this.#open?.layout, signal);
       const known = this.#layouts.known(given);
-      const work = ({ run }: Runner) => run(known, seed as TensorValue, signal ? { signal } : {});
+      const work = ({ run }: Runner) => run(known, seed as TensorValue, { signal });
       return this.#collect(await this.#use(layout, work));
     } finally {
       // A run that was under way at that time still ends well.

@@ -88,7 +88,7 @@ class RowMoves {
     if (this.#demandsOf(source, 1) === undefined) return false;
     const narrowed = this.#narrow(source, 1);
     this.#graph.setNodes([...this.#graph.nodes, ...this.#nodes.splice(0)]);
-    this.#graph.replaceUses(gather.output[0] as string, narrowed);
+    this.#graph.replaceUses(gather.output[0], narrowed);
     this.#redirectShapes();
     return true;
   }
@@ -141,13 +141,13 @@ class RowMoves {
       const next = demands.get(i);
       return next === undefined ? operand : this.#narrow(operand, next);
     });
-    if (node.opType === 'Reshape') narrow.input[1] = this.#shapeKeeping(node.input[1] as string, axis);
+    if (node.opType === 'Reshape') narrow.input[1] = this.#shapeKeeping(node.input[1], axis);
     narrow.output = node.output.map((output) => {
       if (output === '') return '';
       return this.#remember(output, axis);
     });
     this.#nodes.push(narrow);
-    return narrow.output[node.output.indexOf(tensor)] as string;
+    return narrow.output[node.output.indexOf(tensor)];
   }
 
   #gather(tensor: string, axis: number): string {
@@ -186,10 +186,8 @@ class RowMoves {
       for (const reader of this.#graph.consumersOf(tensor)) {
         if (reader.opType !== 'Shape' || reader.attribute.length > 0) continue;
         const reads = this.#graph
-          .consumersOf(reader.output[0] as string)
-          .map((node) =>
-            node.opType === 'Gather' ? this.#graph.constantOf(node.input[1] as string) : undefined,
-          );
+          .consumersOf(reader.output[0])
+          .map((node) => (node.opType === 'Gather' ? this.#graph.constantOf(node.input[1]) : undefined));
         const apart = reads.every((at) => at?.every((index) => (index + rank) % rank !== axis));
         if (apart) reader.input[0] = name;
       }
@@ -224,7 +222,7 @@ function rowDemands(
   const rows = shape[axis];
   const type = node.opType;
   const only = (index: number, at = axis): Demands | undefined =>
-    shapeOf(node.input[index] as string)?.[at] === rows ? new Map([[index, at]]) : undefined;
+    shapeOf(node.input[index])?.[at] === rows ? new Map([[index, at]]) : undefined;
   const before = (last: number) => ((last % rank) + rank) % rank > axis;
   if (rows === undefined || rows === 1) return undefined;
   if (ELEMENTWISE.has(type)) return broadcastDemands(node, axis, rank, rows, shapeOf);
@@ -236,15 +234,13 @@ function rowDemands(
   }
   if (SKIP_NORMS.has(type)) return skipDemands(node, axis, rank, rows, shapeOf);
   if (type === 'MatMul' || (type === 'FusedMatMul' && plainProduct(node))) {
-    const narrow = (shapeOf(node.input[1] as string)?.length ?? 0) >= 2;
-    return narrow && axis === rank - 2 && shapeOf(node.input[0] as string)?.length === rank
-      ? only(0)
-      : undefined;
+    const narrow = (shapeOf(node.input[1])?.length ?? 0) >= 2;
+    return narrow && axis === rank - 2 && shapeOf(node.input[0])?.length === rank ? only(0) : undefined;
   }
   if (type === 'MatMulNBits') return axis === rank - 2 ? only(0) : undefined;
   if (type === 'ReduceMean' || type === 'ReduceSum') {
     const axes = intsAttribute(node, 'axes') ?? graph.constantOf(node.input[1] ?? '');
-    const inner = shapeOf(node.input[0] as string)?.length;
+    const inner = shapeOf(node.input[0])?.length;
     const behind = axes?.every((at) => inner !== undefined && (at + inner) % inner > axis);
     return axes !== undefined && axes.length > 0 && behind ? only(0) : undefined;
   }
@@ -296,7 +292,7 @@ function skipDemands(
 ): Demands | undefined {
   const statistics = node.output.slice(1, 3).some((name) => name !== '');
   const fits = [0, 1].every((i) => {
-    const shape = shapeOf(node.input[i] as string);
+    const shape = shapeOf(node.input[i]);
     return shape?.length === rank && shape[axis] === rows;
   });
   return !statistics && fits && axis < rank - 1 ? new Map([0, 1].map((i) => [i, axis])) : undefined;
@@ -309,8 +305,8 @@ function reshapeDemands(
   shape: readonly number[],
   shapeOf: (name: string) => readonly number[] | undefined,
 ): Demands | undefined {
-  const given = shapeOf(node.input[0] as string);
-  const target = shapeOf(node.input[1] as string);
+  const given = shapeOf(node.input[0]);
+  const target = shapeOf(node.input[1]);
   if (given === undefined || target?.length !== 1 || intAttribute(node, 'allowzero', 0) !== 0)
     return undefined;
   for (let at = 0; at <= axis; at++) if (given[at] !== shape[at]) return undefined;

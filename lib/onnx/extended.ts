@@ -164,7 +164,7 @@ function vocabularyOf(model: OnnxModel, output: string): number | undefined {
     ?.type?.tensorType?.shape?.dim.at(-1);
   if (declared && Object.hasOwn(declared, 'dimValue')) return Number(declared.dimValue);
   const head = graph.producerOf(output);
-  const weight = head?.opType === 'MatMul' ? graph.initializers.get(head.input[1] as string) : undefined;
+  const weight = head?.opType === 'MatMul' ? graph.initializers.get(head.input[1]) : undefined;
   return weight ? Number(weight.dims[1]) : undefined;
 }
 

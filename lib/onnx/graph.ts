@@ -100,7 +100,7 @@ export class OnnxGraph {
     const initializer = this.initializers.get(tensorName);
     if (initializer) return tensorValues(initializer);
     const producer = this.producerOf(tensorName);
-    if (producer?.opType === 'Identity') return this.constantOf(producer.input[0] as string);
+    if (producer?.opType === 'Identity') return this.constantOf(producer.input[0]);
     if (producer?.opType !== 'Constant') return undefined;
     return constantNodeValues(producer);
   }
@@ -110,7 +110,7 @@ export class OnnxGraph {
     const initializer = this.initializers.get(tensorName);
     if (initializer) return dimensions(initializer);
     const producer = this.producerOf(tensorName);
-    if (producer?.opType === 'Identity') return this.constantShape(producer.input[0] as string);
+    if (producer?.opType === 'Identity') return this.constantShape(producer.input[0]);
     if (producer?.opType !== 'Constant') return undefined;
     const value = findAttribute(producer, 'value')?.t;
     if (value) return dimensions(value);
@@ -203,7 +203,7 @@ export class OnnxGraph {
     for (const root of this.proto.node) {
       const stack = [root];
       while (stack.length > 0) {
-        const node = stack[stack.length - 1] as NodeProto;
+        const node = stack[stack.length - 1];
         if (state.get(node) === 'done') {
           stack.pop();
           continue;

@@ -47,7 +47,7 @@ function headProduct(model: OnnxModel, logits: string): NodeProto {
     const variable = node.input.filter(
       (name) => !graph.initializers.has(name) && graph.constantOf(name) === undefined,
     );
-    const next = variable.length === 1 ? graph.producerOf(variable[0] as string) : undefined;
+    const next = variable.length === 1 ? graph.producerOf(variable[0]) : undefined;
     if (!next) break;
     node = next;
   }
@@ -62,9 +62,7 @@ function selectRows(model: OnnxModel, logits: string, input: string): void {
   const names = single ? { target: node, index: 0 } : undefined;
   if (names && graph.consumersOf(node.output[0] as string).length <= 1) {
     const rows = graph.uniqueName('head/rows');
-    graph.proto.node.push(
-      makeNode('Gather', [node.input[0] as string, input], [rows], { attributes: { axis: 1 } }),
-    );
+    graph.proto.node.push(makeNode('Gather', [node.input[0], input], [rows], { attributes: { axis: 1 } }));
     node.input[0] = rows;
   } else gatherBehind(model, logits, input, 1);
 }
@@ -73,7 +71,7 @@ function selectColumns(model: OnnxModel, logits: string, input: string): void {
   const { graph } = model;
   const node = graph.producerOf(logits) as NodeProto;
   graph.addInput(input, DataType.int64, ['tokens']);
-  const weight = node.input[1] as string;
+  const weight = node.input[1];
   const constant = graph.initializers.has(weight) || transposedInitializer(model, weight);
   if (node.opType === 'MatMul' && constant) {
     const columns = graph.uniqueName('head/columns');
@@ -84,7 +82,7 @@ function selectColumns(model: OnnxModel, logits: string, input: string): void {
 
 function transposedInitializer(model: OnnxModel, name: string): boolean {
   const producer = model.graph.producerOf(name);
-  return producer?.opType === 'Transpose' && model.graph.initializers.has(producer.input[0] as string);
+  return producer?.opType === 'Transpose' && model.graph.initializers.has(producer.input[0]);
 }
 
 /** Selects from the finished logits: the tensor keeps its name, the full one gets another. */

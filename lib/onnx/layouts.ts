@@ -153,9 +153,7 @@ export class Layouts {
     const known = this.#fitting?.extents;
     return Object.entries(feeds).every(([name, value]) => {
       const extents = known?.get(name);
-      return (
-        extents?.length === value.shape.length && value.shape.every((d, i) => d <= (extents[i] as number))
-      );
+      return extents?.length === value.shape.length && value.shape.every((d, i) => d <= extents[i]);
     });
   }
 }

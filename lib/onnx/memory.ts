@@ -124,7 +124,7 @@ function runPeak({ graph }: OnnxModel, sizes: ReadonlyMap<string, number>, withC
   const lastUse = new Map<string, number>();
   const nodes = graph.nodes.filter((node) => node.opType !== 'Constant');
   for (const [i, node] of nodes.entries()) {
-    if (ALIASES.has(node.opType)) roots.set(node.output[0] as string, root(node.input[0] as string));
+    if (ALIASES.has(node.opType)) roots.set(node.output[0], root(node.input[0]));
     for (const input of node.input) if (input) lastUse.set(root(input), i);
   }
   for (const output of graph.outputNames) lastUse.set(root(output), nodes.length);

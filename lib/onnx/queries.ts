@@ -61,12 +61,12 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
-      const substitution = (previous[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(substitution, (previous[j] as number) + 1, (row[j - 1] as number) + 1));
+      const substitution = previous[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(substitution, previous[j] + 1, row[j - 1] + 1));
     }
     previous = row;
   }
-  return previous[b.length] as number;
+  return previous[b.length];
 }
 
 /**
@@ -99,6 +99,6 @@ export function isConstant(graph: OnnxGraph, tensor: string): boolean {
   const producer = graph.producerOf(tensor);
   if (!producer) return false;
   if (producer.opType === 'Identity' || producer.opType === 'Cast')
-    return isConstant(graph, producer.input[0] as string);
+    return isConstant(graph, producer.input[0]);
   return producer.opType === 'Constant';
 }

@@ -28,20 +28,20 @@ function removeCopies({ graph }: OnnxModel, types: TensorTypes, kept: ReadonlySe
   };
   for (const node of graph.nodes) {
     if (!isCopy(node, types)) continue;
-    const [from, to] = [node.input[0] as string, node.output[0] as string];
+    const [from, to] = [node.input[0], node.output[0]];
     // A weight's own name says where its bytes are, and half-precision constants are widened by casts.
     if (!kept.has(to) && !graph.initializers.has(from)) replaced.set(to, from);
   }
   if (replaced.size === 0) return;
   for (const node of graph.nodes) node.input = node.input.map((name) => (name ? original(name) : name));
-  graph.setNodes(graph.nodes.filter((node) => !replaced.has(node.output[0] as string)));
+  graph.setNodes(graph.nodes.filter((node) => !replaced.has(node.output[0])));
 }
 
 function isCopy(node: NodeProto, types: TensorTypes): boolean {
   if (node.domain !== '' && node.domain !== 'ai.onnx') return false;
   if (node.opType === 'Identity') return true;
   if (node.opType !== 'Cast') return false;
-  return types.get(node.input[0] as string)?.dataType === intAttribute(node, 'to', 0);
+  return types.get(node.input[0])?.dataType === intAttribute(node, 'to', 0);
 }
 
 interface Norm {
@@ -76,7 +76,7 @@ function fuseNorms(model: OnnxModel, types: TensorTypes, kept: ReadonlySet<strin
 }
 
 function normFrom({ graph }: OnnxModel, types: TensorTypes, square: NodeProto): Norm | undefined {
-  const x = square.input[0] as string;
+  const x = square.input[0];
   const type = types.get(x);
   if (type?.dataType !== DataType.float32 || !type.shape) return undefined;
   const scalar = (name: string | undefined): number | undefined => {
@@ -84,7 +84,7 @@ function normFrom({ graph }: OnnxModel, types: TensorTypes, square: NodeProto): 
     return values?.length === 1 ? values[0] : undefined;
   };
   const only = (node: NodeProto | undefined, ...operators: string[]): NodeProto | undefined => {
-    const readers = node ? graph.consumersOf(node.output[0] as string) : [];
+    const readers = node ? graph.consumersOf(node.output[0]) : [];
     const [reader] = readers;
     return readers.length === 1 && reader && operators.includes(reader.opType) ? reader : undefined;
   };
@@ -95,30 +95,30 @@ function normFrom({ graph }: OnnxModel, types: TensorTypes, square: NodeProto): 
   const mean = only(square, 'ReduceMean');
   if (!mean || !isLastAxis(mean, graph.constantOf(mean.input[1] ?? ''), type.shape.length)) return undefined;
   const shifted = only(mean, 'Add');
-  const epsilon = scalar(other(shifted, mean.output[0] as string));
+  const epsilon = scalar(other(shifted, mean.output[0]));
   const root = only(shifted, 'Sqrt');
   if (!shifted || epsilon === undefined || !root) return undefined;
-  const deviation = root.output[0] as string;
+  const deviation = root.output[0];
   const divided = only(root, 'Div', 'Reciprocal');
   if (!divided) return undefined;
   const nodes = [square, mean, shifted, root, divided];
   let unit = divided;
   if (divided.opType === 'Reciprocal' || (divided.input[1] === deviation && scalar(divided.input[0]) === 1)) {
     const product = only(divided, 'Mul');
-    if (!product || other(product, divided.output[0] as string) !== x) return undefined;
+    if (!product || other(product, divided.output[0]) !== x) return undefined;
     nodes.push(product);
     unit = product;
   } else if (divided.input[0] !== x || divided.input[1] !== deviation) return undefined;
   const weighted = only(unit, 'Mul');
-  const weight = other(weighted, unit.output[0] as string);
+  const weight = other(weighted, unit.output[0]);
   if (!weighted || weight === undefined || !isConstant(graph, weight)) return undefined;
   if (types.get(weight)?.shape?.length !== 1) return undefined;
   nodes.push(weighted);
-  return { input: x, weight, output: weighted.output[0] as string, epsilon, nodes };
+  return { input: x, weight, output: weighted.output[0], epsilon, nodes };
 }
 
 function isLastAxis(mean: NodeProto, given: readonly number[] | undefined, rank: number): boolean {
   const axes = intsAttribute(mean, 'axes') ?? given;
-  const axis = axes?.length === 1 ? (axes[0] as number) : undefined;
+  const axis = axes?.length === 1 ? axes[0] : undefined;
   return intAttribute(mean, 'keepdims', 1) === 1 && (axis === -1 || axis === rank - 1);
 }

@@ -105,7 +105,7 @@ async function inferredTensors(
   graph.touch();
   const session = await Session.load(shapes.serialize(), {
     optimization: 'basic',
-    ...(signal ? { signal } : {}),
+    signal,
   });
   try {
     const tensors = new Map<string, InferredTensor>();

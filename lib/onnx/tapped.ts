@@ -75,7 +75,7 @@ export class TappedModel {
     const known = new Set(this.#session.inputs.map((input) => input.name));
     const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => known.has(name)));
     const values = await this.#session.run(given, { outputs: this.#tensors, ...options });
-    const maps = this.#attentions ? this.blocks.map((block) => values[block.attention] as TensorValue) : [];
+    const maps = this.#attentions ? this.blocks.map((block) => values[block.attention]) : [];
     return { values, attentions: maps };
   }
 

@@ -25,7 +25,7 @@ export function attentionTensors(graph: OnnxGraph): string[] {
   const found: string[] = [];
   for (const node of graph.nodes) {
     if (node.opType !== 'Softmax') continue;
-    const probabilities = throughCasts(graph, node.output[0] as string);
+    const probabilities = throughCasts(graph, node.output[0]);
     if (graph.consumersOf(probabilities).some((consumer) => isProduct(consumer, probabilities)))
       found.push(probabilities);
   }
@@ -37,11 +37,11 @@ function throughCasts(graph: OnnxGraph, tensor: string): string {
   const consumers = graph.consumersOf(tensor);
   const guard = consumers.find((node) => node.opType === 'Where' && node.input[2] === tensor);
   if (guard && consumers.length === 2 && consumers.some((node) => node.opType === 'IsNaN')) {
-    return throughCasts(graph, guard.output[0] as string);
+    return throughCasts(graph, guard.output[0]);
   }
-  const next = consumers.length === 1 ? (consumers[0] as NodeProto) : undefined;
+  const next = consumers.length === 1 ? consumers[0] : undefined;
   if (next && (next.opType === 'Cast' || next.opType === 'Identity' || next.opType === 'Dropout')) {
-    return throughCasts(graph, next.output[0] as string);
+    return throughCasts(graph, next.output[0]);
   }
   return tensor;
 }
@@ -66,7 +66,7 @@ function nextResidual(graph: OnnxGraph, start: string, residual?: string): strin
   const behind = new Set([start]);
   for (const node of graph.nodes) {
     if (!node.input.some((input) => behind.has(input))) continue;
-    if (node.opType === 'Add' && isResidual(graph, node, behind, residual)) return node.output[0] as string;
+    if (node.opType === 'Add' && isResidual(graph, node, behind, residual)) return node.output[0];
     for (const output of node.output) if (output) behind.add(output);
   }
   return undefined;
@@ -92,5 +92,5 @@ function isResidual(
 function source(graph: OnnxGraph, tensor: string): string {
   const producer = graph.producerOf(tensor);
   if (producer?.opType !== 'Cast' && producer?.opType !== 'Identity') return tensor;
-  return source(graph, producer.input[0] as string);
+  return source(graph, producer.input[0]);
 }

@@ -80,7 +80,7 @@ export function openSession(
     lowMemory,
     sharedArena: !lowMemory,
     ...(model.folder === undefined ? {} : { externalDataFolder: model.folder }),
-    ...(signal ? { signal } : {}),
+    signal,
   });
 }
 
@@ -102,7 +102,7 @@ function declaredTypes(model: OnnxModel, session: Session): Map<string, TensorTy
   }
   for (const node of model.graph.nodes) {
     if (node.opType !== 'Constant') continue;
-    const name = node.output[0] as string;
+    const name = node.output[0];
     const shape = model.graph.constantShape(name);
     const known = types.get(name);
     if (shape && known) types.set(name, { ...known, shape, probe: shape });
@@ -117,7 +117,7 @@ async function addProbe(
   shapes: ReadonlyMap<string, string>,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const options = { outputs: [...shapes.values()], ...(signal ? { signal } : {}) };
+  const options = { outputs: [...shapes.values()], signal };
   const seen = await session.run(probe, options);
   for (const [tensor, shape] of shapes) {
     const known = types.get(tensor);

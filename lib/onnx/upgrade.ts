@@ -49,7 +49,7 @@ function rewriteFor18(model: OnnxModel): void {
       const axes = intsAttribute(node, 'axes');
       if (axes && !node.input[1]) {
         node.attribute = node.attribute.filter((attribute) => attribute.name !== 'axes');
-        node.input = [node.input[0] as string, graph.addInt64('upgrade/axes', axes)];
+        node.input = [node.input[0], graph.addInt64('upgrade/axes', axes)];
       }
     } else if (node.opType === 'Split' && !node.input[1]) {
       node.attribute = [...node.attribute, ...attributes({ num_outputs: node.output.length })];

@@ -114,7 +114,7 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
   const sessionOptions = {
     providers,
     threads: large ? options.threads : 1,
-    ...(signal === undefined ? {} : { signal }),
+    signal,
   };
   const load = async (
     { path }: { path: string },

@@ -29,7 +29,7 @@ export function answerOf(question: string, scene: Scene): Verdict {
   }
   match = question.match(/^Is there a (\w+)\?$/);
   if (match) {
-    const thing = match[1] as string;
+    const thing = match[1];
     return { answer: PRESENCE_FACTS.yes.includes(thing) ? 'yes' : 'no' };
   }
   match = question.match(/^Is the (\w+) (\w+) (left of|right of|above|below) the (row|column)\?$/);
@@ -61,7 +61,7 @@ export function answerOf(question: string, scene: Scene): Verdict {
   if (match) return counted(objects.filter((o) => o.colour === match?.[1]));
   match = question.match(/^How many (\w+) are there\?$/);
   if (match) {
-    const thing = match[1] as string;
+    const thing = match[1];
     const fact = only(Object.entries(COUNT_FACTS).filter(([, things]) => things.includes(thing)));
     return { answer: fact[0] };
   }
@@ -80,7 +80,7 @@ export function answerOf(question: string, scene: Scene): Verdict {
   match = question.match(/^What (shape|colour) is the (\w+)(?: one)?\? A (\w+) B (\w+) C (\w+) D (\w+)$/);
   if (!match) throw new Error(`cannot read ${question}`);
   const [, asked, thing, ...options] = match as unknown as [string, 'shape' | 'colour', string, ...string[]];
-  const letter = (value: string) => 'ABCD'[options.indexOf(value)] as string;
+  const letter = (value: string) => 'ABCD'[options.indexOf(value)];
   const facts: Record<string, readonly string[]> = asked === 'shape' ? SHAPE_FACTS : COLOUR_FACTS;
   const fact = Object.entries(facts).find(([, things]) => things.includes(thing));
   if (fact) return { answer: letter(fact[0]) };

@@ -163,7 +163,7 @@ describe('embedded suite', () => {
         if (!scene.sign) counts.set(`${form} ${answer}`, (counts.get(`${form} ${answer}`) ?? 0) + 1);
       }
     }
-    for (const form of new Set([...counts.keys()].map((key) => key.split(' ')[0] as string))) {
+    for (const form of new Set([...counts.keys()].map((key) => key.split(' ')[0]))) {
       const of = [...counts].filter(([key]) => key.startsWith(`${form} `)).map(([, count]) => count);
       expect(Math.max(...of) - Math.min(...of), form).toBeLessThanOrEqual(9);
     }
@@ -182,7 +182,7 @@ describe('embedded suite', () => {
         for (let y = y0; y < y1; y++) {
           for (let x = x0; x < x1; x++) {
             for (let c = 0; c < 3; c++) {
-              strongest = Math.max(strongest, Math.abs((data[(y * 64 + x) * 3 + c] as number) - 205));
+              strongest = Math.max(strongest, Math.abs(data[(y * 64 + x) * 3 + c] - 205));
             }
           }
         }

@@ -51,7 +51,7 @@ test('a memory that loses values sends the caches through the host, and the plan
   const half = graph.addInitializer(float32Tensor('half', [0.5]));
   graph.setNodes([...graph.nodes, makeNode('Mul', ['whole', half], ['joined'], { name: 'halve' })]);
   const program = { ...sample.program(), deviceCaches: await onCpu(model.serialize()) };
-  const cells = fc.sample(cellsOf(sample), { seed: 42, numRuns: 1 })[0]!;
+  const cells = fc.sample(cellsOf(sample), { seed: 42, numRuns: 1 })[0];
   const evaluator = await CoalitionEvaluator.create(program);
   const { plan, logProbabilities } = await evaluator.evaluate(cells);
   expect(plan.onDevice).toBe(false);
@@ -65,7 +65,7 @@ test('a memory that loses values sends the caches through the host, and the plan
 test('a memory whose graph fails sends them through the host, too', async () => {
   const program = { ...sample.program(), deviceCaches: await onCpu(joinGraph(float32, 3)) };
   const evaluator = await CoalitionEvaluator.create(program);
-  const { fallbacks, onDevice } = evaluator.plan(fc.sample(cellsOf(sample), { seed: 43, numRuns: 1 })[0]!);
+  const { fallbacks, onDevice } = evaluator.plan(fc.sample(cellsOf(sample), { seed: 43, numRuns: 1 })[0]);
   expect(onDevice).toBe(false);
   expect(fallbacks).toMatchObject([
     {
@@ -121,7 +121,7 @@ describe('pixels and logits in the memory of the CUDA plugin', () => {
   ] as const) {
     test.skipIf(path === null)(`${what} leaves them to the host, and the plan says so`, async () => {
       process.env.FSYN_CUDA_PLUGIN = path!;
-      const cells = fc.sample(cellsOf(sample), { seed: 45, numRuns: 1 })[0]!;
+      const cells = fc.sample(cellsOf(sample), { seed: 45, numRuns: 1 })[0];
       const evaluator = await CoalitionEvaluator.create(await withKernels());
       const { plan, logProbabilities } = await evaluator.evaluate(cells);
       expect([plan.onDevice, plan.deviceKernels]).toEqual([true, false]);

@@ -49,7 +49,7 @@ describe.each(['remove', 'attend'] as const)('text masking %s', (textMasking) =>
 
   test('template players before the question leave a shorter prefix and the same values', async () => {
     const sample = await prepare(vlm, { textMasking, includeTemplate: true });
-    const cells = fc.sample(cellsOf(sample), { seed: 3, numRuns: 1 })[0]!;
+    const cells = fc.sample(cellsOf(sample), { seed: 3, numRuns: 1 })[0];
     const planned = await sample.evaluate(cells);
     const plain = await sample.evaluatePlainly(cells);
     expect(planned.plan.prefixTokens).toBe(sharedPrefixLength(sample.program()));
@@ -92,19 +92,19 @@ test('leaving removed tokens out equals masking them', async () => {
 
 test('the number of workers does not change a byte', async () => {
   const sample = await prepare(vlm);
-  const cells = fc.sample(cellsOf(sample, 60), { seed: 5, numRuns: 1 })[0]!;
+  const cells = fc.sample(cellsOf(sample, 60), { seed: 5, numRuns: 1 })[0];
   const runs = [];
   for (const workers of [1, 2, 5]) {
     const evaluator = await CoalitionEvaluator.create(sample.program(), { workers });
     runs.push(Buffer.from((await evaluator.evaluate(cells)).logProbabilities.buffer));
   }
-  expect(runs[1]!.equals(runs[0]!)).toBe(true);
-  expect(runs[2]!.equals(runs[0]!)).toBe(true);
+  expect(runs[1].equals(runs[0])).toBe(true);
+  expect(runs[2].equals(runs[0])).toBe(true);
 });
 
 test('a smaller memory budget makes smaller batches and the same values', async () => {
   const sample = await prepare(vlm);
-  const cells = fc.sample(cellsOf(sample, 60), { seed: 6, numRuns: 1 })[0]!;
+  const cells = fc.sample(cellsOf(sample, 60), { seed: 6, numRuns: 1 })[0];
   const large = await CoalitionEvaluator.create(sample.program());
   const small = await CoalitionEvaluator.create(sample.program(), {
     memory: await leastMemory(sample.program()),

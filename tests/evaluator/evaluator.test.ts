@@ -102,12 +102,12 @@ describe('plan', () => {
     const evaluator = await CoalitionEvaluator.create(program, { workers: 1 });
     const peaks = [1, 2, 4, 8].map((texts) => evaluator.plan(grid(1, texts)).bytes.peak);
     expect(evaluator.plan(grid(1, 8)).batches.suffix).toBeGreaterThanOrEqual(8);
-    for (const [i, peak] of peaks.slice(1).entries()) expect(peak).toBeGreaterThanOrEqual(peaks[i]!);
+    for (const [i, peak] of peaks.slice(1).entries()) expect(peak).toBeGreaterThanOrEqual(peaks[i]);
     expect(peaks[3]).toBeGreaterThan(peaks[2]!);
     // Beyond the largest group, a batch has room that nothing fills: 8 of 43 sequences are not 43.
     expect(evaluator.plan(grid(2, 4)).bytes.peak).toBe(peaks[2]);
     const wider = await CoalitionEvaluator.create({ ...program, visionTokens: 10_000 }, { workers: 1 });
-    expect(wider.plan(grid(1, 8)).bytes.peak).toBeGreaterThan(peaks[3]!);
+    expect(wider.plan(grid(1, 8)).bytes.peak).toBeGreaterThan(peaks[3]);
   });
 
   test('a budget too small for one sequence is refused before any work, with the smallest that would do', async () => {
@@ -181,7 +181,7 @@ describe('evaluate', () => {
     clearInterval(timer);
     expect(seen.at(-1)).toEqual([160, 160]);
     expect(seen.length).toBeGreaterThan(1);
-    for (let i = 1; i < seen.length; i++) expect(seen[i]![0]).toBeGreaterThanOrEqual(seen[i - 1]![0]);
+    for (let i = 1; i < seen.length; i++) expect(seen[i][0]).toBeGreaterThanOrEqual(seen[i - 1][0]);
     expect(ticks).toBeGreaterThan(3);
   });
 

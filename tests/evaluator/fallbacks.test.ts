@@ -68,7 +68,7 @@ async function equalsFullPasses(program: EvaluatorProgram, expected: readonly Co
       const full = await fullPasses(program, cells);
       expect(planned.logProbabilities).toHaveLength(full.length);
       for (const [i, value] of planned.logProbabilities.entries()) {
-        expect(Math.abs(value - full[i]!)).toBeLessThan(1e-5 + 2 ** -22 * Math.abs(full[i]!));
+        expect(Math.abs(value - full[i])).toBeLessThan(1e-5 + 2 ** -22 * Math.abs(full[i]));
       }
     }),
     { numRuns: 6, seed: 21 },
@@ -76,7 +76,7 @@ async function equalsFullPasses(program: EvaluatorProgram, expected: readonly Co
 }
 
 const planOf = async (program: EvaluatorProgram) =>
-  (await CoalitionEvaluator.create(program)).plan(fc.sample(cellsOf(sample), { seed: 22, numRuns: 1 })[0]!);
+  (await CoalitionEvaluator.create(program)).plan(fc.sample(cellsOf(sample), { seed: 22, numRuns: 1 })[0]);
 
 describe.each(['remove', 'attend'] as const)('text masking %s', (masking) => {
   test('nothing in the way: no fallback', async () => {
@@ -115,9 +115,9 @@ test('attention that ignores mask holes gets sequences without the removed token
   await equalsFullPasses(program, ['tokens-left-out']);
   expect((await planOf(program)).prefixTokens).toBeGreaterThan(0);
   // What stands in for a removed token cannot matter.
-  const cells = fc.sample(cellsOf(sample), { seed: 22, numRuns: 1 })[0]!;
+  const cells = fc.sample(cellsOf(sample), { seed: 22, numRuns: 1 })[0];
   const planned = await (await CoalitionEvaluator.create(program)).evaluate(cells);
-  const other = await CoalitionEvaluator.create({ ...program, padTokenId: program.tokenIds[0]! });
+  const other = await CoalitionEvaluator.create({ ...program, padTokenId: program.tokenIds[0] });
   expect((await other.evaluate(cells)).logProbabilities).toEqual(planned.logProbabilities);
 });
 
@@ -178,7 +178,7 @@ test('removed tokens stay in place where leaving them out gives other scores', a
   const program = await numbersTokensItself(true);
   await equalsFullPasses(program, ['tokens-kept']);
   const plan = await planOf(program);
-  expect(plan.fallbacks[0]!.reason).toMatch(/differ by/);
+  expect(plan.fallbacks[0].reason).toMatch(/differ by/);
   expect(plan.batches.suffix).toBeGreaterThan(1);
   // Attended words are no holes: nothing could be left out.
   await equalsFullPasses({ ...program, textMasking: 'attend' }, []);
@@ -201,7 +201,7 @@ test('a decoder that makes much of rounding is not taken for one that computes s
   const { rows: _rows, keep: _keep, ...wiring } = program.wiring;
   const decoder = await Session.load(model.serialize(), { externalDataFolder: folder });
   const loud = { ...program, decoder, wiring };
-  const cells = fc.sample(cellsOf(sample), { seed: 23, numRuns: 1 })[0]!;
+  const cells = fc.sample(cellsOf(sample), { seed: 23, numRuns: 1 })[0];
   const planned = await (await CoalitionEvaluator.create(loud)).evaluate(cells);
   expect(planned.plan.fallbacks).toEqual([]);
   const apart = distance(planned.logProbabilities, await fullPasses(loud, cells));

@@ -17,8 +17,8 @@ export async function fullPasses(program: EvaluatorProgram, cells: CellTable): P
     masks.subarray(index * players, (index + 1) * players);
   const scores = new Float64Array(cells.cellCount * targets.length);
   for (let cell = 0; cell < cells.cellCount; cell++) {
-    const image = state(cells.imageMasks(), pairs[2 * cell]!, cells.imagePlayers);
-    const text = state(cells.textMasks(), pairs[2 * cell + 1]!, cells.textPlayers);
+    const image = state(cells.imageMasks(), pairs[2 * cell], cells.imagePlayers);
+    const text = state(cells.textMasks(), pairs[2 * cell + 1], cells.textPlayers);
     scores.set(await fullPass(program, image, text), cell * targets.length);
   }
   return scores;
@@ -41,7 +41,7 @@ async function fullPass(program: EvaluatorProgram, image: Uint8Array, text: Uint
     [wiring.mask]: ndarray(BigInt64Array.from(attention, BigInt), [1, length]),
   };
   if (wiring.positions) {
-    const positions = BigInt64Array.from(kept, (token) => BigInt(program.positions[token]!));
+    const positions = BigInt64Array.from(kept, (token) => BigInt(program.positions[token]));
     feeds[wiring.positions] = ndarray(positions, [1, length]);
   }
   for (const { input } of wiring.caches) feeds[input] = emptyCache(decoder, input);
@@ -51,8 +51,8 @@ async function fullPass(program: EvaluatorProgram, image: Uint8Array, text: Uint
   }
   const outputs = await decoder.run(feeds, { outputs: [wiring.logits] });
   const logits = floats(outputs[wiring.logits]);
-  const vocabulary = logits.shape[2]!;
-  const first = logits.shape[1]! - targets.length;
+  const vocabulary = logits.shape[2];
+  const first = logits.shape[1] - targets.length;
   return Float64Array.from(targets, (token, i) => logSoftmaxAt(logits.data, vocabulary, first + i, token));
 }
 

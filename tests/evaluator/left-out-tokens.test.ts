@@ -26,7 +26,7 @@ function counted(cells: CellTable): { readonly all: number; readonly present: nu
   const texts = cells.textMasks();
   let present = 0;
   for (let cell = 0; cell < cells.cellCount; cell++) {
-    const text = cells.pairs()[2 * cell + 1]!;
+    const text = cells.pairs()[2 * cell + 1];
     const state = texts.subarray(text * cells.textPlayers, (text + 1) * cells.textPlayers);
     present += own - state.filter((player) => player === 0).length;
   }
@@ -50,7 +50,7 @@ describe('the plan', () => {
   });
 
   test('one by one nothing is padded, and sequences that are equally long never are', async () => {
-    const cells = fc.sample(cellsOf(sample, 60), { seed: 62, numRuns: 1 })[0]!;
+    const cells = fc.sample(cellsOf(sample, 60), { seed: 62, numRuns: 1 })[0];
     const program = sample.program();
     const { least } = (await CoalitionEvaluator.create(program)).plan(cells).bytes;
     const small = (await CoalitionEvaluator.create(program, { memory: least })).plan(cells);
@@ -73,7 +73,7 @@ describe('the plan', () => {
   });
 
   test('operations shrink with the tokens', async () => {
-    const cells = fc.sample(cellsOf(sample, 60), { seed: 63, numRuns: 1 })[0]!;
+    const cells = fc.sample(cellsOf(sample, 60), { seed: 63, numRuns: 1 })[0];
     const removed = (await CoalitionEvaluator.create(sample.program())).plan(cells);
     const attended = await CoalitionEvaluator.create(
       (await prepare(vlm, { textMasking: 'attend' })).program(),

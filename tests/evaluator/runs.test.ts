@@ -12,7 +12,7 @@ function costOf(runs: readonly number[], lengths: readonly number[], costs: RunC
   let total = 0;
   let first = 0;
   for (const rows of runs) {
-    const longest = lengths[first]!;
+    const longest = lengths[first];
     // A run may exceed the tokens by less than its last sequence.
     if (rows > 1 && (rows > limits.rows || (rows - 1) * longest >= limits.tokens)) return undefined;
     total += costs.run + rows * longest + (rows > 1 ? rows * costs.copy : 0);

@@ -138,7 +138,7 @@ test('cells of other content are not taken', async () => {
   const program = sample.program();
   const changed = (values: Float32Array) => values.map((value, i) => (i === 17 ? value + 1 : value));
   const ids = program.tokenIds.slice();
-  ids[ids.length - 1]! ^= 1;
+  ids[ids.length - 1] ^= 1;
   for (const changes of [
     { pixels: changed(program.pixels) },
     { baselinePixels: changed(program.baselinePixels) },

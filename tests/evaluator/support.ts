@@ -52,7 +52,7 @@ export function cellsOf(sample: DecoderSample, maximum = 40): fc.Arbitrary<CellT
     .map(({ images, texts, picks }) =>
       table(
         sample,
-        picks.map(([i, t]) => ({ image: images[i % images.length]!, text: texts[t % texts.length]! })),
+        picks.map(([i, t]) => ({ image: images[i % images.length], text: texts[t % texts.length] })),
       ),
     );
 }
@@ -60,6 +60,6 @@ export function cellsOf(sample: DecoderSample, maximum = 40): fc.Arbitrary<CellT
 /** Largest absolute difference. */
 export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let worst = a.length === b.length ? 0 : Number.POSITIVE_INFINITY;
-  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i]! - b[i]!));
+  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i] - b[i]));
   return worst;
 }

@@ -35,14 +35,14 @@ describe('WebGPU', { timeout: 600_000 }, () => {
       samples.push((await model.prepare(pattern(40, 56), 'Is there a red circle?')) as DecoderSample);
     }
     const [host, device] = samples.map((sample) => sample.program());
-    const [first, second] = fc.sample(cellsOf(samples[0]!, 8), { seed: 43, numRuns: 2 });
+    const [first, second] = fc.sample(cellsOf(samples[0], 8), { seed: 43, numRuns: 2 });
     const expected = await (await CoalitionEvaluator.create(host!)).evaluate(first!);
     const evaluators = [await CoalitionEvaluator.create(device!), await CoalitionEvaluator.create(device!)];
     // Several workers and two evaluations ask for the one device at once.
     const [actual] = await Promise.all([
-      evaluators[0]!.evaluate(first!),
-      evaluators[1]!.evaluate(second!),
-      samples[1]!.evaluate(second!),
+      evaluators[0].evaluate(first!),
+      evaluators[1].evaluate(second!),
+      samples[1].evaluate(second!),
     ]);
     expect([actual!.plan.onDevice, actual!.plan.fallbacks]).toEqual([true, []]);
     // WGSL allows sines and exponentials of some 2^-11; on SwiftShader the largest difference was 9e-4.

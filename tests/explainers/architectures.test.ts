@@ -39,7 +39,7 @@ describe.each(cases)('$title', { timeout: 300_000 }, ({ name, size }) => {
     const same = { whiteBox: { ...whiteBox, visionFeeds: feeds, decisionPosition: promptLength } };
     const chain = WhiteBoxChain.of(same as unknown as PreparedSample, 'test');
     const run = await chain.gradients();
-    expect(Math.abs(run.explained - (valuesOf(expected.logit)[0] as number))).toBeLessThan(1e-4);
+    expect(Math.abs(run.explained - valuesOf(expected.logit)[0])).toBeLessThan(1e-4);
     expect(relativeError(run.embeddings, valuesOf(expected.embeds))).toBeLessThan(1e-4);
     expect(relativeError(run.embeddingGradient, valuesOf(expected['grad/embeds']))).toBeLessThan(1e-4);
     expect(relativeError(run.pixelGradient, valuesOf(expected['grad/pixels']))).toBeLessThan(1e-4);

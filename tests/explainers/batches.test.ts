@@ -51,7 +51,7 @@ describe.each(cases)('$name', { timeout: 300_000 }, ({ name, size, batched }) =>
     const points = [1, 0.5].map((t) => ({ pixels: chain.pixels().map((x) => t * x) }));
     const [one, half] = await chain.gradientsAt(points, { batch: 2 });
     const shape = Object.values(one?.visionGradients ?? {})[0]?.shape;
-    expect(shape?.[0]).toBe((batched ? 2 : 1) * (chain.pixelShape[0] as number));
+    expect(shape?.[0]).toBe((batched ? 2 : 1) * chain.pixelShape[0]);
     // Each point got its own.
     const single = await chain.gradients({ pixels: points[1]?.pixels as Float32Array });
     expect(relativeError(half?.pixelGradient ?? [], single.pixelGradient)).toBeLessThan(TOLERANCE);

@@ -109,9 +109,9 @@ test('AttnLRP is not gradient times input', async () => {
   const relevance = await attnLrp({ target: 'logit' }).attribute(contextOf(sample));
   const product = await inputXGradient({ target: 'logit' }).attribute(contextOf(sample));
   const scale = Math.max(...product.image.map(Math.abs));
-  expect(
-    Math.max(...relevance.image.map((r, i) => Math.abs(r - (product.image[i] as number)))) / scale,
-  ).toBeGreaterThan(0.05);
+  expect(Math.max(...relevance.image.map((r, i) => Math.abs(r - product.image[i]))) / scale).toBeGreaterThan(
+    0.05,
+  );
 });
 
 test('Rollout distributes one unit: what the text and the image get, and the rest, sums to 1', async () => {

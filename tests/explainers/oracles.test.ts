@@ -122,13 +122,13 @@ describe.each(['op14', 'op17', 'dynamo'])('against independent PyTorch computati
   test('AttnLRP equals explicit float64 relevance to 1e-5, element by element', async () => {
     const chain = WhiteBoxChain.of(goldenSample(tag), 'test');
     const run = await chain.gradients({ mode: 'attnlrp' });
-    const pixels = run.pixels.map((x, i) => x * (run.pixelGradient[i] as number));
-    const embeddings = run.embeddings.map((x, i) => x * (run.embeddingGradient[i] as number));
+    const pixels = run.pixels.map((x, i) => x * run.pixelGradient[i]);
+    const embeddings = run.embeddings.map((x, i) => x * run.embeddingGradient[i]);
     expect(relativeError(embeddings, valuesOf(golden['attn-lrp/embeddings']))).toBeLessThan(1e-5);
     expect(relativeError(pixels, valuesOf(golden['attn-lrp/pixels']))).toBeLessThan(1e-5);
     // The test discriminates: plain gradients give something else.
     const plain = await chain.gradients();
-    const products = plain.embeddings.map((x, i) => x * (plain.embeddingGradient[i] as number));
+    const products = plain.embeddings.map((x, i) => x * plain.embeddingGradient[i]);
     expect(relativeError(products, valuesOf(golden['attn-lrp/embeddings']))).toBeGreaterThan(0.3);
   });
 });
@@ -144,9 +144,9 @@ test('AttnLRP on the graphs that ONNX Runtime fused: explicit rules instead of p
     session.dispose();
   }
   const run = await WhiteBoxChain.of(goldenSample('op17', scratch), 'test').gradients({ mode: 'attnlrp' });
-  const pixels = run.pixels.map((x, i) => x * (run.pixelGradient[i] as number));
+  const pixels = run.pixels.map((x, i) => x * run.pixelGradient[i]);
   expect(relativeError(pixels, valuesOf(golden['attn-lrp/pixels']))).toBeLessThan(1e-5);
-  const embeddings = run.embeddings.map((x, i) => x * (run.embeddingGradient[i] as number));
+  const embeddings = run.embeddings.map((x, i) => x * run.embeddingGradient[i]);
   expect(relativeError(embeddings, valuesOf(golden['attn-lrp/embeddings']))).toBeLessThan(1e-5);
   rmSync(scratch, { recursive: true });
 });

@@ -40,20 +40,18 @@ describe('the absent reference', () => {
     const scale = Math.max(...[...image, ...text].map(Math.abs));
     for (const player of [0, 5, 15]) {
       const measured = await slope((t) => ({
-        pixels: pixels.map((x, i) =>
-          whiteBox.pixelPlayers[i] === player ? x - t * (x - (absent[i] as number)) : x,
-        ),
+        pixels: pixels.map((x, i) => (whiteBox.pixelPlayers[i] === player ? x - t * (x - absent[i]) : x)),
       }));
-      expect(Math.abs(measured - (image[player] as number))).toBeLessThan(5e-3 * scale);
+      expect(Math.abs(measured - image[player])).toBeLessThan(5e-3 * scale);
     }
     const hidden = pad.length;
     for (const [player, position] of whiteBox.textPositions.entries()) {
       const measured = await slope((t) => ({
         tokenEmbeddings: tokens.map((x, i) =>
-          Math.floor(i / hidden) === position ? x - t * (x - (pad[i % hidden] as number)) : x,
+          Math.floor(i / hidden) === position ? x - t * (x - pad[i % hidden]) : x,
         ),
       }));
-      expect(Math.abs(measured - (text[player] as number))).toBeLessThan(5e-3 * scale);
+      expect(Math.abs(measured - text[player])).toBeLessThan(5e-3 * scale);
     }
   });
 
@@ -95,7 +93,7 @@ test('TAM: an image token comes before the question, so no question changes its 
     const chain = WhiteBoxChain.of({ whiteBox } as PreparedSample, 'test');
     const logits = await chain.tokenLogits(Int32Array.of(chain.targetToken));
     const last = logits.at(-1) as number;
-    return { image: Array.from(chain.whiteBox.imagePositions, (p) => logits[p] as number), last };
+    return { image: Array.from(chain.whiteBox.imagePositions, (p) => logits[p]), last };
   };
   const [one, other] = [await scores('Is there a red circle?'), await scores('Is there a green square?')];
   // The same operators on the same values: only the length of the sequence differs.

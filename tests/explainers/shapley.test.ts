@@ -29,7 +29,7 @@ function gameContext(
     const [pairs, image, text] = [table.pairs(), table.imageMasks(), table.textMasks()];
     asked.push(table.cellCount);
     const logProbabilities = Float64Array.from({ length: table.cellCount }, (_, cell) => {
-      const [i, t] = [pairs[2 * cell] as number, pairs[2 * cell + 1] as number];
+      const [i, t] = [pairs[2 * cell], pairs[2 * cell + 1]];
       const present = (p: number) =>
         (p < images ? image[i * images + p] : text[t * texts + p - images]) === 1;
       return parts.reduce((sum, part) => sum + (part.members.every(present) ? part.weight : 0), -3);
@@ -44,7 +44,7 @@ function gameContext(
 function shares(players: number, parts: readonly Part[]): Float64Array {
   const values = new Float64Array(players);
   for (const { members, weight } of parts) {
-    for (const p of members) values[p] = (values[p] as number) + weight / members.length;
+    for (const p of members) values[p] = values[p] + weight / members.length;
   }
   return values;
 }
@@ -65,8 +65,7 @@ test('few players: equals the definition on sums of unanimity games', async () =
       const { image, text, diagnostics } = await explainer.attribute(gameContext(4, 3, parts));
       const expected = shares(7, parts);
       // Float64 sums of 2^7 values of order 10.
-      for (const [p, value] of [...image, ...text].entries())
-        expect(value).toBeCloseTo(expected[p] as number, 11);
+      for (const [p, value] of [...image, ...text].entries()) expect(value).toBeCloseTo(expected[p], 11);
       expect([image.length, text.length]).toEqual([4, 3]);
       expect(diagnostics).toEqual({ cells: 128, exact: 1, standardError: 0 });
     }),
@@ -90,8 +89,7 @@ describe.each(['regression', 'permutation'] as const)('many players, %s', (estim
     const scores = [...image, ...text];
     const expected = shares(30, parts);
     // About 100 permutations: 0.75 / sqrt(100) is the standard error of the largest share; four of them.
-    for (const [p, score] of scores.entries())
-      expect(Math.abs(score - (expected[p] as number))).toBeLessThan(0.3);
+    for (const [p, score] of scores.entries()) expect(Math.abs(score - expected[p])).toBeLessThan(0.3);
     expect(total(scores)).toBeCloseTo(1, 9);
     // The whole budget is one request, so that the evaluator can share what there is to share.
     expect(asked).toEqual([diagnostics?.cells]);
@@ -139,7 +137,7 @@ describe('a real model with nine players', () => {
       table.cell(table.imageState(bits(mask).slice(0, 4)), table.textState(bits(mask).slice(4))),
     );
     const { logProbabilities } = await sample.evaluate(table);
-    const v = cells.map((cell) => Math.exp(logProbabilities[cell] as number));
+    const v = cells.map((cell) => Math.exp(logProbabilities[cell]));
     const factorial = (k: number): number => (k < 2 ? 1 : k * factorial(k - 1));
     const expected = Array.from({ length: n }, (_, p) => {
       let sum = 0;
@@ -147,18 +145,17 @@ describe('a real model with nine players', () => {
         if ((mask >> p) & 1) continue;
         const size = bits(mask).filter(Boolean).length;
         const weight = (factorial(size) * factorial(n - size - 1)) / factorial(n);
-        sum += weight * ((v[mask | (1 << p)] as number) - value);
+        sum += weight * (v[mask | (1 << p)] - value);
       }
       return sum;
     });
     const { image, text, diagnostics } = await shapley().attribute(contextOf(sample));
-    for (const [p, score] of [...image, ...text].entries())
-      expect(score).toBeCloseTo(expected[p] as number, 12);
+    for (const [p, score] of [...image, ...text].entries()) expect(score).toBeCloseTo(expected[p], 12);
     expect(diagnostics).toEqual({ cells: 512, exact: 1, standardError: 0 });
     // With every coalition in the budget, the regression is exact, too.
     const fitted = await shapley({ exactUpTo: 0, budget: 512 }).attribute(contextOf(sample));
     for (const [p, score] of [...fitted.image, ...fitted.text].entries()) {
-      expect(score).toBeCloseTo(expected[p] as number, 10);
+      expect(score).toBeCloseTo(expected[p], 10);
     }
   });
 });

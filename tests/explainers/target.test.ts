@@ -12,9 +12,9 @@ test.each(['logit', 'contrast', 'log-probability', 'probability'] as const)(
     const exact = (logits: ArrayLike<number>) => {
       const values = Array.from(logits);
       const total = values.reduce((sum, x) => sum + Math.exp(x), 0);
-      const chosen = values[token] as number;
+      const chosen = values[token];
       if (target === 'logit') return chosen;
-      if (target === 'contrast') return chosen - (values[rival] as number);
+      if (target === 'contrast') return chosen - values[rival];
       return target === 'probability' ? Math.exp(chosen) / total : chosen - Math.log(total);
     };
     const { value, seed } = explainedOf(row, token, against, target);

@@ -34,7 +34,7 @@ describe('the chain of graphs', () => {
     const all = (count: number) => new Uint8Array(count).fill(1);
     cells.cell(cells.imageState(all(cells.imagePlayers)), cells.textState(all(cells.textPlayers)));
     const scores = await sample.evaluate(cells);
-    expect(logit - logSum).toBeCloseTo(scores.logProbabilities[scores.decision] as number, 4);
+    expect(logit - logSum).toBeCloseTo(scores.logProbabilities[scores.decision], 4);
   });
 
   test('its pixel gradient equals a central difference along a direction', async () => {
@@ -43,11 +43,11 @@ describe('the chain of graphs', () => {
     const text = await chain.embed(chain.whiteBox.tokenIds.subarray(0, chain.length));
     const direction = run.pixels.map((_, i) => Math.sin(i * 12.9898));
     const along = async (step: number) => {
-      const pixels = run.pixels.map((x, i) => x + step * (direction[i] as number));
+      const pixels = run.pixels.map((x, i) => x + step * direction[i]);
       return (await chain.gradients({ pixels, tokenEmbeddings: text })).explained;
     };
     const numeric = ((await along(1e-3)) - (await along(-1e-3))) / 2e-3;
-    const analytic = run.pixelGradient.reduce((sum, g, i) => sum + g * (direction[i] as number), 0);
+    const analytic = run.pixelGradient.reduce((sum, g, i) => sum + g * direction[i], 0);
     // Logits of about 5 carry 5e-7 of rounding: 5e-4 after the division; the cubic term is of the same order.
     expect(Math.abs(analytic - numeric)).toBeLessThan(5e-3 * Math.abs(numeric) + 1e-3);
   });
@@ -60,10 +60,7 @@ test('Input x Gradient sums to the products that it is made of', async () => {
   const gradients = await WhiteBoxChain.of(sample, 'test').gradients();
   expect(image.length).toBe(sample.imagePlayers.count);
   expect(text.length).toBe(sample.textPlayers.count);
-  const products = gradients.pixels.reduce(
-    (sum, x, i) => sum + x * (gradients.pixelGradient[i] as number),
-    0,
-  );
+  const products = gradients.pixels.reduce((sum, x, i) => sum + x * gradients.pixelGradient[i], 0);
   expect(total(image)).toBeCloseTo(products, 6);
 });
 
@@ -80,7 +77,7 @@ test('the contrast target is the difference of two logits, and so are its gradie
   );
   const rivalRun = await other.gradients();
   expect(contrast.explained).toBeCloseTo(plain.explained - rivalRun.explained, 5);
-  const difference = plain.pixelGradient.map((g, i) => g - (rivalRun.pixelGradient[i] as number));
+  const difference = plain.pixelGradient.map((g, i) => g - rivalRun.pixelGradient[i]);
   expect(relativeError(contrast.pixelGradient, difference)).toBeLessThan(1e-5);
   // The rival is the largest of the others.
   const vocabulary = 530;

@@ -84,8 +84,8 @@ describe.each([...embeddedModels()])('%s against an independent PyTorch evaluati
       for (const scores of [await sample.evaluate(table), await sample.evaluatePlainly(table)]) {
         for (const [i, cell] of cells.entries()) {
           for (let k = 0; k < scores.tokens; k++) {
-            const expected = wanted[masking][i]?.[k] as number;
-            const given = scores.logProbabilities[cell * scores.tokens + k] as number;
+            const expected = wanted[masking][i]?.[k];
+            const given = scores.logProbabilities[cell * scores.tokens + k];
             expect(Math.abs(Math.exp(given) - Math.exp(expected)), `cell ${i}`).toBeLessThan(tolerance);
             // Log-probabilities of -10 and below are differences of large logits, which float32 leaves further apart.
             expect(Math.abs(given - expected), `cell ${i}`).toBeLessThan(10 * tolerance);

@@ -209,9 +209,9 @@ test('passes that want other sessions than those open wait for nothing and lose 
     using pass = await model.forward(feeds, { memory });
     return valuesOf((await pass.backward(cotangentOf(pass.output))).inputs_embeds);
   };
-  const expected = await gradientWithin(budgets[0] as number, 0);
+  const expected = await gradientWithin(budgets[0], 0);
   // Every order of asking for sessions and of closing them, a few microtasks apart.
-  const all = Array.from({ length: 24 }, (_, i) => gradientWithin(budgets[i % 2] as number, i % 5));
+  const all = Array.from({ length: 24 }, (_, i) => gradientWithin(budgets[i % 2], i % 5));
   for (const gradient of await Promise.all(all)) {
     expect(relativeError(gradient, expected)).toBeLessThan(TOLERANCE);
   }

@@ -33,7 +33,7 @@ test('large weights are read from the original file by the extended graph', asyn
     float(seed, [1, size]),
   );
   const exact = Array.from({ length: size }, (_, i) =>
-    seed.reduce((sum, s, j) => sum + Math.fround(s) * (weight[i * size + j] as number), 0),
+    seed.reduce((sum, s, j) => sum + Math.fround(s) * weight[i * size + j], 0),
   );
   // 128 float32 products: about sqrt(128) roundings of 6e-8.
   expect(relativeError(valuesOf(gradients.x), exact)).toBeLessThan(1e-5);

@@ -111,16 +111,14 @@ describe('operators with a direct rule', () => {
           })
         ).y,
       );
-      return out.reduce((sum, v, i) => sum + v * (valuesOf(seed)[i] as number), 0);
+      return out.reduce((sum, v, i) => sum + v * valuesOf(seed)[i], 0);
     };
     const base = await weighted(x);
     const scale = Math.max(...gradient.map(Math.abs));
     for (const i of [0, 7, 31, x.length - 1]) {
       const moved = x.slice();
-      moved[i] = (x[i] as number) + 1;
-      expect(Math.abs((await weighted(moved)) - base - (gradient[i] as number))).toBeLessThan(
-        2e-4 * Math.max(1, scale),
-      );
+      moved[i] = x[i] + 1;
+      expect(Math.abs((await weighted(moved)) - base - gradient[i])).toBeLessThan(2e-4 * Math.max(1, scale));
     }
   });
 });

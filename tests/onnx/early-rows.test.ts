@@ -80,7 +80,7 @@ describe.each(decoders)('%s', (file) => {
           const feeds = { ...randomFeeds(plain.inputs, seed, length, past), [rows]: int64(wanted) };
           const [expected, given] = [await plain.run(feeds), await narrow.run(feeds)];
           for (const { name } of plain.outputs) {
-            const [a, b] = [given[name]!, expected[name]!];
+            const [a, b] = [given[name], expected[name]];
             expect(a.shape).toEqual(b.shape);
             if (name === 'logits')
               expect(relativeError(valuesOf(a as never), valuesOf(b as never))).toBeLessThan(1e-5);
@@ -138,7 +138,7 @@ async function movedTo(model: OnnxModel): Promise<string[]> {
     const feeds = { x: randomTensor([3, 5, 8], next), [rows]: int64(wanted) };
     const [expected, given] = [await plain.run(feeds), await narrow.run(feeds)];
     for (const { name } of plain.outputs) {
-      expect(given[name]!.shape).toEqual(expected[name]!.shape);
+      expect(given[name].shape).toEqual(expected[name].shape);
       expect(relativeError(valuesOf(given[name] as never), valuesOf(expected[name] as never))).toBeLessThan(
         1e-6,
       );
@@ -147,7 +147,7 @@ async function movedTo(model: OnnxModel): Promise<string[]> {
   for (const session of [plain, narrow]) session.dispose();
   return early.graph.nodes
     .filter((item) => item.opType === 'Gather' && item.input[1] === rows)
-    .map((item) => item.input[0]!)
+    .map((item) => item.input[0])
     .sort();
 }
 

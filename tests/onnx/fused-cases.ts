@@ -101,10 +101,10 @@ async function checkFused(item: Fused): Promise<void> {
         [wrt]: float([...moved], [...(item.feeds[wrt] as { shape: number[] }).shape]),
       };
       const y = valuesOf((await forward(model, feeds)).y);
-      return y.reduce((sum, v, i) => sum + v * (valuesOf(seed)[i] as number), 0);
+      return y.reduce((sum, v, i) => sum + v * valuesOf(seed)[i], 0);
     };
     const numeric = ((await at(5e-3)) - (await at(-5e-3))) / 1e-2;
-    const analytic = gradient.reduce((sum, g, i) => sum + g * (direction[i] as number), 0);
+    const analytic = gradient.reduce((sum, g, i) => sum + g * direction[i], 0);
     const scale = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0));
     // Rounding of about 1e-6 per output over a step of 1e-2, and the cubic term of the difference.
     expect(Math.abs(analytic - numeric)).toBeLessThan(5e-3 * scale);

@@ -34,7 +34,7 @@ function explicitRelevance(
     const weighted = own.map(({ value }) => (value * z > 0 ? value * (1 + gamma) : value));
     const total = weighted.reduce((sum, value) => sum + value, 0);
     for (const [i, { from }] of own.entries()) {
-      relevance[from] = (relevance[from] as number) + ((weighted[i] as number) / total) * z * g;
+      relevance[from] = relevance[from] + (weighted[i] / total) * z * g;
     }
   }
   return relevance;
@@ -48,7 +48,7 @@ async function relevanceOf(
 ): Promise<Float32Array> {
   using extended = await DifferentiableModel.load(model, { output: 'y', wrt: ['x'], mode: 'attnlrp', gamma });
   const { gradients } = await extended.run({ x }, cotangent);
-  return valuesOf(gradients.x).map((value, i) => value * (valuesOf(x)[i] as number));
+  return valuesOf(gradients.x).map((value, i) => value * valuesOf(x)[i]);
 }
 
 const [ROWS, WIDTH, OUT] = [3, 7, 5];
@@ -56,7 +56,7 @@ const matrix = Float32Array.from({ length: WIDTH * OUT }, next);
 const bias = tensor('b', DataType.float32, [OUT], Float32Array.from({ length: OUT }, next));
 
 function transposed(values: Float32Array, rows: number, columns: number): Float32Array {
-  return values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)] as number);
+  return values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]);
 }
 
 const products: readonly { name: string; model: OnnxModel; scale: number }[] = [
@@ -96,7 +96,7 @@ describe.each(products)('$name', ({ model, scale }) => {
   for (let row = 0; row < ROWS; row++) {
     for (let i = 0; i < WIDTH; i++) {
       for (let j = 0; j < OUT; j++) {
-        const value = scale * (valuesOf(x)[row * WIDTH + i] as number) * (matrix[i * OUT + j] as number);
+        const value = scale * valuesOf(x)[row * WIDTH + i] * matrix[i * OUT + j];
         contributions.push({ from: row * WIDTH + i, to: row * OUT + j, value });
       }
     }
@@ -132,8 +132,8 @@ test('Conv with strides and padding equals explicit relevance', async () => {
           const column = (at % reach) * stride - pad + (k % kernel);
           if (row < 0 || column < 0 || row >= side || column >= side) continue;
           const from = (c * side + row) * side + column;
-          const w = weight[(o * channels + c) * kernel * kernel + k] as number;
-          contributions.push({ from, to: o * reach * reach + at, value: w * (valuesOf(x)[from] as number) });
+          const w = weight[(o * channels + c) * kernel * kernel + k];
+          contributions.push({ from, to: o * reach * reach + at, value: w * valuesOf(x)[from] });
         }
       }
     }

@@ -52,9 +52,9 @@ export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): numbe
   let difference = 0;
   let scale = 0;
   for (let i = 0; i < a.length; i++) {
-    const d = Math.abs((a[i] as number) - (b[i] as number));
+    const d = Math.abs(a[i] - b[i]);
     if (!(d <= difference)) difference = d;
-    scale = Math.max(scale, Math.abs(b[i] as number));
+    scale = Math.max(scale, Math.abs(b[i]));
   }
   return difference / scale;
 }
@@ -152,9 +152,9 @@ export async function numericGradient(
   for (let i = 0; i < x.length; i++) {
     const up = x.slice();
     const down = x.slice();
-    up[i] = (x[i] as number) + step;
-    down[i] = (x[i] as number) - step;
-    gradient[i] = ((await at(up)) - (await at(down))) / ((up[i] as number) - (down[i] as number));
+    up[i] = x[i] + step;
+    down[i] = x[i] - step;
+    gradient[i] = ((await at(up)) - (await at(down))) / (up[i] - down[i]);
   }
   session.dispose();
   return gradient;

@@ -18,7 +18,7 @@ const [BATCH, LENGTH, LAYERS] = [3, 15, 2];
 
 /** Golden tensors are all present: the script writes them together. */
 function expected(name: string): TensorValue {
-  return golden[name] as TensorValue;
+  return golden[name];
 }
 
 function decoderFeeds(embeds: TensorValue): Record<string, TensorValue> {
@@ -43,9 +43,7 @@ function logitTarget(b: number): number {
 /** Largest relative error over a list of tensors, each on its own scale. */
 function worst(actual: readonly TensorValue[], names: readonly string[]): number {
   expect(actual.length).toBe(names.length);
-  return Math.max(
-    ...actual.map((t, i) => relativeError(valuesOf(t), valuesOf(expected(names[i] as string)))),
-  );
+  return Math.max(...actual.map((t, i) => relativeError(valuesOf(t), valuesOf(expected(names[i])))));
 }
 
 /** The issue asks for 1e-4; float32 summation orders leave about 1e-6. */
@@ -97,7 +95,7 @@ describe.each(['op14', 'op17', 'dynamo', 'fused'])('LLaVA, %s', (tag) => {
       const joined = new Float32Array(size * BATCH);
       for (const [b, part] of parts.entries())
         joined.set(valuesOf(part).subarray(b * size, (b + 1) * size), b * size);
-      return ndarray(joined, [...(parts[0] as TensorValue).shape]) as TensorValue;
+      return ndarray(joined, [...parts[0].shape]) as TensorValue;
     };
     const layers = Array.from({ length: LAYERS }, (_, i) => i);
     expect(
@@ -105,31 +103,31 @@ describe.each(['op14', 'op17', 'dynamo', 'fused'])('LLaVA, %s', (tag) => {
     ).toBeLessThan(TOLERANCE);
     expect(
       worst(
-        layers.map((i) => assemble((r) => r.attentions[i] as TensorValue)),
+        layers.map((i) => assemble((r) => r.attentions[i])),
         layers.map((i) => `attention.${i}`),
       ),
     ).toBeLessThan(TOLERANCE);
     expect(
       worst(
-        layers.map((i) => assemble((r) => r.attentionGradients[i] as TensorValue)),
+        layers.map((i) => assemble((r) => r.attentionGradients[i])),
         layers.map((i) => `grad/attention.${i}`),
       ),
     ).toBeLessThan(TOLERANCE);
     expect(
       worst(
-        layers.map((i) => assemble((r) => r.hiddenStates[i] as TensorValue)),
+        layers.map((i) => assemble((r) => r.hiddenStates[i])),
         layers.map((i) => `hidden.${i}`),
       ),
     ).toBeLessThan(TOLERANCE);
     expect(
       worst(
-        layers.map((i) => assemble((r) => r.hiddenStateGradients[i] as TensorValue)),
+        layers.map((i) => assemble((r) => r.hiddenStateGradients[i])),
         layers.map((i) => `grad/hidden.${i}`),
       ),
     ).toBeLessThan(TOLERANCE);
     const logits = valuesOf(expected('logits'));
     for (const [b, run] of runs.entries()) {
-      const full = logits[(b * LENGTH + LENGTH - 1) * 40 + logitTarget(b)] as number;
+      const full = logits[(b * LENGTH + LENGTH - 1) * 40 + logitTarget(b)];
       expect(valuesOf(run.output)[b]).toBeCloseTo(full, 4);
     }
     model.dispose();

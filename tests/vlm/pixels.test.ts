@@ -45,7 +45,7 @@ function digest(data: Uint8Array | Float32Array): string {
 function maxDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   expect(a.length).toBe(b.length);
   let worst = 0;
-  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i]! - b[i]!));
+  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i] - b[i]));
   return worst;
 }
 
@@ -83,7 +83,7 @@ describe('ClipImageProcessor equals the Hugging Face processor', () => {
     expect([1, 3, result.height, result.width]).toEqual(shape);
     expect(
       maxDifference(
-        index.map((i) => result.planes[i]!),
+        index.map((i) => result.planes[i]),
         values,
       ),
     ).toBe(0);

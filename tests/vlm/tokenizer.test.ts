@@ -40,14 +40,14 @@ function expectedText(text: string, token: string, from: number, to: number, com
 describe.each(Object.keys(golden))('%s', (name) => {
   const tokenizer = load(name);
 
-  it.each(golden[name]!)(
+  it.each(golden[name])(
     'has the ids and spans of the Python tokenizer: $text',
     ({ text, ids, offsets, tokens, decoded }) => {
       const encoded = tokenizer.encode(text, !text.startsWith('<s>'));
       expect(Array.from(encoded.ids)).toEqual(ids);
       const spans = ids.map((_, i) => [encoded.spans[i * 2], encoded.spans[i * 2 + 1]]);
       expect(spans.map(([from, to]) => text.slice(from, to).trim())).toEqual(
-        offsets.map(([from, to], i) => expectedText(text, tokens[i]!, from, to, name === 'byte-level')),
+        offsets.map(([from, to], i) => expectedText(text, tokens[i], from, to, name === 'byte-level')),
       );
       expect(tokenizer.decode(encoded.ids).trim()).toBe(decoded.trim());
     },
@@ -66,7 +66,7 @@ describe.each(Object.keys(golden))('%s', (name) => {
           last = i;
         }
         for (let i = 0; i < text.length; i++) {
-          if (!/\s/.test(text[i]!)) expect([i, covered[i]]).toEqual([i, 1]);
+          if (!/\s/.test(text[i])) expect([i, covered[i]]).toEqual([i, 1]);
         }
       }),
       { numRuns: 300, seed: 5 },

@@ -53,7 +53,7 @@ export function drawScene(random: Random, objects: number, sign?: SignText): Sce
   const cells = random.shuffle(all.slice(banner.length));
   const clutter = random.integer(0, MAX_CLUTTER);
   let used = 0;
-  const take = () => cells[used++] as number;
+  const take = () => cells[used++];
   return {
     objects: Array.from({ length: objects }, () => ({
       cell: take(),

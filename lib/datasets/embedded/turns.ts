@@ -195,7 +195,7 @@ class Balance {
   wanted(random: Random, { name, answers }: Lesson): string[] {
     const count = (answer: string) => this.#counts.get(`${name}:${answer}`) ?? 0;
     const sorted = random.shuffle(answers).sort((a, b) => count(a) - count(b));
-    const rarest = count(sorted[0] as string);
+    const rarest = count(sorted[0]);
     return sorted.filter((answer) => count(answer) <= rarest + BALANCE_SLACK);
   }
 

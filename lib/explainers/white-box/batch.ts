@@ -3,7 +3,7 @@ import type { ModelFeed } from '../../vlm/types.js';
 
 /** Arrays one after the other; a single one is not copied. */
 export function concatenated(arrays: readonly Float32Array[]): Float32Array {
-  if (arrays.length === 1) return arrays[0] as Float32Array;
+  if (arrays.length === 1) return arrays[0];
   const joined = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const array of arrays) {
@@ -63,8 +63,8 @@ export function sameGradients(a: Gradients, b: Gradients): boolean {
   const close = (x: ArrayLike<number>, y: ArrayLike<number>) => {
     let [difference, scale] = [0, 0];
     for (let i = 0; i < y.length; i++) {
-      difference = Math.max(difference, Math.abs((x[i] as number) - (y[i] as number)));
-      scale = Math.max(scale, Math.abs(y[i] as number));
+      difference = Math.max(difference, Math.abs(x[i] - y[i]));
+      scale = Math.max(scale, Math.abs(y[i]));
     }
     return x.length === y.length && difference <= SAME * scale;
   };

@@ -24,7 +24,7 @@ export function layerTensor(parameter: string, choice: LayerChoice, blocks: read
   if (!Number.isInteger(choice) || index < 0 || index >= blocks.length) {
     throw invalidArgument(parameter, `a block index from ${-blocks.length} to ${blocks.length - 1}`, choice);
   }
-  return blocks[index] as string;
+  return blocks[index];
 }
 
 /** The published choice, block 7 of a decoder of 32, as the same fraction of another depth. */
@@ -50,13 +50,12 @@ export function activationMap(
   const weights = new Float64Array(channels);
   for (const row of rows) {
     for (let c = 0; c < channels; c++) {
-      weights[c] = (weights[c] as number) + (gradient[row * channels + c] as number) / rows.length;
+      weights[c] = weights[c] + gradient[row * channels + c] / rows.length;
     }
   }
   return Float64Array.from(rows, (row) => {
     let score = 0;
-    for (let c = 0; c < channels; c++)
-      score += (features[row * channels + c] as number) * (weights[c] as number);
+    for (let c = 0; c < channels; c++) score += features[row * channels + c] * weights[c];
     return Math.max(0, score);
   });
 }

@@ -93,7 +93,7 @@ export class MappedModel {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<{ values: Readonly<Record<string, TensorValue>>; maps: LayerMap[] }> {
     const { values } = await this.#tapped.run({ ...feeds, [MAP_TOKENS]: int64Feed([tokens]) }, options);
-    return { values, maps: this.#maps.map((name) => averagedMap(values[name] as TensorValue, tokens)) };
+    return { values, maps: this.#maps.map((name) => averagedMap(values[name], tokens)) };
   }
 
   dispose(): void {
@@ -119,7 +119,7 @@ export function headMean(attention: TensorValue, gradient: TensorValue, tokens: 
       const [start] = span(shape, row, head);
       addPositiveProducts(line, values, slopes, start);
     }
-    for (let j = 0; j < line.length; j++) line[j] = (line[j] as number) / heads;
+    for (let j = 0; j < line.length; j++) line[j] = line[j] / heads;
   };
   return { ...shape, read };
 }
@@ -162,7 +162,7 @@ function addPositiveProducts(
   start: number,
 ): void {
   for (let i = 0; i < sums.length; i++) {
-    const product = (values[start + i] as number) * (slopes[start + i] as number);
-    if (product > 0) sums[i] = (sums[i] as number) + product;
+    const product = values[start + i] * slopes[start + i];
+    if (product > 0) sums[i] = sums[i] + product;
   }
 }

@@ -4,7 +4,6 @@ import type { TensorValue } from '../../inference/session.js';
 import { TappedModel } from '../../onnx/index.js';
 import type { ModelFeed, WhiteBox } from '../../vlm/types.js';
 import { repeatedFeeds } from './batch.js';
-import { signalOption } from './memory.js';
 import { floats } from './results.js';
 import { type ModelSessions, sessionsOf } from './sessions.js';
 
@@ -36,7 +35,7 @@ export class ChainInputs {
   }
 
   #pixelFeed(): ModelFeed {
-    return this.whiteBox.visionFeeds[this.whiteBox.pixelInput] as ModelFeed;
+    return this.whiteBox.visionFeeds[this.whiteBox.pixelInput];
   }
 
   visionFeeds(pixels = this.pixels()): Record<string, TensorValue> {
@@ -77,7 +76,7 @@ export class ChainInputs {
     const { values } = await this.sessions.use(
       'embed',
       () => TappedModel.load(this.whiteBox.embedModel, { tensors: ['inputs_embeds'] }),
-      (model) => model.run({ input_ids: ids }, signalOption(signal)),
+      (model) => model.run({ input_ids: ids }, { signal }),
     );
     return floats(values.inputs_embeds);
   }

@@ -139,7 +139,7 @@ export class JoinedChain {
     // Embeddings that were fed are not computed.
     const results: Record<string, TensorValue> = { [EMBEDDINGS]: embeddings, ...made };
     return {
-      logits: results[this.#decoder.plan.output] as TensorValue,
+      logits: results[this.#decoder.plan.output],
       decoder: tensorsOf(results, this.#decoder, ''),
       vision: this.#vision
         ? tensorsOf(results, this.#vision, VISION)
@@ -153,7 +153,7 @@ export class JoinedChain {
     if (this.#refused) return undefined;
     try {
       const session = await this.#opened();
-      return await session.run(feeds, signal ? { signal } : {});
+      return await session.run(feeds, { signal });
     } catch (error) {
       signal?.throwIfAborted();
       // Each graph by itself may still run, in less memory, and names the file where it does not.
@@ -191,7 +191,7 @@ export class JoinedChain {
     const known = this.#fitting;
     const covered = Object.entries(feeds).every(([name, { shape }]) => {
       const extents = known?.extents.get(name);
-      return extents?.length === shape.length && shape.every((d, i) => d <= (extents[i] as number));
+      return extents?.length === shape.length && shape.every((d, i) => d <= extents[i]);
     });
     if (known && covered && (memory === undefined || known.bytes <= memory)) return true;
     let sizes: Map<string, number>;
@@ -235,12 +235,12 @@ function tensorsOf(
   prefix: string,
 ): JoinedTensors {
   const pick = (names: readonly string[], stored: (name: string) => string) =>
-    Object.fromEntries(names.map((name) => [name, results[prefix + stored(name)] as TensorValue]));
+    Object.fromEntries(names.map((name) => [name, results[prefix + stored(name)]]));
   const values = prefix === '' ? [...plan.expose, EMBEDDINGS] : plan.expose;
   return {
     values: pick(values, (name) => name),
     gradients: pick(plan.wrt, gradientName),
-    maps: maps.map((name) => results[prefix + name] as TensorValue),
+    maps: maps.map((name) => results[prefix + name]),
   };
 }
 
@@ -260,7 +260,7 @@ function targetFeeds({ token, rival, target }: JoinedTarget): Feeds {
 
 /** The sequence is picked from the text's rows and, behind them, the image's. */
 function imageFeeds({ feeds, positions }: JoinedImage, embeddings: TensorValue): Feeds {
-  const length = embeddings.shape[1] as number;
+  const length = embeddings.shape[1];
   const rows = Int32Array.from({ length }, (_, row) => row);
   for (const [i, position] of positions.entries()) rows[position] = length + i;
   const seen = Object.entries(feeds).map(([name, value]) => [VISION + name, value]);

@@ -24,9 +24,5 @@ export function passOptions(signal: AbortSignal | undefined): {
   signal?: AbortSignal;
   memory: number | undefined;
 } {
-  return { ...signalOption(signal), memory: memoryLimit === undefined ? undefined : memoryLimit / 2 };
-}
-
-export function signalOption(signal: AbortSignal | undefined): { signal?: AbortSignal } {
-  return signal ? { signal } : {};
+  return { signal, memory: memoryLimit === undefined ? undefined : memoryLimit / 2 };
 }

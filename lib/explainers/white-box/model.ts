@@ -6,7 +6,6 @@ import type { PreparedSample } from '../../vlm/types.js';
 import { sameGradients } from './batch.js';
 import { MappedModel } from './head-maps.js';
 import { ChainInputs } from './inputs.js';
-import { signalOption } from './memory.js';
 import { pass } from './passes.js';
 import { type ChainOptions, type ChainPoint, type ChainResult, floats, type LayerMap } from './results.js';
 
@@ -105,13 +104,13 @@ export class WhiteBoxChain extends ChainInputs {
     const seen = await this.sessions.use(
       'vision maps',
       () => MappedModel.load(visionModel, featureOutput, [featureOutput]),
-      (vision) => vision.run(this.visionFeeds(), visionTokenPlayers.length, signalOption(signal)),
+      (vision) => vision.run(this.visionFeeds(), visionTokenPlayers.length, { signal }),
     );
     const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
     const read = await this.sessions.use(
       'decoder maps',
       () => MappedModel.load(decoderModel, 'logits', []),
-      (decoder) => decoder.run(this.decoderFeeds(embeddings), this.length, signalOption(signal)),
+      (decoder) => decoder.run(this.decoderFeeds(embeddings), this.length, { signal }),
     );
     return { vision: seen.maps, decoder: read.maps };
   }
@@ -122,14 +121,14 @@ export class WhiteBoxChain extends ChainInputs {
     const seen = await this.sessions.use(
       'vision features',
       () => TappedModel.load(visionModel, { tensors: [featureOutput] }),
-      (vision) => vision.run(this.visionFeeds(), signalOption(signal)),
+      (vision) => vision.run(this.visionFeeds(), { signal }),
     );
     const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
     const feeds = { ...this.decoderFeeds(embeddings), logit_tokens: int64Feed(tokens) };
     const { values } = await this.sessions.use(
       'decoder columns',
       () => TappedModel.load(decoderModel, { logitColumns: true }),
-      (decoder) => decoder.run(feeds, signalOption(signal)),
+      (decoder) => decoder.run(feeds, { signal }),
     );
     return floats(values.logits);
   }

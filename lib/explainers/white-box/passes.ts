@@ -11,7 +11,7 @@ import { concatenated, parts } from './batch.js';
 import { averagedMap, headMean, MAP_TOKENS } from './head-maps.js';
 import type { ChainInputs } from './inputs.js';
 import { JoinedChain, type JoinedResult } from './joined.js';
-import { passOptions, signalOption, wholeLimit } from './memory.js';
+import { passOptions, wholeLimit } from './memory.js';
 import {
   type ChainOptions,
   type ChainPoint,
@@ -83,7 +83,7 @@ class Passes {
     if (joined.vocabulary !== undefined) this.#requireToken(joined.vocabulary);
     const pixels = this.#pixels();
     const rows = await this.#rows();
-    const hidden = (rows[0] as Float32Array).length / length;
+    const hidden = rows[0].length / length;
     const count = this.#points.length;
     const made = await joined.run(
       ndarray(concatenated(rows), [count, length, hidden]) as TensorValue,
@@ -102,7 +102,7 @@ class Passes {
             },
             positions: whiteBox.imagePositions,
           },
-      { memory: wholeLimit(), ...signalOption(signal) },
+      { memory: wholeLimit(), signal },
     );
     return made && this.#collected(made, pixels, rows, hidden);
   }
@@ -135,17 +135,17 @@ class Passes {
     const features = own
       ? this.#points.map((point) => point.features as Float32Array)
       : parts(floats(made.features), count);
-    this.#chain.requireFeatures((features[0] as Float32Array).length, hidden);
+    this.#chain.requireFeatures(features[0].length, hidden);
     const slopes = own ? [] : parts(floats(made.vision.gradients[this.#whiteBox.pixelInput]), count);
     return logits.map((row, i) => {
       const { explained, rival } = this.#explained(row);
       return {
         explained: explained.value,
         rival,
-        embeddings: embeddings[i] as Float32Array,
-        embeddingGradient: gradients[i] as Float32Array,
-        features: features[i] as Float32Array,
-        featureGradient: this.#featureRows(gradients[i] as Float32Array, hidden),
+        embeddings: embeddings[i],
+        embeddingGradient: gradients[i],
+        features: features[i],
+        featureGradient: this.#featureRows(gradients[i], hidden),
         hidden,
         decoderValues: made.decoder.values,
         decoderGradients: made.decoder.gradients,
@@ -182,14 +182,14 @@ class Passes {
       const decoded = await this.#decode(parts(floats(run.output), points.length));
       const cotangents = concatenated(decoded.map(({ featureGradient }) => featureGradient));
       const cotangent = ndarray(cotangents, [...run.output.shape]) as TensorValue;
-      const visionGradients = await run.backward(cotangent, signalOption(signal));
+      const visionGradients = await run.backward(cotangent, { signal });
       const gradients = parts(floats(visionGradients[this.#whiteBox.pixelInput]), points.length);
       const tokens = this.#whiteBox.visionTokenPlayers.length;
       const inner = this.#tensors(vision, run.values, visionGradients, tokens);
       return decoded.map((part, i) => ({
         ...part,
-        pixels: pixels[i] as Float32Array,
-        pixelGradient: gradients[i] as Float32Array,
+        pixels: pixels[i],
+        pixelGradient: gradients[i],
         visionValues: inner.values,
         visionGradients: inner.gradients,
         visionMaps: inner.maps,
@@ -204,9 +204,9 @@ class Passes {
     const count = this.#points.length;
     const embeddings: Float32Array[] = [];
     for (const [i, { tokenEmbeddings }] of this.#points.entries()) {
-      embeddings.push(await this.#chain.merged(features[i] as Float32Array, tokenEmbeddings, signal));
+      embeddings.push(await this.#chain.merged(features[i], tokenEmbeddings, signal));
     }
-    const hidden = (embeddings[0] as Float32Array).length / length;
+    const hidden = embeddings[0].length / length;
     const feeds = this.#chain.decoderFeeds(concatenated(embeddings), length, count);
     const load = async () => SplitModel.load(await this.#decoderSource(), this.#decoderOptions());
     return this.#sessions.use(`decoder ${this.#decoderKey()}`, load, async (decoder) => {
@@ -215,14 +215,14 @@ class Passes {
       const targets = parts(floats(read.output), count).map((row) => this.#explained(row));
       const seeds = concatenated(targets.map(({ explained }) => explained.seed));
       const seed = ndarray(seeds, [...read.output.shape]) as TensorValue;
-      const decoderGradients = await read.backward(seed, signalOption(signal));
+      const decoderGradients = await read.backward(seed, { signal });
       const inner = this.#tensors(decoder, read.values, decoderGradients, length);
       return parts(floats(decoderGradients.inputs_embeds), count).map((embeddingGradient, i) => ({
         explained: targets[i]?.explained.value as number,
         rival: targets[i]?.rival,
-        embeddings: embeddings[i] as Float32Array,
+        embeddings: embeddings[i],
         embeddingGradient,
-        features: features[i] as Float32Array,
+        features: features[i],
         featureGradient: this.#featureRows(embeddingGradient, hidden),
         hidden,
         decoderValues: inner.values,
@@ -238,9 +238,7 @@ class Passes {
     const names = new Set(blocks.map(({ attention }) => attention));
     const others = (tensors: Tensors): Tensors =>
       Object.fromEntries(Object.entries(tensors).filter(([name]) => !names.has(name)));
-    const maps = [...names].map((name) =>
-      headMean(values[name] as TensorValue, gradients[name] as TensorValue, tokens),
-    );
+    const maps = [...names].map((name) => headMean(values[name], gradients[name], tokens));
     return { values: others(values), gradients: others(gradients), maps };
   }
 
@@ -270,7 +268,7 @@ class Passes {
     if (rival !== undefined) return rival;
     let best = targetToken === 0 ? 1 : 0;
     for (const [token, logit] of row.entries()) {
-      if (token !== targetToken && logit > (row[best] as number)) best = token;
+      if (token !== targetToken && logit > row[best]) best = token;
     }
     return best;
   }

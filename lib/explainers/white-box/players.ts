@@ -5,8 +5,8 @@ import type { PreparedSample, WhiteBox } from '../../vlm/types.js';
 export function sumByPlayer(values: ArrayLike<number>, players: Int32Array, count: number): Float64Array {
   const sums = new Float64Array(count);
   for (let i = 0; i < players.length; i++) {
-    const player = players[i] as number;
-    if (player >= 0) sums[player] = (sums[player] as number) + (values[i] as number);
+    const player = players[i];
+    if (player >= 0) sums[player] = sums[player] + values[i];
   }
   return sums;
 }
@@ -15,12 +15,12 @@ export function sumByPlayer(values: ArrayLike<number>, players: Int32Array, coun
 export function meanByPlayer(values: ArrayLike<number>, players: Int32Array, count: number): Float64Array {
   const sums = sumByPlayer(values, players, count);
   const sizes = sumByPlayer(new Uint8Array(players.length).fill(1), players, count);
-  return sums.map((sum, player) => (sizes[player] ? sum / (sizes[player] as number) : 0));
+  return sums.map((sum, player) => (sizes[player] ? sum / sizes[player] : 0));
 }
 
 /** The entries of per-position scores at the text players' positions. */
 export function textScores(scores: ArrayLike<number>, whiteBox: WhiteBox): Float64Array {
-  return Float64Array.from(whiteBox.textPositions, (position) => scores[position] as number);
+  return Float64Array.from(whiteBox.textPositions, (position) => scores[position]);
 }
 
 /** Row sums of the element-wise product of two [rows, columns] matrices: float64 sums in index order. */
@@ -28,7 +28,7 @@ export function rowDots(a: ArrayLike<number>, b: ArrayLike<number>, columns: num
   const sums = new Float64Array(a.length / columns);
   for (let row = 0; row < sums.length; row++) {
     let sum = 0;
-    for (let i = row * columns; i < (row + 1) * columns; i++) sum += (a[i] as number) * (b[i] as number);
+    for (let i = row * columns; i < (row + 1) * columns; i++) sum += a[i] * b[i];
     sums[row] = sum;
   }
   return sums;

@@ -10,7 +10,7 @@ export function rankGaussianFilter(map: Float64Array, rows: number, columns: num
     const window: number[] = [];
     for (let y = row - 1; y <= row + 1; y++) {
       for (let x = column - 1; x <= column + 1; x++) {
-        window.push(map[clamp(y, rows) * columns + clamp(x, columns)] as number);
+        window.push(map[clamp(y, rows) * columns + clamp(x, columns)]);
       }
     }
     return rankGaussianMean(window.sort((a, b) => a - b));
@@ -23,7 +23,7 @@ function rankGaussianMean(sorted: readonly number[]): number {
   const mean = sorted.reduce((sum, value) => sum + value, 0) / count;
   const deviation = Math.sqrt(sorted.reduce((sum, value) => sum + (value - mean) ** 2, 0) / count);
   const width = mean > 0 ? deviation / mean : 0;
-  if (width === 0) return sorted[middle] as number;
+  if (width === 0) return sorted[middle];
   let [sum, total] = [0, 0];
   for (const [rank, value] of sorted.entries()) {
     const weight = Math.exp(-((rank - middle) ** 2) / (2 * width ** 2));

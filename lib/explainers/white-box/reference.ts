@@ -60,7 +60,7 @@ export async function measuredProducts(
 function less(values: Float32Array, reference: Float32Array): Float32Array {
   const differences = new Float32Array(values.length);
   for (let i = 0, at = 0; i < values.length; i++) {
-    differences[i] = (values[i] as number) - (reference[at] as number);
+    differences[i] = values[i] - reference[at];
     if (++at === reference.length) at = 0;
   }
   return differences;

@@ -11,17 +11,16 @@ export function throughLayer(v: Float64Array, layer: LayerMap, normalise: boolea
     if (v[row] === 0) continue;
     const start = Math.floor(row / n) * n;
     read(row, line);
-    const scale = (v[row] as number) / (normalise ? 1 + sum(line) : 1);
-    for (let j = 0; j < n; j++)
-      result[start + j] = (result[start + j] as number) + scale * (line[j] as number);
-    result[row] = (result[row] as number) + scale;
+    const scale = v[row] / (normalise ? 1 + sum(line) : 1);
+    for (let j = 0; j < n; j++) result[start + j] = result[start + j] + scale * line[j];
+    result[row] = result[row] + scale;
   }
   return result;
 }
 
 function sum(values: Float64Array): number {
   let total = 0;
-  for (let i = 0; i < values.length; i++) total += values[i] as number;
+  for (let i = 0; i < values.length; i++) total += values[i];
   return total;
 }
 
@@ -41,7 +40,7 @@ export function rollBoth(
   const start = new Float64Array(length);
   start[length - 1] = 1;
   const positions = rolloutRow(start, layers.decoder, normalise);
-  const features = Float64Array.from(whiteBox.imagePositions, (position) => positions[position] as number);
+  const features = Float64Array.from(whiteBox.imagePositions, (position) => positions[position]);
   const tokens = rolloutRow(spreadOverTokens(features, whiteBox), layers.vision, normalise);
   return { image: sumByPlayer(tokens, whiteBox.visionTokenPlayers, players), positions };
 }
@@ -53,6 +52,6 @@ function spreadOverTokens(features: Float64Array, whiteBox: WhiteBox): Float64Ar
   const relevance = sumByPlayer(features, featurePlayers, players);
   const sizes = sumByPlayer(new Uint8Array(visionTokenPlayers.length).fill(1), visionTokenPlayers, players);
   return Float64Array.from(visionTokenPlayers, (player) =>
-    player < 0 ? 0 : (relevance[player] as number) / (sizes[player] as number),
+    player < 0 ? 0 : relevance[player] / sizes[player],
   );
 }

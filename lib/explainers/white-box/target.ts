@@ -32,18 +32,18 @@ export function explainedOf(
 ): Explained {
   const seed = new Float32Array(row.length);
   seed[token] = 1;
-  const logit = row[token] as number;
+  const logit = row[token];
   if (target === 'logit' || target === 'contrast') {
     if (rival !== undefined) seed[rival] = -1;
-    return { value: rival === undefined ? logit : logit - (row[rival] as number), seed };
+    return { value: rival === undefined ? logit : logit - row[rival], seed };
   }
   const largest = row.reduce((a, b) => Math.max(a, b));
   const exponentials = Float64Array.from(row, (value) => Math.exp(value - largest));
   const total = exponentials.reduce((sum, value) => sum + value, 0);
-  const probability = (exponentials[token] as number) / total;
+  const probability = exponentials[token] / total;
   const factor = target === 'probability' ? probability : 1;
   for (const [i, value] of exponentials.entries()) {
-    seed[i] = factor * ((seed[i] as number) - value / total);
+    seed[i] = factor * (seed[i] - value / total);
   }
   return { value: target === 'probability' ? probability : logit - largest - Math.log(total), seed };
 }

@@ -100,7 +100,7 @@ class BackwardPass {
     const rule = ruleOf(node);
     if (!rule) return [];
     const inputs = rule.inputs === 'all' ? [...node.input.keys()] : rule.inputs;
-    return inputs.filter((i) => node.input[i] && !this.#cuts.has(edge(node.output[0] as string, i)));
+    return inputs.filter((i) => node.input[i] && !this.#cuts.has(edge(node.output[0], i)));
   }
 
   /** Live tensors depend on a requested tensor through differentiable operators. */
@@ -108,7 +108,7 @@ class BackwardPass {
     for (const name of this.#options.wrt) this.#live.add(name);
     for (const node of this.#forward) {
       this.#refuseIfUnsupported(node);
-      if (!this.#flow(node).some((i) => this.#live.has(node.input[i] as string))) continue;
+      if (!this.#flow(node).some((i) => this.#live.has(node.input[i]))) continue;
       for (const output of node.output) {
         if (output && isFloating(this.#options.types.get(output)?.dataType ?? 1)) this.#live.add(output);
       }
@@ -124,7 +124,7 @@ class BackwardPass {
     const rule = ruleOf(node);
     // Subgraphs of control flow read tensors of the graph around them without listing them as inputs.
     const inputs = [...node.input, ...outerReferences(node)];
-    const live = [...inputs.keys()].filter((i) => this.#live.has(inputs[i] as string));
+    const live = [...inputs.keys()].filter((i) => this.#live.has(inputs[i]));
     if (live.length === 0) return;
     const without =
       rule && rule.inputs !== 'all'
@@ -162,7 +162,7 @@ class BackwardPass {
     for (const node of [...this.#forward].reverse()) {
       if (!node.output.some((name) => this.#needed.has(name))) continue;
       for (const i of this.#flow(node)) {
-        const input = node.input[i] as string;
+        const input = node.input[i];
         if (this.#live.has(input)) this.#needed.add(input);
       }
     }
@@ -170,11 +170,11 @@ class BackwardPass {
 
   #visit(node: NodeProto): void {
     if (!node.output.some((name) => this.#parts.has(name))) return;
-    const flow = this.#flow(node).filter((i) => this.#live.has(node.input[i] as string));
-    const wanted = new Set(flow.filter((i) => this.#needed.has(node.input[i] as string)));
+    const flow = this.#flow(node).filter((i) => this.#live.has(node.input[i]));
+    const wanted = new Set(flow.filter((i) => this.#needed.has(node.input[i])));
     const rule = ruleOf(node);
     if (wanted.size === 0 || !rule) return;
-    const arrivals = this.#parts.get(node.output[0] as string)?.length;
+    const arrivals = this.#parts.get(node.output[0])?.length;
     const gradients = node.output.map((name) => (name ? this.#total(name) : undefined));
     // Norms have further outputs (mean, deviation) that nothing differentiable reads.
     if (gradients[0] === undefined && node.opType !== 'Split') return;
@@ -186,10 +186,10 @@ class BackwardPass {
       builder: this.#builder,
       gradients,
       shared: () => this.#share(node, flow, gradients[0] as string),
-      onlyProduct: () => (arrivals === 1 ? this.#productBehind(node.output[0] as string) : undefined),
+      onlyProduct: () => (arrivals === 1 ? this.#productBehind(node.output[0]) : undefined),
       wants: (input) => wanted.has(input),
       give: (input, gradient) => {
-        if (wanted.has(input)) this.#add(node.input[input] as string, gradient);
+        if (wanted.has(input)) this.#add(node.input[input], gradient);
       },
     };
     try {

@@ -30,7 +30,7 @@ export class BackwardBuilder {
   }
 
   op(opType: string, input: readonly string[], attributes: AttributeInputs = {}, domain = ''): string {
-    return this.ops(opType, input, 1, attributes, domain)[0] as string;
+    return this.ops(opType, input, 1, attributes, domain)[0];
   }
 
   /** A node with several outputs. All are named: ORT crashes on a Split with an unnamed output. */

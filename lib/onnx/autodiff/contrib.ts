@@ -85,7 +85,7 @@ export const contribRules: Rules = {
     const { builder, node } = context;
     const weight = dequantisedWeight(context);
     const backward = (g: string, w: string) => builder.op('MatMul', [g, w]);
-    const gamma = context.gammaOf('linear', node.input[1] as string);
+    const gamma = context.gammaOf('linear', node.input[1]);
     if (gamma === 0) return backward(gradient, weight);
     const forward = (x: string, w: string) => builder.fusedMatMul(x, w, false, true);
     // The kernel may round activations to 8 bits, so the product of the weights as they are is computed again.

@@ -22,7 +22,7 @@ export function cutEdges(graph: OnnxGraph, mode: Mode): Set<string> {
   const cuts = new Set<string>();
   if (mode === 'grad') return cuts;
   for (const node of graph.nodes) {
-    const output = node.output[0] as string;
+    const output = node.output[0];
     if (node.opType === 'Sqrt' || node.opType === 'ReduceL2') cuts.add(edge(output, 0));
     if (node.opType === 'Div') cuts.add(edge(output, 1));
     if (node.opType === 'Reciprocal') cuts.add(edge(output, 0));
@@ -36,13 +36,13 @@ export function cutEdges(graph: OnnxGraph, mode: Mode): Set<string> {
 /** x^(-1/2) and the like: an inverse deviation, as some exporters write it. */
 function isNegativePower(graph: OnnxGraph, node: NodeProto): boolean {
   if (node.opType !== 'Pow') return false;
-  const exponent = graph.constantOf(node.input[1] as string);
-  return exponent?.length === 1 && (exponent[0] as number) < 0;
+  const exponent = graph.constantOf(node.input[1]);
+  return exponent?.length === 1 && exponent[0] < 0;
 }
 
 /** Whether a sigmoid, erf or tanh is (after constant scalings) multiplied by the tensor that it was computed from. */
 function gatesItsInput(graph: OnnxGraph, gate: NodeProto): boolean {
-  const root = withoutConstants(graph, gate.input[0] as string);
+  const root = withoutConstants(graph, gate.input[0]);
   const roots = new Set([root]);
   const polynomial = graph.producerOf(root);
   if (gate.opType === 'Tanh' && polynomial) {
@@ -52,7 +52,7 @@ function gatesItsInput(graph: OnnxGraph, gate: NodeProto): boolean {
   const multiplies = (tensor: string, depth: number): boolean =>
     depth < GATE_DEPTH &&
     graph.consumersOf(tensor).some((consumer) => {
-      const next = consumer.output[0] as string;
+      const next = consumer.output[0];
       if (consumer.opType === 'Add' || consumer.opType === 'Cast' || consumer.opType === 'Identity') {
         const other = consumer.input.find((input) => input !== tensor);
         return (other === undefined || isConstant(graph, other)) && multiplies(next, depth + 1);
@@ -62,7 +62,7 @@ function gatesItsInput(graph: OnnxGraph, gate: NodeProto): boolean {
       if (isConstant(graph, other as string)) return multiplies(next, depth + 1);
       return roots.has(withoutConstants(graph, other as string));
     });
-  return multiplies(gate.output[0] as string, 0);
+  return multiplies(gate.output[0], 0);
 }
 
 /** Follows a tensor backwards through casts and through sums and products with constants. */
@@ -70,9 +70,9 @@ function withoutConstants(graph: OnnxGraph, tensor: string): string {
   const producer = graph.producerOf(tensor);
   if (!producer) return tensor;
   if (producer.opType === 'Identity' || producer.opType === 'Cast') {
-    return withoutConstants(graph, producer.input[0] as string);
+    return withoutConstants(graph, producer.input[0]);
   }
   if (producer.opType !== 'Mul' && producer.opType !== 'Div' && producer.opType !== 'Add') return tensor;
   const variable = producer.input.filter((input) => !isConstant(graph, input));
-  return variable.length === 1 ? withoutConstants(graph, variable[0] as string) : tensor;
+  return variable.length === 1 ? withoutConstants(graph, variable[0]) : tensor;
 }

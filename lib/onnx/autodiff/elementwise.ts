@@ -6,7 +6,7 @@ import { type RuleContext, type Rules, unary } from './rule.js';
 function giveBroadcast(context: RuleContext, index: number, gradient: () => string): void {
   if (!context.wants(index)) return;
   const { node, builder } = context;
-  context.give(index, builder.unbroadcast(gradient(), node.output[0] as string, node.input[index] as string));
+  context.give(index, builder.unbroadcast(gradient(), node.output[0], node.input[index]));
 }
 
 /** Min, Max: the gradient goes to the operand that was chosen (to each of several equal ones). */
@@ -14,7 +14,7 @@ const selection = {
   inputs: 'all' as const,
   backward(context: RuleContext) {
     const { node, builder, gradients } = context;
-    const y = node.output[0] as string;
+    const y = node.output[0];
     for (const [i, x] of node.input.entries()) {
       giveBroadcast(context, i, () =>
         builder.op('Where', [builder.op('Equal', [x, y]), gradients[0] as string, builder.scalar(0, y)]),
@@ -62,7 +62,7 @@ export const elementwiseRules: Rules = {
     inputs: [0, 1],
     backward(context) {
       const { node, builder, gradients } = context;
-      const divisor = node.input[1] as string;
+      const divisor = node.input[1];
       const constant = builder.graph.constantOf(divisor);
       giveBroadcast(context, 0, () =>
         constant?.length === 1
@@ -107,9 +107,9 @@ export const elementwiseRules: Rules = {
     return builder.op('Where', [builder.op('Greater', [x, builder.scalar(0, x)]), g, leak]);
   }),
   Pow: unary((g, x, y, { builder, node, mode }) => {
-    const exponents = builder.graph.constantOf(node.input[1] as string);
+    const exponents = builder.graph.constantOf(node.input[1]);
     if (exponents?.length !== 1) throw unsupported(node, 'its exponent is not one constant');
-    const exponent = exponents[0] as number;
+    const exponent = exponents[0];
     // Identity rule f(x)/x; x^2 / x is written x, which is right at 0 too.
     if (mode !== 'grad') return builder.mul(g, exponent === 2 ? x : builder.div(y, x));
     const power = exponent === 2 ? x : builder.op('Pow', [x, builder.scalar(exponent - 1, x)]);

@@ -67,14 +67,14 @@ function scatterReduction(context: RuleContext): 'none' | 'add' {
 export const indexingRules: Rules = {
   Gather: { inputs: [0], backward: backwardGather },
   GatherElements: unary((g, x, _y, { builder, node }) =>
-    builder.op('ScatterElements', [builder.zerosLike(x), node.input[1] as string, g], {
+    builder.op('ScatterElements', [builder.zerosLike(x), node.input[1], g], {
       axis: intAttribute(node, 'axis', 0),
       reduction: 'add',
     }),
   ),
   GatherND: unary((g, x, _y, { builder, node }) => {
     if (intAttribute(node, 'batch_dims', 0) !== 0) throw unsupported(node, 'it has batch dimensions');
-    return builder.op('ScatterND', [builder.zerosLike(x), node.input[1] as string, g], { reduction: 'add' });
+    return builder.op('ScatterND', [builder.zerosLike(x), node.input[1], g], { reduction: 'add' });
   }),
   ScatterND: {
     inputs: [0, 2],

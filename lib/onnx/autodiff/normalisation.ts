@@ -43,7 +43,7 @@ function statistics(
   for (let i = 1; i <= position; i++) {
     if (!node.output[i]) node.output[i] = builder.graph.uniqueName(`${node.output[0]}/statistic${i}`);
   }
-  return { mean: centred ? (node.output[1] as string) : undefined, inverse: node.output[position] as string };
+  return { mean: centred ? node.output[1] : undefined, inverse: node.output[position] };
 }
 
 function normalisation(centred: boolean): Rule {

@@ -14,8 +14,8 @@ import type { RuleContext, Rules } from './rule.js';
 function giveOperand(context: RuleContext, index: number, gradient: () => string): void {
   if (!context.wants(index)) return;
   const { node, builder } = context;
-  const y = node.output[0] as string;
-  const x = node.input[index] as string;
+  const y = node.output[0];
+  const x = node.input[index];
   const result = builder.type(y);
   const operand = builder.type(x);
   // The gradient has the batch axes of the result and the matrix axes of the operand.
@@ -47,7 +47,7 @@ function backwardMatMul(context: RuleContext, transA: boolean, transB: boolean, 
         input: a,
         weight: b,
         gradient: g,
-        result: node.input[2] ? undefined : (node.output[0] as string),
+        result: node.input[2] ? undefined : node.output[0],
         alpha,
         forward: (x: string, w: string) => builder.fusedMatMul(x, w, false, transB, alpha),
         backward: (y: string, w: string) => builder.fusedMatMul(y, w, false, !transB, alpha),
@@ -77,17 +77,14 @@ function backwardEinsum(context: RuleContext): void {
     if (!context.wants(i)) continue;
     if (new Set(term).size !== term.length) throw unsupported(node, 'a term repeats an index');
     const others = terms.map((_, j) => j).filter((j) => j !== i);
-    const available = new Set([...result, ...others.flatMap((j) => [...(terms[j] as string)])]);
+    const available = new Set([...result, ...others.flatMap((j) => [...terms[j]])]);
     const kept = [...term].filter((letter) => available.has(letter)).join('');
-    const operands = [context.shared(), ...others.map((j) => node.input[j] as string)];
-    const inputs = [result, ...others.map((j) => terms[j] as string)].join(',');
+    const operands = [context.shared(), ...others.map((j) => node.input[j])];
+    const inputs = [result, ...others.map((j) => terms[j])].join(',');
     let gradient = builder.op('Einsum', operands, { equation: `${inputs}->${kept}` });
     const summed = [...term].flatMap((letter, axis) => (available.has(letter) ? [] : [axis]));
     if (summed.length > 0) {
-      gradient = builder.op('Expand', [
-        builder.unsqueeze(gradient, summed),
-        builder.shapeOf(node.input[i] as string),
-      ]);
+      gradient = builder.op('Expand', [builder.unsqueeze(gradient, summed), builder.shapeOf(node.input[i])]);
     }
     context.give(i, gradient);
   }
@@ -165,7 +162,7 @@ export const productRules: Rules = {
         floatAttribute(node, 'alpha', 1),
       );
       if (!context.wants(2)) return;
-      const [y, bias] = [node.output[0] as string, node.input[2] as string];
+      const [y, bias] = [node.output[0], node.input[2]];
       const scaled = builder.scale(gradients[0] as string, floatAttribute(node, 'beta', 1), y);
       context.give(2, builder.unbroadcast(scaled, y, bias));
     },

@@ -58,17 +58,15 @@ function attentionSum({ builder, node, onlyProduct }: RuleContext, y: string): s
 }
 
 export const reductionRules: Rules = {
-  ReduceSum: reduction(({ builder, node }, g) =>
-    builder.op('Expand', [g, builder.shapeOf(node.input[0] as string)]),
-  ),
+  ReduceSum: reduction(({ builder, node }, g) => builder.op('Expand', [g, builder.shapeOf(node.input[0])])),
   ReduceMean: reduction(({ builder, node }, g, _y, axes) => {
-    const x = node.input[0] as string;
+    const x = node.input[0];
     return builder.op('Expand', [divideByCount(builder, g, x, axes), builder.shapeOf(x)]);
   }),
-  ReduceL2: reduction(({ builder, node }, g, y) => builder.mul(node.input[0] as string, builder.div(g, y))),
+  ReduceL2: reduction(({ builder, node }, g, y) => builder.mul(node.input[0], builder.div(g, y))),
   ReduceMax: reduction(({ builder, node }, g, y, axes) => {
     // Equal maxima share the gradient.
-    const x = node.input[0] as string;
+    const x = node.input[0];
     const chosen = builder.op('Cast', [builder.op('Equal', [x, y])], { to: builder.dataType(x) });
     return builder.mul(builder.div(chosen, builder.reduceSum(chosen, axes)), g);
   }),

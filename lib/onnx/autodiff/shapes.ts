@@ -14,7 +14,7 @@ function normalised(axis: number, rank: number): number {
 
 function backwardConcat(context: RuleContext): void {
   const { node, builder, gradients } = context;
-  const rank = builder.rank(node.output[0] as string);
+  const rank = builder.rank(node.output[0]);
   const axis = normalised(intAttribute(node, 'axis', 0), rank);
   const sizes = builder.op(
     'Concat',
@@ -23,7 +23,7 @@ function backwardConcat(context: RuleContext): void {
   );
   const parts = builder.ops('Split', [gradients[0] as string, sizes], node.input.length, { axis });
   // Split with a single output has the plain name.
-  for (const [i] of node.input.entries()) if (context.wants(i)) context.give(i, parts[i] as string);
+  for (const [i] of node.input.entries()) if (context.wants(i)) context.give(i, parts[i]);
 }
 
 function backwardTile(context: RuleContext): void {
@@ -101,7 +101,7 @@ function asInt64(builder: BackwardBuilder, tensor: string): string {
 function backwardContiguousSlice(context: RuleContext, { axes }: SliceParts): void {
   const { node, builder, gradients } = context;
   const [x, starts] = node.input as [string, string];
-  const y = node.output[0] as string;
+  const y = node.output[0];
   const rank = builder.rank(x);
   const before: string[] = Array(rank).fill(builder.int64([0]));
   const after: string[] = [...before];
@@ -128,7 +128,7 @@ function backwardStridedSlice(context: RuleContext, { axes, steps }: SliceParts)
   const { node, builder, gradients } = context;
   const [x, starts, ends] = node.input as [string, string, string];
   const rank = builder.rank(x);
-  const sizes = range(rank).map((axis) => builder.dimension(node.output[0] as string, axis));
+  const sizes = range(rank).map((axis) => builder.dimension(node.output[0], axis));
   let gradient = gradients[0] as string;
   for (const [i, axis] of axes.entries()) {
     const size = builder.dimension(x, axis);
@@ -173,7 +173,7 @@ export const shapeRules: Rules = {
   Slice: { inputs: [0], backward: backwardSlice },
   Pad: { inputs: [0], backward: backwardPad },
   CumSum: unary((g, _x, _y, { builder, node }) =>
-    builder.op('CumSum', [g, node.input[1] as string], {
+    builder.op('CumSum', [g, node.input[1]], {
       exclusive: intAttribute(node, 'exclusive', 0),
       reverse: 1 - intAttribute(node, 'reverse', 0),
     }),

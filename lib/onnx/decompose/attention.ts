@@ -170,7 +170,7 @@ export function groupQueryAttention(node: NodeProto, builder: DecompositionBuild
     softcap: floatAttribute(node, 'softcap', 0),
     sink: sink || (smooth ? none() : undefined),
   });
-  builder.joinHeads(result, node.output[0] as string);
+  builder.joinHeads(result, node.output[0]);
 }
 
 /** com.microsoft::MultiHeadAttention with separate query, key and value. */
@@ -190,7 +190,7 @@ export function multiHeadAttention(node: NodeProto, builder: DecompositionBuilde
       { axis: 0 },
     );
     const biases = builder.split(bias, sizes, 3, 0);
-    parts = parts.map((x, i) => builder.op('Add', [x, biases[i] as string]));
+    parts = parts.map((x, i) => builder.op('Add', [x, biases[i]]));
   }
   const [query, key, value] = parts.map((x) => builder.splitHeads(x, heads)) as [string, string, string];
   const k = appendToCache(builder, pastKey, key, node.output[1]);
@@ -206,7 +206,7 @@ export function multiHeadAttention(node: NodeProto, builder: DecompositionBuilde
     biases,
     scale: floatAttribute(node, 'scale', 0),
   });
-  builder.joinHeads(result, node.output[0] as string);
+  builder.joinHeads(result, node.output[0]);
 }
 
 function causalBias(builder: DecompositionBuilder, query: string, key: string): string {
@@ -243,7 +243,7 @@ export function packedAttention(node: NodeProto, builder: DecompositionBuilder):
   if (mask) biases.push(paddingBias(builder, mask));
   if (intAttribute(node, 'unidirectional', 0) === 1) biases.push(causalBias(builder, query, key));
   const result = attend(builder, { query, key, value, biases, scale: floatAttribute(node, 'scale', 0) });
-  builder.joinHeads(result, node.output[0] as string);
+  builder.joinHeads(result, node.output[0]);
 }
 
 /** ONNX Attention (operator set 23). */
@@ -285,7 +285,7 @@ export function attention23(
     softcap: floatAttribute(node, 'softcap', 0),
   });
   if (rank === 4) builder.alias(result, node.output[0]);
-  else builder.joinHeads(result, node.output[0] as string);
+  else builder.joinHeads(result, node.output[0]);
 }
 
 function headRatio(node: NodeProto, types: TensorTypes | undefined, query: string, key: string): number {

@@ -40,7 +40,7 @@ function skipNormalisation(centred: boolean): Decomposition {
 function biased(opType: string): Decomposition {
   return (node, builder) => {
     const [x, bias] = node.input as [string, string];
-    builder.contrib(opType, [builder.op('Add', [x, bias])], {}, node.output[0] as string);
+    builder.contrib(opType, [builder.op('Add', [x, bias])], {}, node.output[0]);
   };
 }
 
@@ -60,7 +60,7 @@ function rotary23(node: NodeProto, builder: DecompositionBuilder, types: TensorT
   const interleaved = intAttribute(node, 'interleaved', 0) === 1;
   const turned = rotate(builder, heads, table(cosineTable), table(sineTable), interleaved);
   if (rank === 4) builder.alias(turned, node.output[0]);
-  else builder.joinHeads(turned, node.output[0] as string);
+  else builder.joinHeads(turned, node.output[0]);
 }
 
 const decompositions: Readonly<Record<string, Decomposition>> = {

@@ -80,7 +80,7 @@ export class Classifier implements Vlm {
         ? undefined
         : new TextTokenizer(await readJsonObject(tokenizerPath, 'tokenizer'), {});
     const { name, providers, threads, memory, signal } = options;
-    const session = await Session.load(manifest.model, { providers, threads, ...(signal && { signal }) });
+    const session = await Session.load(manifest.model, { providers, threads, signal });
     try {
       const graph = { session, path: manifest.model };
       checkGraph(graph, manifest);

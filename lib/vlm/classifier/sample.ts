@@ -71,7 +71,7 @@ export class ClassifierRun {
       [image.input]: floatFeed(requireInput(this.#graph, image.input), values, [pixels.length, ...extents]),
       ...this.#questionFeeds(questions),
     };
-    const results = await this.#graph.session.run(feeds, { outputs: [logits], ...(signal && { signal }) });
+    const results = await this.#graph.session.run(feeds, { outputs: [logits], signal });
     return floatValues(logits, results[logits]).values;
   }
 

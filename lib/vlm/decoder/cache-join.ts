@@ -38,7 +38,7 @@ export async function joinOn(
   const type = elementType === undefined ? undefined : dataTypeCode(elementType);
   if (kinds.size !== 1 || type === undefined) return undefined;
   const bytes = joinGraph(type, Number(rank));
-  const join = await Session.load(bytes, { providers, ...(signal && { signal }) });
+  const join = await Session.load(bytes, { providers, signal });
   return { join, memory, kernels: memory === 'Cuda' };
 }
 

@@ -124,7 +124,7 @@ export class DecoderGraph {
     const results = await this.graph.session.run(feeds, {
       outputs: ['logits', ...presents],
       keep: presents,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     const next: Record<string, NativeTensor> = {};
     if (keepCache) {

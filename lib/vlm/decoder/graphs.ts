@@ -51,7 +51,7 @@ export class VisionGraph {
   async run(encoding: ImageEncoding, pixels: Float32Array, signal?: AbortSignal): Promise<ImageFeatures> {
     const results = await this.graph.session.run(this.feeds(encoding, pixels), {
       outputs: [this.featureOutput],
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     const { values, shape } = floatValues(this.featureOutput, results[this.featureOutput]);
     const hidden = shape.at(-1) ?? 0;
@@ -86,7 +86,7 @@ export class EmbedGraph {
   async run(ids: Int32Array, signal?: AbortSignal): Promise<{ values: Float32Array; hidden: number }> {
     const results = await this.graph.session.run(
       { input_ids: integerFeed(this.#ids, ids, [1, ids.length]) },
-      signal === undefined ? {} : { signal },
+      { signal },
     );
     const { values } = floatValues(this.#output, results[this.#output]);
     return { values, hidden: values.length / ids.length };

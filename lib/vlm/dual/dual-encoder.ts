@@ -127,7 +127,7 @@ export class DualEncoder implements Vlm {
       dtype,
       providers,
       threads,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     try {
       if (family.sigmoid && towers.head === undefined) {

@@ -81,7 +81,7 @@ export class StateEncoder {
     const found = new Map<number, Float32Array>();
     const missing: number[] = [];
     for (const state of wanted) {
-      const known = this.#known.get(keys[state] as string);
+      const known = this.#known.get(keys[state]);
       if (known === undefined) missing.push(state);
       else found.set(state, known);
     }
@@ -91,9 +91,9 @@ export class StateEncoder {
       const rows = states.map((state) => masks.subarray(state * this.#players, (state + 1) * this.#players));
       const encoded = await this.#encode(rows, signal);
       for (const [i, state] of states.entries()) {
-        const embedding = encoded[i] as Float32Array;
+        const embedding = encoded[i];
         found.set(state, embedding);
-        this.#remember(keys[state] as string, embedding);
+        this.#remember(keys[state], embedding);
       }
       onState(from + states.length);
     }

@@ -30,7 +30,7 @@ export class Tower {
   constructor(graph: Graph, costs: MatrixCosts, known: readonly string[], outputs: readonly string[]) {
     this.graph = graph;
     this.costs = costs;
-    requireInput(graph, known[0] as string);
+    requireInput(graph, known[0]);
     rejectUnknownInputs(graph, (name) => known.includes(name));
     const present = graph.session.outputs.map(({ name }) => name);
     const output = outputs.find((name) => present.includes(name));
@@ -74,7 +74,7 @@ export class Tower {
   ): Promise<Float32Array[]> {
     const results = await this.graph.session.run(feeds, {
       outputs: [this.#output],
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
     const { values, shape } = floatValues(this.#output, results[this.#output]);
     if (shape.length !== 2 || shape[0] !== rows) {
@@ -83,7 +83,7 @@ export class Tower {
         `Expected ${rows} embeddings from ${JSON.stringify(this.graph.path)}, but ${this.#output} has shape [${shape.join(', ')}].`,
       );
     }
-    const width = shape[1] as number;
+    const width = shape[1];
     return Array.from({ length: rows }, (_, row) => unit(values.subarray(row * width, (row + 1) * width)));
   }
 }
@@ -249,7 +249,7 @@ async function measureHead(
   for (const [i, name] of Object.values(embeddings).entries()) {
     const declared = graph.proto.output.find((output) => output.name === name);
     const type = declared?.type?.tensorType?.elemType;
-    part.graph.addInput(cuts[i] as string, type || 1, ['rows', 'width']);
+    part.graph.addInput(cuts[i], type || 1, ['rows', 'width']);
   }
   part.graph.touch();
   const session = await loadEdited(part, options);
@@ -263,7 +263,7 @@ async function measureHead(
         ]),
       );
       const { logits_per_image: logits } = await session.run(feeds, { outputs: ['logits_per_image'] });
-      return floatValues('logits_per_image', logits).values[0] as number;
+      return floatValues('logits_per_image', logits).values[0];
     };
     const high = await at(basis(width, 0, 1));
     const bias = await at(basis(width, 1, 1));
@@ -289,7 +289,7 @@ function sourceOf(model: OnnxModel, output: string): string {
   for (;;) {
     const producer = model.graph.producerOf(name);
     if (producer?.opType !== 'Identity') return name;
-    name = producer.input[0] as string;
+    name = producer.input[0];
   }
 }
 

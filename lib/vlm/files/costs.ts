@@ -50,7 +50,7 @@ export function matrixCosts(graph: OnnxGraph, output?: string, rowsInput?: strin
     else {
       weights += size;
       if (gathered.has(node)) wantedRows += size;
-      widths.set(shape[0]!, (widths.get(shape[0]!) ?? 0) + 1);
+      widths.set(shape[0], (widths.get(shape[0]) ?? 0) + 1);
     }
   }
   const [width] = [...widths].sort((a, b) => b[1] - a[1] || b[0] - a[0])[0] ?? [0];
@@ -108,7 +108,7 @@ function lastProduct(graph: OnnxGraph, output: string): NodeProto | undefined {
   let node = graph.producerOf(output);
   while (node !== undefined && weightShape(graph, node) === undefined) {
     const varying = node.input.filter((name) => name !== '' && !graph.initializers.has(name));
-    node = varying.length === 1 ? graph.producerOf(varying[0]!) : undefined;
+    node = varying.length === 1 ? graph.producerOf(varying[0]) : undefined;
   }
   return node;
 }

@@ -27,7 +27,7 @@ export function normalisationTable(norm: Normalisation): Float32Array {
 
 /** Writes an image [h, w, 3] as planes [3, h, w] through the table, from `offset` of `target`. */
 export function writePlanes(image: RgbImage, table: Float32Array, target: Float32Array, offset = 0): void {
-  const pixels = (image.shape[0] as number) * (image.shape[1] as number);
+  const pixels = image.shape[0] * image.shape[1];
   for (let c = 0; c < 3; c++) {
     const plane = offset + c * pixels;
     for (let i = 0; i < pixels; i++) target[plane + i] = table[c * 256 + image.data[i * 3 + c]];
