@@ -1,5 +1,6 @@
 import type { Attribution } from '../cells/attribution.js';
 import { type Corners, type CornerValues, cornerValues, requestCorners } from '../cells/corners.js';
+import { rankAttribution } from '../cells/ranking.js';
 import type { CellScores } from '../cells/scores.js';
 import type { CellTable } from '../cells/table.js';
 import { cellValues, referenceValues, type Scoring } from '../cells/values.js';
@@ -77,13 +78,15 @@ export function requestFaithfulness(
   const resolved = resolveOptions('requestFaithfulness', defaultFaithfulness, options);
   const { steps, shapley } = resolved;
   validateSteps(steps);
+  const ranking = rankAttribution(table, attribution);
+  const corners = requestCorners(table);
   return {
     options: resolved,
-    corners: requestCorners(table),
-    image: requestImagePerturbation(table, attribution, steps),
-    text: requestTextPerturbation(table, attribution, steps),
-    synergy: requestSynergy(table, attribution, steps),
-    shapley: shapley && requestShapley(table, attribution, steps, shapley),
+    corners,
+    image: requestImagePerturbation(table, ranking, corners, steps),
+    text: requestTextPerturbation(table, ranking, corners, steps),
+    synergy: requestSynergy(table, ranking, corners, steps),
+    shapley: shapley && requestShapley(table, ranking, corners, steps, shapley),
   };
 }
 

@@ -1,7 +1,7 @@
-import type { Attribution } from '../cells/attribution.js';
-import { requestCorners } from '../cells/corners.js';
+import type { Corners } from '../cells/corners.js';
+import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
-import { areaUnderCurve, onlyTop, playersAtStep, rankPlayers, withoutTop } from './steps.js';
+import { areaUnderCurve, onlyTop, playersAtStep, withoutTop } from './steps.js';
 
 /** The cells of one modality's insertion and deletion curves. */
 export interface PerturbationRequest {
@@ -38,25 +38,23 @@ export interface NormalisationOptions {
 /** Requests the image curves: text complete, top image players inserted into or deleted from the image. */
 export function requestImagePerturbation(
   table: CellTable,
-  attribution: Attribution,
+  ranking: Ranking,
+  corners: Corners,
   steps: readonly number[],
 ): PerturbationRequest {
-  const ranking = rankPlayers('image', attribution.image, table.imagePlayers);
-  const corners = requestCorners(table);
   const cell = (present: Uint8Array) => table.cell(table.imageState(present), corners.fullText);
-  return { ...curves(ranking, steps, cell), full: corners.full, baseline: corners.textOnly };
+  return { ...curves(ranking.image, steps, cell), full: corners.full, baseline: corners.textOnly };
 }
 
 /** Requests the text curves: image complete, top text players inserted into or deleted from the question. */
 export function requestTextPerturbation(
   table: CellTable,
-  attribution: Attribution,
+  ranking: Ranking,
+  corners: Corners,
   steps: readonly number[],
 ): PerturbationRequest {
-  const ranking = rankPlayers('text', attribution.text, table.textPlayers);
-  const corners = requestCorners(table);
   const cell = (present: Uint8Array) => table.cell(corners.fullImage, table.textState(present));
-  return { ...curves(ranking, steps, cell), full: corners.full, baseline: corners.imageOnly };
+  return { ...curves(ranking.text, steps, cell), full: corners.full, baseline: corners.imageOnly };
 }
 
 function curves(ranking: Int32Array, steps: readonly number[], cell: (present: Uint8Array) => number) {

@@ -1,8 +1,8 @@
-import type { Attribution } from '../cells/attribution.js';
+import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
 import { invalidArgument } from '../errors.js';
 import { bitCount, interactionWeights } from './shapley.js';
-import { areaUnderCurve, playersAtStep, rankPlayers } from './steps.js';
+import { areaUnderCurve, playersAtStep } from './steps.js';
 
 /** The full value table of rank-quantile players: 2^quantiles image states x 2^quantiles text states. */
 export interface QuantileShapleyRequest {
@@ -30,20 +30,14 @@ export interface QuantileShapleyResult {
  */
 export function requestQuantileShapley(
   table: CellTable,
-  attribution: Attribution,
+  ranking: Ranking,
   quantiles = 5,
 ): QuantileShapleyRequest {
   if (!Number.isInteger(quantiles) || quantiles < 1 || quantiles > 8) {
     throw invalidArgument('quantiles', 'an integer in 1..8', quantiles);
   }
-  const imageStates = states(
-    rankPlayers('image', attribution.image, table.imagePlayers),
-    quantiles,
-    (present) => table.imageState(present),
-  );
-  const textStates = states(rankPlayers('text', attribution.text, table.textPlayers), quantiles, (present) =>
-    table.textState(present),
-  );
+  const imageStates = states(ranking.image, quantiles, (present) => table.imageState(present));
+  const textStates = states(ranking.text, quantiles, (present) => table.textState(present));
   const side = 2 ** quantiles;
   const cells = Int32Array.from({ length: side * side }, (_, i) =>
     table.cell(imageStates[i % side], textStates[Math.floor(i / side)]),

@@ -1,9 +1,9 @@
-import type { Attribution } from '../cells/attribution.js';
-import { requestCorners } from '../cells/corners.js';
+import type { Corners } from '../cells/corners.js';
+import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
 import { invalidArgument } from '../errors.js';
 import { Random } from '../statistics/random.js';
-import { areaUnderCurve, onlyTop, playersAtStep, rankPlayers } from './steps.js';
+import { areaUnderCurve, onlyTop, playersAtStep } from './steps.js';
 
 export interface ShapleyOptions {
   /** Groups that the players outside the top sets are dealt into; each group's image and text parts switch together. */
@@ -37,7 +37,8 @@ export interface ShapleyResult {
  */
 export function requestShapley(
   table: CellTable,
-  attribution: Attribution,
+  ranking: Ranking,
+  corners: Corners,
   steps: readonly number[],
   { groups, partitions, seed }: ShapleyOptions,
 ): ShapleyRequest {
@@ -46,32 +47,30 @@ export function requestShapley(
     throw invalidArgument('groups', 'an integer in 1..12', groups);
   if (!Number.isInteger(partitions) || partitions < 1)
     throw invalidArgument('partitions', 'an integer >= 1', partitions);
-  const imageRanking = rankPlayers('image', attribution.image, table.imagePlayers);
-  const textRanking = rankPlayers('text', attribution.text, table.textPlayers);
   const random = new Random(seed);
   const tables = Array.from({ length: partitions }, () =>
-    steps.map((step) => stepTable(table, imageRanking, textRanking, step, groups, random)),
+    steps.map((step) => stepTable(table, ranking, corners, step, groups, random)),
   );
   return { steps, groups, partitions, tables };
 }
 
 function stepTable(
   table: CellTable,
-  imageRanking: Int32Array,
-  textRanking: Int32Array,
+  { image, text }: Ranking,
+  corners: Corners,
   step: number,
   groups: number,
   random: Random,
 ): Int32Array {
-  const imageCount = playersAtStep(step, imageRanking.length);
-  const textCount = playersAtStep(step, textRanking.length);
+  const imageCount = playersAtStep(step, image.length);
+  const textCount = playersAtStep(step, text.length);
   const coalitions = 2 ** (groups + 2);
   if (imageCount === 0 && textCount === 0) {
     // Both players are empty sets, so every double difference is 0: one known cell stands for all of them.
-    return new Int32Array(coalitions).fill(requestCorners(table).empty);
+    return new Int32Array(coalitions).fill(corners.empty);
   }
-  const imageStates = statesOfGroups(imageRanking, imageCount, groups, random, (p) => table.imageState(p));
-  const textStates = statesOfGroups(textRanking, textCount, groups, random, (p) => table.textState(p));
+  const imageStates = statesOfGroups(image, imageCount, groups, random, (p) => table.imageState(p));
+  const textStates = statesOfGroups(text, textCount, groups, random, (p) => table.textState(p));
   return Int32Array.from({ length: coalitions }, (_, coalition) => {
     const background = coalition >> 2;
     return table.cell(

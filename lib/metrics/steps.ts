@@ -1,4 +1,4 @@
-import { FsynError, invalidArgument } from '../errors.js';
+import { invalidArgument } from '../errors.js';
 
 /** Fractions 0, 0.1, ..., 1 of the players: the eleven steps of the paper. */
 export const defaultSteps: readonly number[] = Array.from({ length: 11 }, (_, i) => i / 10);
@@ -30,31 +30,6 @@ export function areaUnderCurve(steps: readonly number[], curve: ArrayLike<number
   let area = 0;
   for (let i = 1; i < steps.length; i++) area += ((curve[i] + curve[i - 1]) / 2) * (steps[i] - steps[i - 1]);
   return area;
-}
-
-/**
- * Players from most to least important; equal scores keep the lower index first.
- *
- * @throws FsynError ATTRIBUTION when the number of scores is not the number of players or a score is not finite
- */
-export function rankPlayers(name: string, scores: ArrayLike<number>, players: number): Int32Array {
-  if (scores.length !== players) {
-    throw new FsynError(
-      'ATTRIBUTION',
-      `Expected ${players} ${name} scores, one per ${name} player, but received ${scores.length}.`,
-    );
-  }
-  for (let i = 0; i < players; i++) {
-    if (!Number.isFinite(scores[i])) {
-      throw new FsynError(
-        'ATTRIBUTION',
-        `Expected finite ${name} scores but received ${scores[i]} for player ${i}.`,
-      );
-    }
-  }
-  return Int32Array.from(
-    Array.from({ length: players }, (_, i) => i).sort((a, b) => scores[b] - scores[a] || a - b),
-  );
 }
 
 /** Presence of every player when only the first `count` of the ranking are present. */

@@ -1,7 +1,7 @@
-import type { Attribution } from '../cells/attribution.js';
-import { requestCorners } from '../cells/corners.js';
+import type { Corners } from '../cells/corners.js';
+import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
-import { areaUnderCurve, onlyTop, playersAtStep, rankPlayers, withoutTop } from './steps.js';
+import { areaUnderCurve, onlyTop, playersAtStep, withoutTop } from './steps.js';
 
 /** The cells of F_syn: per step the joint cell and its two one-sided neighbours, for insertion and for deletion. */
 export interface SynergyRequest {
@@ -41,20 +41,18 @@ export interface SynergyResult {
  */
 export function requestSynergy(
   table: CellTable,
-  attribution: Attribution,
+  ranking: Ranking,
+  corners: Corners,
   steps: readonly number[],
 ): SynergyRequest {
-  const imageRanking = rankPlayers('image', attribution.image, table.imagePlayers);
-  const textRanking = rankPlayers('text', attribution.text, table.textPlayers);
-  const corners = requestCorners(table);
   const states = steps.map((step) => {
     const imageCount = playersAtStep(step, table.imagePlayers);
     const textCount = playersAtStep(step, table.textPlayers);
     return {
-      insertedImage: table.imageState(onlyTop(imageRanking, imageCount)),
-      insertedText: table.textState(onlyTop(textRanking, textCount)),
-      deletedImage: table.imageState(withoutTop(imageRanking, imageCount)),
-      deletedText: table.textState(withoutTop(textRanking, textCount)),
+      insertedImage: table.imageState(onlyTop(ranking.image, imageCount)),
+      insertedText: table.textState(onlyTop(ranking.text, textCount)),
+      deletedImage: table.imageState(withoutTop(ranking.image, imageCount)),
+      deletedText: table.textState(withoutTop(ranking.text, textCount)),
     };
   });
   const cells = (pick: (state: (typeof states)[number]) => [number, number]) =>

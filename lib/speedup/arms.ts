@@ -1,5 +1,6 @@
 import type { Attribution } from '../cells/attribution.js';
 import { requestCorners } from '../cells/corners.js';
+import { type Ranking, rankAttribution } from '../cells/ranking.js';
 import { CellTable } from '../cells/table.js';
 import { FsynError } from '../errors.js';
 import { CoalitionEvaluator } from '../inference/evaluator.js';
@@ -64,14 +65,18 @@ export async function timeArms(
   shapley: ShapleyOptions,
   limits: ArmLimits = {},
 ): Promise<Arm[]> {
-  const tableOf = (request: (table: CellTable) => unknown) => {
+  const tableOf = (request: (table: CellTable, ranking: Ranking) => unknown) => {
     const table = new CellTable(program.imagePlayers, program.textPlayers);
-    request(table);
+    request(table, rankAttribution(table, attribution));
     return table;
   };
-  const synergyTable = tableOf((table) => requestSynergy(table, attribution, defaultSteps));
-  const shapleyTable = tableOf((table) => requestShapley(table, attribution, defaultSteps, shapley));
-  const quantileTable = tableOf((table) => requestQuantileShapley(table, attribution));
+  const synergyTable = tableOf((table, ranking) =>
+    requestSynergy(table, ranking, requestCorners(table), defaultSteps),
+  );
+  const shapleyTable = tableOf((table, ranking) =>
+    requestShapley(table, ranking, requestCorners(table), defaultSteps, shapley),
+  );
+  const quantileTable = tableOf((table, ranking) => requestQuantileShapley(table, ranking));
   const shapleyList = shapleyPasses(program, attribution, shapley);
   const synergyList = synergyPasses(program, attribution);
   return [
@@ -87,7 +92,12 @@ export async function timeArms(
 export function synergyPasses(program: EvaluatorProgram, attribution: Attribution): Pass[] {
   const table = new CellTable(program.imagePlayers, program.textPlayers);
   const corners = requestCorners(table);
-  const { insertion, deletion } = requestSynergy(table, attribution, defaultSteps);
+  const { insertion, deletion } = requestSynergy(
+    table,
+    rankAttribution(table, attribution),
+    corners,
+    defaultSteps,
+  );
   const perStep = defaultSteps.flatMap((_, step) =>
     [insertion, deletion].flatMap((part) => [part.joint[step], part.image[step], part.text[step]]),
   );
@@ -102,7 +112,10 @@ export function shapleyPasses(
 ): Pass[] {
   const table = new CellTable(program.imagePlayers, program.textPlayers);
   const corners = requestCorners(table);
-  const { tables } = requestShapley(table, attribution, defaultSteps, { ...shapley, partitions: 1 });
+  const { tables } = requestShapley(table, rankAttribution(table, attribution), corners, defaultSteps, {
+    ...shapley,
+    partitions: 1,
+  });
   return passes(table, [corners.full, corners.empty, ...tables[0].flatMap((cells) => Array.from(cells))]);
 }
 

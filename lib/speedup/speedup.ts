@@ -1,4 +1,5 @@
 import type { Attribution } from '../cells/attribution.js';
+import { rankAttribution } from '../cells/ranking.js';
 import { CellTable } from '../cells/table.js';
 import { cellValues } from '../cells/values.js';
 import type { Dataset, Sample } from '../datasets/types.js';
@@ -135,7 +136,7 @@ async function correlationRow(
   const [result] = await evaluate(prepared, [attribution], { shapley: options, signal });
   const { synergy, shapley } = result;
   const table = new CellTable(prepared.imagePlayers.count, prepared.textPlayers.count);
-  const request = requestQuantileShapley(table, attribution);
+  const request = requestQuantileShapley(table, rankAttribution(table, attribution));
   const values = cellValues(await prepared.evaluate(table, { signal }), 'probability');
   const last = defaultSteps.length - 1;
   // The last point's share of the trapezoid area: half a step of .1.

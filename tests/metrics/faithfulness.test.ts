@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { rankPlayers } from '../../lib/cells/ranking.js';
 import { CellTable } from '../../lib/cells/table.js';
 import { requestFaithfulness, scoreFaithfulness } from '../../lib/metrics/faithfulness.js';
-import { areaUnderCurve, defaultSteps, playersAtStep, rankPlayers } from '../../lib/metrics/steps.js';
+import { areaUnderCurve, defaultSteps, playersAtStep } from '../../lib/metrics/steps.js';
 import { Random } from '../../lib/statistics/random.js';
 import { indicator, playGame } from './games.js';
 

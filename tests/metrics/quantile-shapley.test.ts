@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { rankAttribution } from '../../lib/cells/ranking.js';
 import { CellTable } from '../../lib/cells/table.js';
 import { cellValues } from '../../lib/cells/values.js';
 import { requestQuantileShapley, scoreQuantileShapley } from '../../lib/metrics/quantile-shapley.js';
@@ -8,11 +9,8 @@ const descending = (n: number) => Float64Array.from({ length: n }, (_, i) => n -
 
 function score(players: number, quantiles: number, game: (image: Uint8Array, text: Uint8Array) => number) {
   const table = new CellTable(players, players);
-  const request = requestQuantileShapley(
-    table,
-    { image: descending(players), text: descending(players) },
-    quantiles,
-  );
+  const attribution = { image: descending(players), text: descending(players) };
+  const request = requestQuantileShapley(table, rankAttribution(table, attribution), quantiles);
   const values = cellValues(playGame(table, game), 'log-probability');
   return { table, result: scoreQuantileShapley(request, values) };
 }
