@@ -13,7 +13,6 @@ export type { CellScores } from './cells/scores.js';
 export { CellTable } from './cells/table.js';
 export { cellValues, type Scoring } from './cells/values.js';
 export { type ErrorCode, FsynError } from './errors.js';
-export { type EvaluateAttributionOptions, type ExplainOptions, evaluate, explain } from './evaluate.js';
 export { type AttnLrpOptions, attnLrp } from './explainers/attn-lrp.js';
 export { type GradCamOptions, gradCam } from './explainers/grad-cam.js';
 export {
@@ -46,6 +45,12 @@ export {
   type TensorValue,
 } from './inference/session.js';
 export { type ElementType, NativeTensor } from './inference/tensor.js';
+export {
+  type EvaluateAttributionOptions,
+  type ExplainOptions,
+  evaluate,
+  explain,
+} from './measure/evaluate.js';
 export {
   defaultFaithfulness,
   type FaithfulnessOptions,

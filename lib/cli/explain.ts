@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FsynError } from '../errors.js';
-import { evaluate, explain as runExplainer } from '../evaluate.js';
 import { resolveExplainers } from '../explainers/module.js';
 import { explainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
+import { evaluate, explain as runExplainer } from '../measure/evaluate.js';
 import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
 import { largestMagnitude, overlayPng } from '../report/heatmap.js';
 import { decimal, textTable } from '../report/table.js';

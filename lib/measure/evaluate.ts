@@ -1,16 +1,16 @@
-import type { Attribution, PlayerTruth } from './cells/attribution.js';
-import { CellTable } from './cells/table.js';
-import { findExplainers } from './explainers/registry.js';
-import type { Explainer } from './explainers/types.js';
+import type { Attribution, PlayerTruth } from '../cells/attribution.js';
+import { CellTable } from '../cells/table.js';
+import { findExplainers } from '../explainers/registry.js';
+import type { Explainer } from '../explainers/types.js';
 import {
   defaultFaithfulness,
   type FaithfulnessOptions,
   type FaithfulnessResult,
   requestFaithfulness,
   scoreFaithfulness,
-} from './metrics/faithfulness.js';
-import { resolveOptions } from './options.js';
-import type { PreparedSample } from './vlm/types.js';
+} from '../metrics/faithfulness.js';
+import { resolveOptions } from '../options.js';
+import type { PreparedSample } from '../vlm/types.js';
 
 export interface ExplainOptions {
   /** Seed of explainers that draw random numbers. */
