@@ -1,7 +1,5 @@
+import { seriesColours } from './palette.js';
 import { controlNames } from './pool.js';
-
-/** Number of palette colours `--c0`, `--c1`, ... that the page defines. */
-const paletteSize = 10;
 
 /** How explainers are named and coloured, the same everywhere in a page. */
 export class ExplainerStyle {
@@ -22,7 +20,7 @@ export class ExplainerStyle {
   colour(name: string): string {
     if (controlNames.includes(name)) return `var(--${name})`;
     const position = this.names.filter((other) => !controlNames.includes(other)).indexOf(name);
-    return `var(--c${position % paletteSize})`;
+    return `var(--c${position % seriesColours})`;
   }
 
   /** Vega-Lite colour scale over titles. */
