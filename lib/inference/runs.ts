@@ -26,10 +26,8 @@ export function runCosts(
   const { costs, deviceCaches } = program;
   if (deviceCaches !== undefined || costs === undefined) return { run: DEVICE_TOKENS, copy: 0 };
   const copied = cacheBytesPerToken * prefixLength * FLOPS_PER_COPIED_BYTE;
-  return {
-    run: WEIGHTS_TOKENS + START_FLOPS / costs.tokenFlops,
-    copy: copied / costs.tokenFlops,
-  };
+  const tokenFlops = Math.max(1, costs.tokenFlops);
+  return { run: WEIGHTS_TOKENS + START_FLOPS / tokenFlops, copy: copied / tokenFlops };
 }
 
 /** Tokens that a text state (a row of presence bytes) adds to the prefix. */
@@ -54,10 +52,12 @@ export function cutRuns(
   const count = lengths.length;
   // Least cost of the sequences from i on, and the length of the first run that reaches it.
   const least = new Float64Array(count + 1);
-  const first = new Int32Array(count);
+  // One sequence per run where no cost is lower than another, which only costs that are not finite do.
+  const first = new Int32Array(count).fill(1);
   for (let i = count - 1; i >= 0; i--) {
     const longest = lengths[i];
-    const most = Math.max(1, Math.min(limits.rows, Math.ceil(limits.tokens / longest), count - i));
+    const fitting = Math.ceil(limits.tokens / Math.max(1, longest));
+    const most = Math.max(1, Math.min(limits.rows, fitting, count - i));
     least[i] = Number.POSITIVE_INFINITY;
     for (let rows = most; rows >= 1; rows--) {
       const copies = rows > 1 ? rows * costs.copy : 0;

@@ -59,3 +59,21 @@ test('runs share where starting one is dear, and stand alone where padding or co
   expect(cutRuns([4, 4, 4, 4], { run: 0, copy: 0 }, limits)).toEqual([4]);
   expect(cutRuns([], { run: 1, copy: 1 }, limits)).toEqual([]);
 });
+
+test('ends on any costs, lengths and limits', () => {
+  const odd = fc.constantFrom(Number.POSITIVE_INFINITY, Number.NaN, 0, -1, 5);
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat({ max: 80 }), { maxLength: 9 }),
+      fc.record({ run: odd, copy: odd }),
+      fc.record({ rows: odd, tokens: odd }),
+      (given, costs, limits) => {
+        const lengths = given.sort((a, b) => b - a);
+        const runs = cutRuns(lengths, costs, limits);
+        expect(runs.every((rows) => rows >= 1)).toBe(true);
+        expect(runs.reduce((sum, rows) => sum + rows, 0)).toBe(lengths.length);
+      },
+    ),
+    { numRuns: 300, seed: 52 },
+  );
+});
