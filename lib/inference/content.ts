@@ -17,7 +17,7 @@ export function contentHash(parts: readonly (string | number | boolean | ArrayBu
 }
 
 /** Changes whenever the same program is run or batched in another way. */
-const LAYOUT = 'runs by length, rows of the last layer';
+const LAYOUT = 'runs by length, rows of the last layer, image states together where tried';
 
 /**
  * What decides the bytes of every score of a program besides the cell: model, inputs, masking, scored tokens, how cells are
@@ -26,7 +26,12 @@ const LAYOUT = 'runs by length, rows of the last layer';
 export function programContent(
   program: EvaluatorProgram & { readonly modelContent: string },
   mode: ProgramMode,
-  batching: { readonly memory: number; readonly shares: number; readonly singleRows: boolean },
+  batching: {
+    readonly memory: number;
+    readonly shares: number;
+    readonly singleRows: boolean;
+    readonly singleImages: boolean;
+  },
 ): string {
   const feeds = Object.entries(program.visionFeeds).filter(([name]) => name !== program.pixelInput);
   return contentHash([
@@ -57,5 +62,6 @@ export function programContent(
     batching.memory,
     batching.shares,
     batching.singleRows,
+    batching.singleImages,
   ]);
 }

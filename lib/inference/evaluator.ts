@@ -17,6 +17,7 @@ import {
   type ProgramMode,
   sharedPrefixLength,
 } from './program.js';
+import { visionProblem } from './vision-trial.js';
 
 export interface EvaluatorOptions {
   /** Worker threads. They share the sessions and never change a result. Default: one per core. */
@@ -62,7 +63,7 @@ export class CoalitionEvaluator {
   readonly #program: EvaluatorProgram;
   readonly #native: NativeHandle;
   readonly #mode: ProgramMode;
-  readonly #fallbacks: readonly Fallback[];
+  #fallbacks: readonly Fallback[];
   readonly #workers: number;
   readonly #memory: number;
   readonly #cache: CellCache;
@@ -108,10 +109,15 @@ export class CoalitionEvaluator {
     return new CoalitionEvaluator(program, path, resolved);
   }
 
-  /** What `evaluate` would do with these cells now. @throws FsynError BUDGET */
-  plan(cells: CellTable): EvaluationPlan {
+  /**
+   * What `evaluate` would do with these cells now. Batches of a size that was not tried yet are tried.
+   *
+   * @throws FsynError BUDGET
+   */
+  async plan(cells: CellTable, options?: { readonly signal?: AbortSignal }): Promise<EvaluationPlan> {
+    const { signal } = resolveOptions('plan', { signal: undefined as AbortSignal | undefined }, options);
     cells.requirePlayers(this.#program.imagePlayers, this.#program.textPlayers);
-    return this.#schedule(cells, cellKeys(cells), false).plan;
+    return (await this.#schedule(cells, cellKeys(cells), false, signal)).plan;
   }
 
   /** Counts of remembered cells: `size` of at most `capacity`; `hits` and `misses` since the start. */
@@ -134,7 +140,7 @@ export class CoalitionEvaluator {
     const keys = cellKeys(cells);
     const tokens = this.#program.targets.length;
     const scores = new Float64Array(cells.cellCount * tokens);
-    const schedule = this.#schedule(cells, keys, true, scores);
+    const schedule = await this.#schedule(cells, keys, true, signal, scores);
     const stored = store && new StoredRows(store, this.#contentKey(), schedule, keys, tokens);
     for (const [row, values] of stored?.found ?? []) {
       this.#cache.set(keys[schedule.rowCells[row]]!, values);
@@ -213,26 +219,48 @@ export class CoalitionEvaluator {
     this.#content ??= programContent({ ...this.#program, modelContent }, this.#mode, {
       memory: this.#memory,
       shares: availableParallelism(),
-      singleRows: this.#fallbacks.some(({ code }) => code === 'one-row-per-run'),
+      singleRows: this.#fellBack('one-row-per-run'),
+      singleImages: this.#fellBack('one-image-per-run'),
     });
     return this.#content;
   }
 
-  #schedule(cells: CellTable, keys: readonly string[], use: boolean, scores?: Float64Array): Schedule {
+  async #schedule(
+    cells: CellTable,
+    keys: readonly string[],
+    use: boolean,
+    signal: AbortSignal | undefined,
+    scores?: Float64Array,
+  ): Promise<Schedule> {
     const wanted: number[] = [];
     for (const [cell, key] of keys.entries()) {
       const known = use ? this.#cache.get(key) : this.#cache.peek(key);
       if (known === undefined) wanted.push(cell);
       else scores?.set(known, cell * known.length);
     }
-    return makeSchedule(this.#program, cells, Int32Array.from(wanted), {
-      mode: this.#mode,
-      fallbacks: this.#fallbacks,
-      workers: this.#workers,
-      memory: this.#memory,
-      shares: availableParallelism(),
-      sizes: modelSizes(this.#program),
-    });
+    const make = () =>
+      makeSchedule(this.#program, cells, Int32Array.from(wanted), {
+        mode: this.#mode,
+        fallbacks: this.#fallbacks,
+        workers: this.#workers,
+        memory: this.#memory,
+        shares: availableParallelism(),
+        sizes: modelSizes(this.#program),
+      });
+    const schedule = make();
+    const { visionBatch } = schedule.native;
+    if (visionBatch === 1) return schedule;
+    const reason = await visionProblem(this.#program, this.#mode, visionBatch, signal);
+    if (reason === undefined) return schedule;
+    if (!this.#fellBack('one-image-per-run')) {
+      this.#fallbacks = [...this.#fallbacks, { code: 'one-image-per-run', reason }];
+      this.#content = undefined;
+    }
+    return make();
+  }
+
+  #fellBack(wanted: Fallback['code']): boolean {
+    return this.#fallbacks.some(({ code }) => code === wanted);
   }
 }
 

@@ -21,6 +21,7 @@ export interface Fallback {
     | 'prefix-not-causal'
     | 'nothing-shared'
     | 'one-row-per-run'
+    | 'one-image-per-run'
     | 'tokens-left-out'
     | 'tokens-kept'
     | 'caches-on-host'
@@ -127,7 +128,7 @@ export function makeSchedule(
   const states = [...byImage.keys()].sort((a, b) => byImage.get(b)!.length - byImage.get(a)!.length || a - b);
   const needs = passSizes(program, settings.mode.prefixLength, settings.sizes);
   if (states.length > 0) checkBudget(needs, settings.memory);
-  const batches = chooseBatches(needs, settings, states.length, visionBatchable(program));
+  const batches = chooseBatches(needs, settings, states.length);
   const rows = layOutRows(program, cells, states, byImage, settings, batches);
   const needed = wanted.length > 0;
   const item = itemBytes(needs);
@@ -264,18 +265,19 @@ function chooseBatches(
   needs: PassSizes,
   { mode, memory, shares, fallbacks }: PlanSettings,
   states: number,
-  visionBatches: boolean,
 ): Batches {
   const item = itemBytes(needs);
-  const single =
-    (mode.compact && !mode.padded) || fallbacks.some((fallback) => fallback.code === 'one-row-per-run');
+  const fellBack = (code: Fallback['code']) => fallbacks.some((fallback) => fallback.code === code);
+  const single = (mode.compact && !mode.padded) || fellBack('one-row-per-run');
   const share = memory / shares;
   if (share <= leastBytes(item)) return ONE_BY_ONE;
   const fit = (room: number, perItem: number, tokens: number, most: number) =>
     Math.max(1, Math.min(Math.floor(room / perItem), Math.ceil(TARGET_TOKENS / tokens), most));
   const room = (share - workerBytes) / fragmentation;
   const wanted = Math.max(1, Math.ceil(states / GROUPS_WANTED));
-  const vision = visionBatches ? fit(room / 4, item.vision, Math.max(1, needs.features), wanted) : 1;
+  const vision = fellBack('one-image-per-run')
+    ? 1
+    : powerOfTwo(fit(room / 4, item.vision, Math.max(1, needs.features), wanted));
   const half = (room - vision * item.vision) / 2;
   const prefix =
     mode.prefixLength > 0
@@ -283,7 +285,8 @@ function chooseBatches(
       : Math.max(1, states);
   // States that share neither kind of run are better spread over workers: the last groups are then half as long.
   const apart = vision === 1 && prefix === 1 && mode.onDevice !== true;
-  const group = apart ? 1 : Math.max(1, Math.min(prefix, Math.floor(half / item.held), wanted));
+  const most = apart ? 1 : Math.max(1, Math.min(prefix, Math.floor(half / item.held), wanted));
+  const group = most > vision ? most - (most % vision) : most;
   const left = 2 * half - group * item.held;
   const suffix = single ? 1 : fit(left, item.suffix, needs.tokens - mode.prefixLength, Infinity);
   const batches = { vision: Math.min(vision, group), prefix: Math.min(prefix, group), suffix, group };
@@ -291,9 +294,9 @@ function chooseBatches(
   return workerPeak(item, batches) <= share ? batches : ONE_BY_ONE;
 }
 
-/** Whether image states can be stacked along the first axis of every vision input. */
-function visionBatchable({ vision }: EvaluatorProgram): boolean {
-  return vision.inputs.every((input) => typeof input.shape[0] === 'string');
+/** The largest that is at most `count`: every size is tried once, and so there are few. */
+function powerOfTwo(count: number): number {
+  return 2 ** Math.floor(Math.log2(count));
 }
 
 /** Adds up the suffixes of a schedule, run by run. */

@@ -1,15 +1,8 @@
-import { addon } from '../addon/addon.js';
-import { runJob } from '../addon/job.js';
-import { CellTable } from '../cells/table.js';
 import { FsynError } from '../errors.js';
 import type { Fallback } from './plan.js';
-import {
-  createNativeProgram,
-  type EvaluatorProgram,
-  type ProgramMode,
-  sharedPrefixLength,
-} from './program.js';
+import { type EvaluatorProgram, type ProgramMode, sharedPrefixLength } from './program.js';
 import type { Session } from './session.js';
+import { ALONE, Reference, type TrialBatches, trialCells } from './trial.js';
 
 export interface EvaluationPath {
   readonly mode: ProgramMode;
@@ -106,10 +99,11 @@ async function probeDevice(
   batch: number,
   signal: AbortSignal | undefined,
 ): Promise<DeviceVerdict> {
-  const host = new Reference(program, shared, batch, signal);
+  const batches = together(batch);
+  const host = new Reference(program, shared, twoTexts(program), batches, signal);
   const problemOf = async (mode: DeviceVerdict['mode']): Promise<string | undefined> => {
     try {
-      const apart = await host.distanceOf({ ...shared, ...mode }, batch);
+      const apart = await host.distanceOf({ ...shared, ...mode }, batches);
       return (await host.mayBeRounding(apart)) ? undefined : `scores differ by ${apart.toExponential(1)}`;
     } catch (error) {
       if (!(error instanceof FsynError)) throw error;
@@ -164,15 +158,15 @@ async function probe(
   signal?: AbortSignal,
 ): Promise<Verdict> {
   const compact = removal === 'must-drop';
-  const full = new Reference(program, { prefixLength: 0, compact }, 1, signal);
+  const full = new Reference(program, { prefixLength: 0, compact }, twoTexts(program), ALONE, signal);
   const fallbacks: Fallback[] = [];
   let shared: ProgramMode = { prefixLength, compact: removal !== 'keep', padded: removal === 'may-drop' };
-  let apart = await full.distanceOf(shared, 1);
+  let apart = await full.distanceOf(shared, ALONE);
   if (removal === 'may-drop' && !(await full.mayBeRounding(apart))) {
     const reason = `Scores differ by ${apart.toExponential(1)} when removed tokens are left out: they are run and masked.`;
     fallbacks.push({ code: 'tokens-kept', reason });
     shared = { prefixLength, compact };
-    apart = await full.distanceOf(shared, 1);
+    apart = await full.distanceOf(shared, ALONE);
   }
   if (!(await full.mayBeRounding(apart))) {
     const reason = `Scores on a shared prefix differ from full passes by ${apart.toExponential(1)}: earlier tokens depend on later ones. Every cell is a full pass.`;
@@ -192,7 +186,7 @@ async function probe(
 /** Why sequences that continue a prefix cannot be run together; undefined where they can. */
 async function togetherProblem(full: Reference, shared: ProgramMode): Promise<string | undefined> {
   try {
-    if (await full.mayBeRounding(await full.distanceOf(shared, 2))) return undefined;
+    if (await full.mayBeRounding(await full.distanceOf(shared, together(2)))) return undefined;
     return 'The decoder gives other scores when several sequences continue a prefix: one sequence per run.';
   } catch (error) {
     if (!(error instanceof FsynError) || error.code !== 'INFERENCE') throw error;
@@ -200,90 +194,7 @@ async function togetherProblem(full: Reference, shared: ProgramMode): Promise<st
   }
 }
 
-/** Scores of the two cells of the trial in one mode, which those of other modes are compared with. */
-class Reference {
-  readonly #program: EvaluatorProgram;
-  readonly #mode: ProgramMode;
-  readonly #batch: number;
-  readonly #signal: AbortSignal | undefined;
-  #scores: Promise<Float64Array> | undefined;
-  #ownRounding: Promise<number> | undefined;
+/** Two text states on one image state. */
+const twoTexts = (program: EvaluatorProgram) => trialCells(program, 1, 2);
 
-  constructor(program: EvaluatorProgram, mode: ProgramMode, batch: number, signal: AbortSignal | undefined) {
-    this.#program = program;
-    this.#mode = mode;
-    this.#batch = batch;
-    this.#signal = signal;
-  }
-
-  async distanceOf(mode: ProgramMode, batch: number): Promise<number> {
-    this.#scores ??= score(this.#program, this.#mode, this.#batch, this.#signal);
-    return distance(await this.#scores, await score(this.#program, mode, batch, this.#signal));
-  }
-
-  /**
-   * Whether arithmetic in another order may land so far away. Float32 log-probabilities mostly agree to 1e-5; a model that
-   * makes much of little must not be taken for one that computes something else, and is asked how far the smallest change of
-   * its pixels leads.
-   */
-  async mayBeRounding(apart: number): Promise<boolean> {
-    if (apart <= roundingOf(this.#program)) return true;
-    if (!(apart <= MOST_ROUNDING)) return false;
-    const scaled = (values: Float32Array) => values.map((value) => value * (1 + 2 ** -23));
-    const { pixels, baselinePixels } = this.#program;
-    const nudged = { ...this.#program, pixels: scaled(pixels), baselinePixels: scaled(baselinePixels) };
-    this.#scores ??= score(this.#program, this.#mode, this.#batch, this.#signal);
-    const scores = await this.#scores;
-    this.#ownRounding ??= score(nudged, this.#mode, this.#batch, this.#signal).then((others) =>
-      distance(scores, others),
-    );
-    return apart <= 8 * (await this.#ownRounding);
-  }
-}
-
-/** No rounding leads so far: a difference of a percent in probability is another result. */
-const MOST_ROUNDING = 1e-2;
-
-/** Scores of two cells: everything present, and every second text player present. */
-async function score(
-  program: EvaluatorProgram,
-  mode: ProgramMode,
-  batch: number,
-  signal: AbortSignal | undefined,
-): Promise<Float64Array> {
-  const cells = new CellTable(program.imagePlayers, program.textPlayers);
-  const image = cells.imageState(new Uint8Array(program.imagePlayers).fill(1));
-  cells.cell(image, cells.textState(new Uint8Array(program.textPlayers).fill(1)));
-  cells.cell(image, cells.textState(Array.from({ length: program.textPlayers }, (_, p) => p % 2)));
-  const native = createNativeProgram(program, mode);
-  const schedule = {
-    imagePlayers: program.imagePlayers,
-    textPlayers: program.textPlayers,
-    imageStates: cells.imageMasks(),
-    textStates: cells.textMasks(),
-    groupOffsets: Int32Array.of(0, 1),
-    groupStates: Int32Array.of(0),
-    rowOffsets: Int32Array.of(0, 2),
-    rowSlots: Int32Array.of(0, 0),
-    rowTexts: Int32Array.of(0, cells.textStateCount - 1),
-    runOffsets: batch === 1 ? Int32Array.of(0, 1, 2) : Int32Array.of(0, 2),
-    visionBatch: 1,
-    prefixBatch: 1,
-    workers: 1,
-  };
-  const result = await runJob(() => addon().evaluateCoalitions(native, schedule), signal);
-  if (result.failure !== undefined) throw result.failure;
-  return result.logProbabilities;
-}
-
-function distance(a: Float64Array, b: Float64Array): number {
-  return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i])), 0);
-}
-
-/** How far the same arithmetic in another order lands anywhere: float32 log-probabilities agree to 1e-5, half ones to 1e-2. */
-function roundingOf({ decoder, wiring }: EvaluatorProgram): number {
-  const half =
-    decoder.inputs.some((input) => input.elementType === 'float16') ||
-    decoder.outputs.some((output) => output.name === wiring.logits && output.elementType === 'float16');
-  return half ? 2e-2 : 1e-4;
-}
+const together = (sequences: number): TrialBatches => ({ ...ALONE, suffix: sequences });

@@ -165,7 +165,7 @@ async function planned(
   { memory, signal }: ArmLimits,
 ): Promise<Arm> {
   const evaluator = await CoalitionEvaluator.create(program, { workers: 1, memory });
-  const { flops } = evaluator.plan(table);
+  const { flops } = await evaluator.plan(table);
   const start = performance.now();
   await evaluator.evaluate(table, { signal });
   const seconds = (performance.now() - start) / 1000;

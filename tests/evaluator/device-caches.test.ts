@@ -65,7 +65,9 @@ test('a memory that loses values sends the caches through the host, and the plan
 test('a memory whose graph fails sends them through the host, too', async () => {
   const program = { ...sample.program(), deviceCaches: await onCpu(joinGraph(float32, 3)) };
   const evaluator = await CoalitionEvaluator.create(program);
-  const { fallbacks, onDevice } = evaluator.plan(fc.sample(cellsOf(sample), { seed: 43, numRuns: 1 })[0]);
+  const { fallbacks, onDevice } = await evaluator.plan(
+    fc.sample(cellsOf(sample), { seed: 43, numRuns: 1 })[0],
+  );
   expect(onDevice).toBe(false);
   expect(fallbacks).toMatchObject([
     {

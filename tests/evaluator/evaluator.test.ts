@@ -32,7 +32,7 @@ describe('plan', () => {
   test('counts what the evaluation then does', async () => {
     const evaluator = await CoalitionEvaluator.create(sample.program());
     const cells = grid(5, 4);
-    const plan = evaluator.plan(cells);
+    const plan = await evaluator.plan(cells);
     expect(plan).toMatchObject({
       cells: 20,
       cachedCells: 0,
@@ -69,7 +69,7 @@ describe('plan', () => {
 
   test('promises a peak within whatever budget it is given, or refuses', async () => {
     const program = sample.program();
-    const { least } = (await CoalitionEvaluator.create(program)).plan(grid(2, 2)).bytes;
+    const { least } = (await (await CoalitionEvaluator.create(program)).plan(grid(2, 2))).bytes;
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: Math.floor(least / 2), max: 64 * least }),
@@ -83,7 +83,7 @@ describe('plan', () => {
             if (sharing === 'auto') await expect(create()).rejects.toMatchObject({ code: 'BUDGET' });
             return;
           }
-          const { bytes, workers: side, ...plan } = (await create()).plan(grid(images, 10));
+          const { bytes, workers: side, ...plan } = await (await create()).plan(grid(images, 10));
           // States that share no run are spread as far as they can be.
           const apart = sharing === 'auto' && plan.batches.vision === 1 && plan.batches.prefix === 1;
           if (apart) expect(plan.groups).toBe(plan.imageStates);
@@ -100,19 +100,21 @@ describe('plan', () => {
   test('counts the memory of the sequences that there are, and of both sessions', async () => {
     const program = sample.program();
     const evaluator = await CoalitionEvaluator.create(program, { workers: 1 });
-    const peaks = [1, 2, 4, 8].map((texts) => evaluator.plan(grid(1, texts)).bytes.peak);
-    expect(evaluator.plan(grid(1, 8)).batches.suffix).toBeGreaterThanOrEqual(8);
+    const peaks = await Promise.all(
+      [1, 2, 4, 8].map(async (texts) => (await evaluator.plan(grid(1, texts))).bytes.peak),
+    );
+    expect((await evaluator.plan(grid(1, 8))).batches.suffix).toBeGreaterThanOrEqual(8);
     for (const [i, peak] of peaks.slice(1).entries()) expect(peak).toBeGreaterThanOrEqual(peaks[i]);
     expect(peaks[3]).toBeGreaterThan(peaks[2]!);
     // Beyond the largest group, a batch has room that nothing fills: 8 of 43 sequences are not 43.
-    expect(evaluator.plan(grid(2, 4)).bytes.peak).toBe(peaks[2]);
+    expect((await evaluator.plan(grid(2, 4))).bytes.peak).toBe(peaks[2]);
     const wider = await CoalitionEvaluator.create({ ...program, visionTokens: 10_000 }, { workers: 1 });
-    expect(wider.plan(grid(1, 8)).bytes.peak).toBeGreaterThan(peaks[3]);
+    expect((await wider.plan(grid(1, 8))).bytes.peak).toBeGreaterThan(peaks[3]);
   });
 
   test('a budget too small for one sequence is refused before any work, with the smallest that would do', async () => {
     const program = sample.program();
-    const { least } = (await CoalitionEvaluator.create(program)).plan(grid(2, 2)).bytes;
+    const { least } = (await (await CoalitionEvaluator.create(program)).plan(grid(2, 2))).bytes;
     await expect(CoalitionEvaluator.create(program, { memory: least - 1 })).rejects.toMatchObject({
       code: 'BUDGET',
       message: expect.stringContaining(`(${least} bytes)`),
@@ -167,7 +169,7 @@ describe('cache', () => {
       code: 'INFERENCE',
       message: expect.stringMatching(/not numbers.*3 of 4 cells were scored before and are kept/s),
     });
-    expect(evaluator.plan(cells)).toMatchObject({ cells: 4, cachedCells: 3, suffixes: 1 });
+    expect(await evaluator.plan(cells)).toMatchObject({ cells: 4, cachedCells: 3, suffixes: 1 });
   });
 });
 
@@ -231,7 +233,7 @@ test('a decoder without a cache is run in full passes and the plan says so', asy
     decoder: program.decoder,
     wiring: { ...program.wiring, caches: [] },
   });
-  const plan = evaluator.plan(grid(2, 2));
+  const plan = await evaluator.plan(grid(2, 2));
   expect(plan.fallbacks.map((fallback) => fallback.code)).toEqual(['no-cache']);
   expect(plan).toMatchObject({ prefixTokens: 0, prefixes: 0 });
 });

@@ -65,7 +65,7 @@ describe('what was done before an end is kept', () => {
     };
     await expect(evaluator.evaluate(cellsOf(4, 6), { onProgress })).rejects.toBe(thrown);
     expect(evaluator.cache.size).toBeGreaterThanOrEqual(3);
-    expect(evaluator.plan(cellsOf(4, 6)).cachedCells).toBe(evaluator.cache.size);
+    expect((await evaluator.plan(cellsOf(4, 6))).cachedCells).toBe(evaluator.cache.size);
   });
 
   test.each([

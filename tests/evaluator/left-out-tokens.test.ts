@@ -39,7 +39,7 @@ describe('the plan', () => {
     await fc.assert(
       fc.asyncProperty(cellsOf(sample, 60), async (cells) => {
         const { all, present } = counted(cells);
-        const { suffixWork } = evaluator.plan(cells);
+        const { suffixWork } = await evaluator.plan(cells);
         expect(suffixWork.withRemoved).toBe(all);
         expect(suffixWork.tokens - suffixWork.padding).toBe(present);
         const done = await (await CoalitionEvaluator.create(sample.program())).evaluate(cells);
@@ -52,8 +52,8 @@ describe('the plan', () => {
   test('one by one nothing is padded, and sequences that are equally long never are', async () => {
     const cells = fc.sample(cellsOf(sample, 60), { seed: 62, numRuns: 1 })[0];
     const program = sample.program();
-    const { least } = (await CoalitionEvaluator.create(program)).plan(cells).bytes;
-    const small = (await CoalitionEvaluator.create(program, { memory: least })).plan(cells);
+    const { least } = (await (await CoalitionEvaluator.create(program)).plan(cells)).bytes;
+    const small = await (await CoalitionEvaluator.create(program, { memory: least })).plan(cells);
     expect(small.suffixWork).toEqual({
       runs: cells.cellCount,
       tokens: counted(cells).present,
@@ -67,18 +67,18 @@ describe('the plan', () => {
         text: Array.from({ length: sample.textPlayers.count }, (_, p) => p !== k),
       })),
     );
-    const plan = (await CoalitionEvaluator.create(program)).plan(equal);
+    const plan = await (await CoalitionEvaluator.create(program)).plan(equal);
     expect(plan.suffixWork.padding).toBe(0);
     expect(plan.suffixWork.runs).toBeLessThan(6);
   });
 
   test('operations shrink with the tokens', async () => {
     const cells = fc.sample(cellsOf(sample, 60), { seed: 63, numRuns: 1 })[0];
-    const removed = (await CoalitionEvaluator.create(sample.program())).plan(cells);
+    const removed = await (await CoalitionEvaluator.create(sample.program())).plan(cells);
     const attended = await CoalitionEvaluator.create(
       (await prepare(vlm, { textMasking: 'attend' })).program(),
     );
-    const kept = attended.plan(cells);
+    const kept = await attended.plan(cells);
     expect(kept.suffixWork).toMatchObject({ padding: 0, tokens: kept.suffixWork.withRemoved });
     expect(removed.suffixWork.tokens).toBeLessThan(kept.suffixWork.tokens);
     expect(removed.flops!.suffix).toBeLessThan(kept.flops!.suffix);

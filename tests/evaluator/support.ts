@@ -27,7 +27,7 @@ export async function prepare(vlm: Vlm, options: PrepareOptions = {}): Promise<D
 /** The smallest budget: every batch is one. */
 export async function leastMemory(program: EvaluatorProgram): Promise<number> {
   const evaluator = await CoalitionEvaluator.create(program);
-  return evaluator.plan(new CellTable(program.imagePlayers, program.textPlayers)).bytes.least;
+  return (await evaluator.plan(new CellTable(program.imagePlayers, program.textPlayers))).bytes.least;
 }
 
 /** A table of the given cells; states as lists of presence. */

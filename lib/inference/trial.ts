@@ -1,0 +1,171 @@
+import { addon } from '../addon/addon.js';
+import { runJob } from '../addon/job.js';
+import { CellTable } from '../cells/table.js';
+import type { NativeSchedule } from './native.js';
+import { createNativeProgram, type EvaluatorProgram, type ProgramMode } from './program.js';
+
+/** How many image states, prefixes and sequences of a trial are run at once, and how many image states are in work. */
+export interface TrialBatches {
+  readonly vision: number;
+  readonly prefix: number;
+  readonly suffix: number;
+  readonly group: number;
+}
+
+export const ALONE: TrialBatches = { vision: 1, prefix: 1, suffix: 1, group: 1 };
+
+/**
+ * Every pair of some image and text states of a program, as different as its players allow: everything present, every second
+ * player, then mixed. A trial on equal states would not see that one of them reaches into the other.
+ */
+export function trialCells(program: EvaluatorProgram, images: number, texts: number): CellTable {
+  const cells = new CellTable(program.imagePlayers, program.textPlayers);
+  for (let i = 0; i < images; i++) {
+    const image = cells.imageState(trialState(program.imagePlayers, i));
+    for (let t = 0; t < texts; t++) cells.cell(image, cells.textState(trialState(program.textPlayers, t)));
+  }
+  return cells;
+}
+
+/** Presence of the players of the trial state with this number. */
+function trialState(players: number, number: number): Uint8Array {
+  if (number === 0) return new Uint8Array(players).fill(1);
+  if (number === 1) return Uint8Array.from({ length: players }, (_, p) => p % 2);
+  let state = number;
+  return Uint8Array.from({ length: players }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 31;
+  });
+}
+
+/** Scores of the cells of a trial in one way of running them, which those of other ways are compared with. */
+export class Reference {
+  readonly #program: EvaluatorProgram;
+  readonly #mode: ProgramMode;
+  readonly #cells: CellTable;
+  readonly #batches: TrialBatches;
+  readonly #signal: AbortSignal | undefined;
+  #scores: Promise<Float64Array> | undefined;
+  #ownRounding: Promise<number> | undefined;
+
+  constructor(
+    program: EvaluatorProgram,
+    mode: ProgramMode,
+    cells: CellTable,
+    batches: TrialBatches,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#program = program;
+    this.#mode = mode;
+    this.#cells = cells;
+    this.#batches = batches;
+    this.#signal = signal;
+  }
+
+  async distanceOf(mode: ProgramMode, batches: TrialBatches): Promise<number> {
+    const scores = await this.#own();
+    return distance(scores, await score(this.#program, mode, this.#cells, batches, this.#signal));
+  }
+
+  /**
+   * Whether arithmetic in another order may land so far away. Float32 log-probabilities mostly agree to 1e-5; a model that
+   * makes much of little must not be taken for one that computes something else, and is asked how far the smallest change of
+   * its pixels leads.
+   */
+  async mayBeRounding(apart: number): Promise<boolean> {
+    if (apart <= roundingOf(this.#program)) return true;
+    if (!(apart <= MOST_ROUNDING)) return false;
+    const scaled = (values: Float32Array) => values.map((value) => value * (1 + 2 ** -23));
+    const { pixels, baselinePixels } = this.#program;
+    const nudged = { ...this.#program, pixels: scaled(pixels), baselinePixels: scaled(baselinePixels) };
+    const scores = await this.#own();
+    this.#ownRounding ??= score(nudged, this.#mode, this.#cells, this.#batches, this.#signal).then((others) =>
+      distance(scores, others),
+    );
+    return apart <= 8 * (await this.#ownRounding);
+  }
+
+  #own(): Promise<Float64Array> {
+    this.#scores ??= score(this.#program, this.#mode, this.#cells, this.#batches, this.#signal);
+    return this.#scores;
+  }
+}
+
+/** No rounding leads so far: a difference of a percent in probability is another result. */
+const MOST_ROUNDING = 1e-2;
+
+/** Scores of all cells of a table, run in this way: [cells, targets]. */
+async function score(
+  program: EvaluatorProgram,
+  mode: ProgramMode,
+  cells: CellTable,
+  batches: TrialBatches,
+  signal: AbortSignal | undefined,
+): Promise<Float64Array> {
+  const { schedule, rowCells } = trialSchedule(cells, batches);
+  const native = createNativeProgram(program, mode);
+  const result = await runJob(() => addon().evaluateCoalitions(native, schedule), signal);
+  if (result.failure !== undefined) throw result.failure;
+  const targets = program.targets.length;
+  const scores = new Float64Array(cells.cellCount * targets);
+  for (const [row, cell] of rowCells.entries()) {
+    scores.set(result.logProbabilities.subarray(row * targets, (row + 1) * targets), cell * targets);
+  }
+  return scores;
+}
+
+/** Neighbours in a run differ in their image state, where the group has several, and in their text state. */
+function trialSchedule(
+  cells: CellTable,
+  batches: TrialBatches,
+): { schedule: NativeSchedule; rowCells: number[] } {
+  const byImage = cells.byImage();
+  const states = [...byImage.keys()];
+  const rowCells: number[] = [];
+  const rowSlots: number[] = [];
+  const [groupOffsets, rowOffsets, runOffsets] = [[0], [0], [0]];
+  for (let begin = 0; begin < states.length; begin += batches.group) {
+    const group = states.slice(begin, begin + batches.group);
+    const members = group.map((state) => byImage.get(state)!);
+    const first = rowCells.length;
+    for (let text = 0; text < members[0].length; text++) {
+      for (const [slot, own] of members.entries()) {
+        rowCells.push(own[(text + slot) % own.length]);
+        rowSlots.push(slot);
+      }
+    }
+    for (let row = first; row < rowCells.length; row += batches.suffix) {
+      runOffsets.push(Math.min(row + batches.suffix, rowCells.length));
+    }
+    groupOffsets.push(begin + group.length);
+    rowOffsets.push(rowCells.length);
+  }
+  const schedule = {
+    imagePlayers: cells.imagePlayers,
+    textPlayers: cells.textPlayers,
+    imageStates: cells.imageMasks(),
+    textStates: cells.textMasks(),
+    groupOffsets: Int32Array.from(groupOffsets),
+    groupStates: Int32Array.from(states),
+    rowOffsets: Int32Array.from(rowOffsets),
+    rowSlots: Int32Array.from(rowSlots),
+    rowTexts: Int32Array.from(rowCells, (cell) => cells.textOf(cell)),
+    runOffsets: Int32Array.from(runOffsets),
+    visionBatch: batches.vision,
+    prefixBatch: batches.prefix,
+    workers: 1,
+  };
+  return { schedule, rowCells };
+}
+
+function distance(a: Float64Array, b: Float64Array): number {
+  return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i])), 0);
+}
+
+/** How far the same arithmetic in another order lands anywhere: float32 log-probabilities agree to 1e-5, half ones to 1e-2. */
+function roundingOf({ decoder, wiring }: EvaluatorProgram): number {
+  const half =
+    decoder.inputs.some((input) => input.elementType === 'float16') ||
+    decoder.outputs.some((output) => output.name === wiring.logits && output.elementType === 'float16');
+  return half ? 2e-2 : 1e-4;
+}
