@@ -1,4 +1,5 @@
 import { FsynError } from '../errors.js';
+import { remember } from '../lease.js';
 import type { Fallback } from './plan.js';
 import { type EvaluatorProgram, type ProgramMode, sharedPrefixLength } from './program.js';
 import type { Session } from './session.js';
@@ -60,29 +61,22 @@ export async function choosePath(program: EvaluatorProgram, signal?: AbortSignal
     };
   }
   const removal = removalOf(program);
-  const known = verdicts[removal];
-  let verdict = known.get(program.decoder);
-  if (verdict === undefined) {
-    verdict = probe(program, prefixLength, removal, signal);
-    known.set(program.decoder, verdict);
-    // A probe that failed (for want of memory, or aborted) says nothing about the decoder.
-    verdict.catch(() => known.delete(program.decoder));
-  }
-  const { sharing, drops, fallbacks: found } = await verdict;
+  // A probe that failed (for want of memory, or aborted) says nothing about the decoder, and is forgotten.
+  const {
+    sharing,
+    drops,
+    fallbacks: found,
+  } = await remember(verdicts[removal], program.decoder, () => probe(program, prefixLength, removal, signal));
   if (!sharing) return { mode: full, fallbacks: found };
   const reason = removal === 'keep' ? keepReason(program) : undefined;
   const fallbacks = reason === undefined ? found : [...found, { code: 'tokens-kept', reason } as const];
   const shared: ProgramMode = { prefixLength, compact: drops, padded: drops && !compact };
   if (program.deviceCaches === undefined) return { mode: shared, fallbacks };
   const { join } = program.deviceCaches;
-  let onDevice = deviceVerdicts.get(join);
-  if (onDevice === undefined) {
-    const batch = fallbacks.some(({ code }) => code !== 'tokens-kept') ? 1 : 2;
-    onDevice = probeDevice(program, shared, batch, signal);
-    deviceVerdicts.set(join, onDevice);
-    onDevice.catch(() => deviceVerdicts.delete(join));
-  }
-  const { mode, fallbacks: onHost } = await onDevice;
+  const batch = fallbacks.some(({ code }) => code !== 'tokens-kept') ? 1 : 2;
+  const { mode, fallbacks: onHost } = await remember(deviceVerdicts, join, () =>
+    probeDevice(program, shared, batch, signal),
+  );
   return { mode: { ...shared, ...mode }, fallbacks: [...fallbacks, ...onHost] };
 }
 

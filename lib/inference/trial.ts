@@ -1,6 +1,7 @@
 import { addon } from '../addon/addon.js';
 import { runJob } from '../addon/job.js';
 import { CellTable } from '../cells/table.js';
+import { Once } from '../lease.js';
 import type { NativeSchedule } from './native.js';
 import { createNativeProgram, type EvaluatorProgram, type ProgramMode } from './program.js';
 
@@ -45,8 +46,8 @@ export class Reference {
   readonly #cells: CellTable;
   readonly #batches: TrialBatches;
   readonly #signal: AbortSignal | undefined;
-  #scores: Promise<Float64Array> | undefined;
-  #ownRounding: Promise<number> | undefined;
+  readonly #scores = new Once<Float64Array>();
+  readonly #ownRounding = new Once<number>();
 
   constructor(
     program: EvaluatorProgram,
@@ -78,16 +79,18 @@ export class Reference {
     const scaled = (values: Float32Array) => values.map((value) => value * (1 + 2 ** -23));
     const { pixels, baselinePixels } = this.#program;
     const nudged = { ...this.#program, pixels: scaled(pixels), baselinePixels: scaled(baselinePixels) };
-    const scores = await this.#own();
-    this.#ownRounding ??= score(nudged, this.#mode, this.#cells, this.#batches, this.#signal).then((others) =>
-      distance(scores, others),
+    const ownRounding = await this.#ownRounding.get(async () =>
+      distance(await this.#own(), await this.#score(nudged)),
     );
-    return apart <= 8 * (await this.#ownRounding);
+    return apart <= 8 * ownRounding;
   }
 
   #own(): Promise<Float64Array> {
-    this.#scores ??= score(this.#program, this.#mode, this.#cells, this.#batches, this.#signal);
-    return this.#scores;
+    return this.#scores.get(() => this.#score(this.#program));
+  }
+
+  #score(program: EvaluatorProgram): Promise<Float64Array> {
+    return score(program, this.#mode, this.#cells, this.#batches, this.#signal);
   }
 }
 

@@ -1,4 +1,5 @@
 import { FsynError } from '../errors.js';
+import { remember } from '../lease.js';
 import type { EvaluatorProgram, ProgramMode } from './program.js';
 import type { Session } from './session.js';
 import { ALONE, Reference, trialCells } from './trial.js';
@@ -25,14 +26,8 @@ export async function visionProblem(
   const known = verdicts.get(program.vision) ?? new Map<string, Promise<string | undefined>>();
   verdicts.set(program.vision, known);
   const key = `${batch} of ${geometryOf(program)}`;
-  let verdict = known.get(key);
-  if (verdict === undefined) {
-    verdict = tryBatch(program, mode, batch, signal);
-    known.set(key, verdict);
-    // A trial that failed (for want of memory, or aborted) says nothing about the graph.
-    verdict.catch(() => known.delete(key));
-  }
-  return verdict;
+  // A trial that failed (for want of memory, or aborted) says nothing about the graph, and is forgotten.
+  return remember(known, key, () => tryBatch(program, mode, batch, signal));
 }
 
 function geometryOf({ pixelInput, pixelShape, visionFeeds }: EvaluatorProgram): string {

@@ -1,6 +1,7 @@
 import { FsynError } from '../errors.js';
 import type { Session, TensorInfo, TensorValue } from '../inference/session.js';
 import { NativeTensor } from '../inference/tensor.js';
+import { Lease } from '../lease.js';
 import { gradientName } from './autodiff/backward.js';
 import { valueInfo } from './graph.js';
 import type { OnnxModel } from './model.js';
@@ -24,11 +25,11 @@ interface ChainOptions {
 /** The sessions of all segments, closed when retired and no pass uses them any more. */
 export class SegmentChain {
   readonly segments: readonly OpenSegment[];
-  #users = 0;
-  #retired = false;
+  readonly #sessions: Lease<readonly OpenSegment[]>;
 
   private constructor(segments: readonly OpenSegment[]) {
     this.segments = segments;
+    this.#sessions = new Lease(segments, closeSegments);
   }
 
   /** Opens forward sessions from first to last and backward ones from last to first: each tells the types of what it passes on. */
@@ -57,26 +58,20 @@ export class SegmentChain {
     }
   }
 
-  acquire(): void {
-    this.#users++;
-  }
-
-  release(): void {
-    this.#users--;
-    this.#closeWhenUnused();
+  /** Keeps the sessions open until the hold is disposed. */
+  hold(): Disposable {
+    return this.#sessions.hold();
   }
 
   retire(): void {
-    this.#retired = true;
-    this.#closeWhenUnused();
+    void this.#sessions.retire();
   }
+}
 
-  #closeWhenUnused(): void {
-    if (!this.#retired || this.#users > 0) return;
-    for (const { forward, backward } of this.segments) {
-      forward.dispose();
-      backward?.dispose();
-    }
+function closeSegments(segments: readonly OpenSegment[]): void {
+  for (const { forward, backward } of segments) {
+    forward.dispose();
+    backward?.dispose();
   }
 }
 
@@ -133,12 +128,14 @@ export class ForwardPass {
   /** Exposed tensors by name; attention probabilities and hidden states among them when asked for. */
   readonly values: Readonly<Record<string, TensorValue>>;
   readonly #chain: SegmentChain;
+  readonly #hold: Disposable;
   readonly #plan: Plan;
   readonly #feeds: Feeds;
   #saved: Saved | undefined;
 
-  private constructor(chain: SegmentChain, plan: Plan, feeds: Feeds, saved: Saved) {
+  private constructor(chain: SegmentChain, hold: Disposable, plan: Plan, feeds: Feeds, saved: Saved) {
     this.#chain = chain;
+    this.#hold = hold;
     this.#plan = plan;
     this.#feeds = feeds;
     this.#saved = saved;
@@ -156,7 +153,7 @@ export class ForwardPass {
     options: { readonly signal?: AbortSignal },
   ): Promise<ForwardPass> {
     const saved: Saved = {};
-    chain.acquire();
+    const hold = chain.hold();
     try {
       const last = chain.segments.length - 1;
       for (const [index, segment] of chain.segments.entries()) {
@@ -167,10 +164,10 @@ export class ForwardPass {
           await runForward(segment, { ...feeds, ...saved }, names, segment.wanted, options),
         );
       }
-      return new ForwardPass(chain, plan, feeds, saved);
+      return new ForwardPass(chain, hold, plan, feeds, saved);
     } catch (error) {
       free(saved);
-      chain.release();
+      hold[Symbol.dispose]();
       throw error;
     }
   }
@@ -189,7 +186,7 @@ export class ForwardPass {
     if (!saved) throw new FsynError('DISPOSED', 'The forward pass has been disposed.');
     const given: Saved = { ...this.#feeds, ...saved, [SEED]: cotangent };
     const passed: Saved = {};
-    this.#chain.acquire();
+    using _ = this.#chain.hold();
     try {
       const segments = this.#chain.segments;
       for (const [index, segment] of [...segments.entries()].reverse()) {
@@ -208,7 +205,6 @@ export class ForwardPass {
       }
     } finally {
       free(passed);
-      this.#chain.release();
     }
     return Object.fromEntries(this.#plan.wrt.map((name) => [name, passed[gradientName(name)]]));
   }
@@ -218,7 +214,7 @@ export class ForwardPass {
     if (!this.#saved) return;
     free(this.#saved);
     this.#saved = undefined;
-    this.#chain.release();
+    this.#hold[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,7 @@
-import ndarray from 'ndarray';
 import { describe, FsynError, invalidArgument } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
+import { toNdArray } from '../inference/tensor.js';
+import { Leases } from '../lease.js';
 import { resolveOptions } from '../options.js';
 import { type BackwardStatistics, gradientName } from './autodiff/backward.js';
 import { ForwardPass, SegmentChain } from './chain.js';
@@ -61,7 +62,8 @@ export class DifferentiableModel {
   readonly #plan: Plan;
   readonly #layouts: Layouts;
   readonly #options: ResolvedOptions;
-  #open: Open | undefined;
+  /** Sessions of the layout in use; of one at a time. */
+  readonly #open = new Leases<Layout, Runner>(({ close }) => close());
   #disposed = false;
 
   private constructor(
@@ -133,20 +135,21 @@ export class DifferentiableModel {
     const given = { ...feeds, ...selection };
     this.#checkOpen();
     try {
-      const layout = await this.#layouts.choose(given, memory, this.#open?.layout, signal);
+      const layout = await this.#layouts.choose(given, memory, this.#open.keys[0], signal);
       const known = this.#layouts.known(given);
       const work = ({ run }: Runner) => run(known, seed as TensorValue, { signal });
-      return this.#collect(await this.#use(layout, work));
+      if (this.#open.keys[0] !== layout) void this.#open.retire();
+      return this.#collect(await this.#open.use(layout, () => this.#openLayout(layout), work));
     } finally {
       // A run that was under way at that time still ends well.
-      if (this.#disposed) this.#retire();
+      if (this.#disposed) void this.#open.retire();
     }
   }
 
   /** Closes the sessions once no run uses them any more. */
   dispose(): void {
     this.#disposed = true;
-    this.#retire();
+    void this.#open.retire();
   }
 
   [Symbol.dispose](): void {
@@ -158,40 +161,10 @@ export class DifferentiableModel {
       throw new FsynError('DISPOSED', `The model of ${this.#model.source} has been disposed.`);
   }
 
-  /** Works with the sessions of a layout, opened at its first use; they stay open until the work is done. */
-  async #use<T>(layout: Layout, work: (runner: Runner) => Promise<T>): Promise<T> {
-    const open = this.#opened(layout);
-    open.users++;
-    try {
-      return await work(await open.runner);
-    } finally {
-      open.users--;
-      closeUnused(open);
-    }
-  }
-
-  #opened(layout: Layout): Open {
-    if (this.#open?.layout === layout) return this.#open;
-    this.#retire();
-    const runner =
-      layout === 'plain'
-        ? openWhole(this.#model, this.#plan, this.#options)
-        : openSegments(this.#layouts.segments[layout], this.#plan, this.#options);
-    const open: Open = { layout, runner, users: 0, retired: false };
-    this.#open = open;
-    // A failed or aborted opening must not stay.
-    runner.catch(() => {
-      if (this.#open === open) this.#open = undefined;
-    });
-    return open;
-  }
-
-  #retire(): void {
-    const open = this.#open;
-    if (!open) return;
-    this.#open = undefined;
-    open.retired = true;
-    closeUnused(open);
+  #openLayout(layout: Layout): Promise<Runner> {
+    return layout === 'plain'
+      ? openWhole(this.#model, this.#plan, this.#options)
+      : openSegments(this.#layouts.segments[layout], this.#plan, this.#options);
   }
 
   #targetFeeds(feeds: Feeds, target: LogitTarget | TensorValue): Record<string, TensorValue> {
@@ -212,7 +185,7 @@ export class DifferentiableModel {
     const signs = Float32Array.from({ length: batch * tokens.length }, (_, i) =>
       i % tokens.length === 0 ? 1 : -1,
     );
-    const seed = ndarray(signs, [batch, 1, tokens.length]) as TensorValue;
+    const seed = toNdArray(signs, [batch, 1, tokens.length]);
     return { [ROWS]: int64Feed([position]), [COLUMNS]: int64Feed(tokens), [SEED]: seed };
   }
 
@@ -254,17 +227,6 @@ function checkPosition(feeds: Feeds, position: number): void {
   if (Number.isInteger(position) && known) return;
   const expected = length === undefined ? 'an integer' : `an integer from ${-length} to ${length - 1}`;
   throw invalidArgument('target.position', expected, position);
-}
-
-interface Open {
-  readonly layout: Layout;
-  readonly runner: Promise<Runner>;
-  users: number;
-  retired: boolean;
-}
-
-function closeUnused({ retired, users, runner }: Open): void {
-  if (retired && users === 0) runner.then(({ close }) => close()).catch(() => undefined);
 }
 
 interface Runner {

@@ -1,4 +1,5 @@
 import { FsynError, invalidArgument } from '../errors.js';
+import { Leases } from '../lease.js';
 import { resolveOptions } from '../options.js';
 import { ForwardPass, SegmentChain } from './chain.js';
 import { buildExtended, type DifferentiableOptions, differentiableDefaults } from './extended.js';
@@ -36,7 +37,8 @@ export class SplitModel {
   readonly #plan: Plan;
   readonly #options: typeof DEFAULTS;
   readonly #layouts: Layouts;
-  #open: Open | undefined;
+  /** Sessions of the layout in use; of one at a time. */
+  readonly #open = new Leases<Layout, SegmentChain>((chain) => chain.retire());
   #disposed = false;
 
   private constructor(source: string, plan: Plan, layouts: Layouts, options: typeof DEFAULTS) {
@@ -83,19 +85,24 @@ export class SplitModel {
     const { memory = this.#options.memory, ...rest } = options;
     this.#checkOpen();
     try {
-      const layout = await this.#layouts.choose(feeds, memory, this.#open?.layout, options.signal);
+      const layout = await this.#layouts.choose(feeds, memory, this.#open.keys[0], options.signal);
       const known = this.#layouts.known(feeds);
-      return await this.#use(layout, (chain) => ForwardPass.run(chain, this.#plan, known, rest));
+      if (this.#open.keys[0] !== layout) void this.#open.retire();
+      return await this.#open.use(
+        layout,
+        () => this.#openLayout(layout),
+        (chain) => ForwardPass.run(chain, this.#plan, known, rest),
+      );
     } finally {
       // A run that was under way at that time still ends well.
-      if (this.#disposed) this.#retire();
+      if (this.#disposed) void this.#open.retire();
     }
   }
 
   /** Closes the sessions once no pass uses them any more. */
   dispose(): void {
     this.#disposed = true;
-    this.#retire();
+    void this.#open.retire();
   }
 
   [Symbol.dispose](): void {
@@ -106,53 +113,9 @@ export class SplitModel {
     if (this.#disposed) throw new FsynError('DISPOSED', `The model of ${this.#source} has been disposed.`);
   }
 
-  /**
-   * Works with the sessions of a layout, opened at its first use. They stay open until the work is done: a run that asks for another
-   * layout meanwhile retires them, which closes them behind their last user.
-   */
-  async #use<T>(layout: Layout, work: (chain: SegmentChain) => Promise<T>): Promise<T> {
-    const open = this.#opened(layout);
-    open.users++;
-    try {
-      return await work(await open.chain);
-    } finally {
-      open.users--;
-      retireUnused(open);
-    }
-  }
-
-  #opened(layout: Layout): Open {
-    if (this.#open?.layout === layout) return this.#open;
-    this.#retire();
+  #openLayout(layout: Layout): Promise<SegmentChain> {
     const segments = this.#layouts.segments[layout];
     const { signal, threads } = this.#options;
-    const chain = SegmentChain.open(segments, { threads, lowMemory: segments.length > 1, signal });
-    const open: Open = { layout, chain, users: 0, retired: false };
-    this.#open = open;
-    // A failed or aborted opening must not stay.
-    chain.catch(() => {
-      if (this.#open === open) this.#open = undefined;
-    });
-    return open;
+    return SegmentChain.open(segments, { threads, lowMemory: segments.length > 1, signal });
   }
-
-  #retire(): void {
-    const open = this.#open;
-    if (!open) return;
-    this.#open = undefined;
-    open.retired = true;
-    retireUnused(open);
-  }
-}
-
-interface Open {
-  readonly layout: Layout;
-  readonly chain: Promise<SegmentChain>;
-  /** Runs between asking for the sessions and having them acquired. */
-  users: number;
-  retired: boolean;
-}
-
-function retireUnused({ retired, users, chain }: Open): void {
-  if (retired && users === 0) chain.then((sessions) => sessions.retire()).catch(() => undefined);
 }

@@ -1,5 +1,6 @@
 import { addon } from '../../addon/addon.js';
 import { FsynError } from '../../errors.js';
+import { Leases, remember } from '../../lease.js';
 import { transformerBlocks } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
 import { ancestors } from '../../onnx/queries.js';
@@ -10,53 +11,23 @@ const OPEN_MODELS = 4;
 
 type Disposable = { dispose(): void };
 
-interface Open {
-  readonly loading: Promise<Disposable>;
-  users: number;
-  retired: boolean;
-}
-
 /** The extended graphs of one model, each built at its first use and reused by every sample and explainer. */
 export class ModelSessions {
-  readonly #open = new Map<string, Open>();
+  readonly #open = new Leases<string, Disposable>((model) => model.dispose());
   readonly #known = new Map<string, Promise<unknown>>();
 
   /** Works with a graph, loaded at its first use; it stays open at least until the work is done. */
-  async use<T extends Disposable, R>(
+  use<T extends Disposable, R>(
     key: string,
     load: () => Promise<T>,
     work: (model: T) => Promise<R>,
   ): Promise<R> {
-    const open = this.#opened(key, load);
-    open.users++;
-    try {
-      return await work((await open.loading) as T);
-    } finally {
-      open.users--;
-      void closeUnused(open);
-    }
-  }
-
-  #opened(key: string, load: () => Promise<Disposable>): Open {
-    const known = this.#open.get(key);
-    if (known) return known;
-    const open: Open = { loading: load(), users: 0, retired: false };
-    this.#open.set(key, open);
-    // A failed or aborted load must not stay.
-    open.loading.catch(() => {
-      if (this.#open.get(key) === open) this.#open.delete(key);
-    });
-    return open;
+    return this.#open.use(key, load, (model) => work(model as T));
   }
 
   /** What was found out about the model under this name, once. */
   remember<T>(name: string, find: () => Promise<T>): Promise<T> {
-    const known = this.#known.get(name);
-    if (known) return known as Promise<T>;
-    const finding = find();
-    this.#known.set(name, finding);
-    finding.catch(() => this.#known.delete(name));
-    return finding;
+    return remember(this.#known, name, find) as Promise<T>;
   }
 
   /** The residual stream behind every block of a graph that a tensor depends on, in order. */
@@ -78,24 +49,13 @@ export class ModelSessions {
 
   /** How many graphs are open. */
   get size(): number {
-    return this.#open.size;
+    return this.#open.keys.length;
   }
 
   /** Closes every graph as soon as nothing works with it; resolves when those that nothing works with are closed. */
-  async dispose(): Promise<void> {
-    const closing = [...this.#open.values()].map((open) => {
-      open.retired = true;
-      return closeUnused(open);
-    });
-    this.#open.clear();
-    await Promise.all(closing);
+  dispose(): Promise<void> {
+    return this.#open.retire();
   }
-}
-
-async function closeUnused({ loading, users, retired }: Open): Promise<void> {
-  if (!retired || users > 0) return;
-  // Who asked for a graph that could not be loaded was told.
-  await loading.then((model) => model.dispose()).catch(() => undefined);
 }
 
 const models = new Map<string, ModelSessions>();

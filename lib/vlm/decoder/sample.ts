@@ -7,6 +7,7 @@ import { CoalitionEvaluator, type EvaluatedCells } from '../../inference/evaluat
 import type { EvaluationPlan } from '../../inference/plan.js';
 import type { EvaluatorProgram } from '../../inference/program.js';
 import type { TensorArray } from '../../inference/tensor.js';
+import { Once } from '../../lease.js';
 import { fromHalfArray } from '../files/float16.js';
 import { leaveOut, maskPixels, maskTokens } from '../masking.js';
 import { logSoftmaxAt } from '../scoring.js';
@@ -37,7 +38,7 @@ export class DecoderSample implements PreparedSample {
   readonly answer: Answer;
   readonly #parts: VlmParts;
   readonly #inputs: PreparedInputs;
-  #evaluator: Promise<CoalitionEvaluator> | undefined;
+  readonly #evaluator = new Once<CoalitionEvaluator>();
 
   constructor(parts: VlmParts, inputs: PreparedInputs) {
     this.image = inputs.image;
@@ -65,15 +66,8 @@ export class DecoderSample implements PreparedSample {
 
   /** The native evaluator of this sample, made on first use. */
   evaluator(): Promise<CoalitionEvaluator> {
-    if (this.#evaluator === undefined) {
-      const { workers, memory } = this.#parts;
-      this.#evaluator = CoalitionEvaluator.create(this.program(), { workers, memory });
-      // A failed start (out of memory, say) may succeed the next time.
-      this.#evaluator.catch(() => {
-        this.#evaluator = undefined;
-      });
-    }
-    return this.#evaluator;
+    const { workers, memory } = this.#parts;
+    return this.#evaluator.get(() => CoalitionEvaluator.create(this.program(), { workers, memory }));
   }
 
   /**

@@ -1,6 +1,7 @@
 import { describe, FsynError } from '../../errors.js';
 import { modelSizes } from '../../inference/evaluator.js';
 import { checkBudget, selectsRows } from '../../inference/pass-memory.js';
+import { Once } from '../../lease.js';
 import { findDecision } from '../decision.js';
 import type { ModelDirectory } from '../files/directory.js';
 import { baselineImage } from '../images/baseline.js';
@@ -33,7 +34,7 @@ export class DecoderVlm implements Vlm {
   readonly fingerprint: string;
   readonly #parts: VlmParts;
   readonly #text: TextSettings;
-  #removal: Promise<Removal> | undefined;
+  readonly #removal = new Once<Removal>();
   #disposed = false;
 
   constructor(parts: VlmParts, name: string, fingerprint: string) {
@@ -123,14 +124,8 @@ export class DecoderVlm implements Vlm {
 
   /** The probe runs once per model; a failed one is tried again, because it may have failed for want of memory. */
   #findRemoval(): Promise<Removal> {
-    if (this.#removal === undefined) {
-      const { decoder, embed } = this.#parts;
-      this.#removal = probeRemoval(decoder, embed, this.#text.vocabulary);
-      this.#removal.catch(() => {
-        this.#removal = undefined;
-      });
-    }
-    return this.#removal;
+    const { decoder, embed } = this.#parts;
+    return this.#removal.get(() => probeRemoval(decoder, embed, this.#text.vocabulary));
   }
 
   async #generate(

@@ -1,5 +1,6 @@
 import { FsynError, invalidArgument } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
+import { Once } from '../../lease.js';
 import { type DtypeChoice, fingerprint, type ModelDirectory } from '../files/directory.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
@@ -78,7 +79,7 @@ export class DualEncoder implements Vlm {
   readonly #style: CaptionStyle;
   readonly #patch: number;
   readonly #memory: number;
-  #overlooksMask: Promise<boolean> | undefined;
+  readonly #overlooksMask = new Once<boolean>();
   #disposed = false;
 
   private constructor(
@@ -244,11 +245,7 @@ export class DualEncoder implements Vlm {
           'a text_model.onnx exported with it.',
       );
     }
-    this.#overlooksMask ??= this.#tryMask(signal);
-    this.#overlooksMask.catch(() => {
-      this.#overlooksMask = undefined;
-    });
-    if (await this.#overlooksMask) {
+    if (await this.#overlooksMask.get(() => this.#tryMask(signal))) {
       throw new FsynError(
         'UNSUPPORTED_MODEL',
         `textMasking "remove" needs a text tower that heeds attention_mask; ${JSON.stringify(path)} reads tokens that are masked.`,
