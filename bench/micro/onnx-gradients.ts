@@ -222,7 +222,7 @@ async function plainPasses(chain: WhiteBoxChain, threads: number): Promise<Works
   const merged = async () => {
     const features = await vision.run(chain.visionFeeds(), { outputs: [whiteBox.featureOutput] });
     const values = (features[whiteBox.featureOutput] as { data: Float32Array }).data;
-    return chain.decoderFeeds(await chain.merged(values));
+    return chain.decoderFeeds(chain.merged(values, await chain.embedInput()));
   };
   const last = ndarray(BigInt64Array.of(BigInt(length - 1)), [1]) as unknown as TensorValue;
   return {

@@ -1,6 +1,7 @@
-import ndarray from 'ndarray';
 import { FsynError, invalidArgument } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
+import { toNdArray } from '../inference/tensor.js';
+import { Fitting } from './fitting.js';
 import { declaredShape, type OnnxGraph } from './graph.js';
 import {
   boundSizes,
@@ -51,8 +52,8 @@ export class Layouts {
   readonly #model: OnnxModel;
   readonly #output: string;
   readonly #options: LayoutOptions;
-  /** Extents of inputs that were found to fit in the open layout. */
-  #fitting: { readonly extents: ReadonlyMap<string, readonly number[]>; readonly bytes: number } | undefined;
+  /** What was found to fit in the open layout. */
+  readonly #fitting = new Fitting();
 
   constructor(model: OnnxModel, plan: Plan, gradients: ReadonlyMap<string, string>, options: LayoutOptions) {
     const cuts = plan.blocks.flatMap(({ output }) =>
@@ -113,19 +114,17 @@ export class Layouts {
     const { checkpoints, share } = this.#options;
     const known = this.known(feeds);
     // What the open sessions took for these sizes before is theirs already.
-    if (open && this.#covers(known) && (memory === undefined || (this.#fitting?.bytes ?? 0) <= memory)) {
-      return open;
-    }
+    if (open && this.#fitting.covers(known, memory)) return open;
     const estimate = await this.estimate(feeds, signal).catch((error) => {
       signal?.throwIfAborted();
       if (checkpoints === 'auto' || memory !== undefined) throw error;
       return undefined;
     });
     if (!estimate) return checkpoints === 'always' ? 'checkpointed' : 'plain';
-    const budget = memory ?? share * usableMemory() + (this.#fitting?.bytes ?? 0);
+    const budget = memory ?? share * usableMemory() + this.#fitting.bytes;
     const layout = this.#fittingLayout(estimate, budget, open);
     if (!layout) throw refusal(this.#model.source, estimate, budget, checkpoints);
-    this.#fitting = { extents: extentsOf(known), bytes: totalBytes(estimate[layout]) };
+    this.#fitting.found(known, totalBytes(estimate[layout]));
     return layout;
   }
 
@@ -147,15 +146,6 @@ export class Layouts {
       throw new FsynError('UNSUPPORTED_MODEL', message, { cause });
     }
   }
-
-  /** Whether inputs of at least these extents were found to fit before. */
-  #covers(feeds: Feeds): boolean {
-    const known = this.#fitting?.extents;
-    return Object.entries(feeds).every(([name, value]) => {
-      const extents = known?.get(name);
-      return extents?.length === value.shape.length && value.shape.every((d, i) => d <= extents[i]);
-    });
-  }
 }
 
 /** Keys or values of no token, [batch, heads, 0, size], for inputs that exports for generation call so. */
@@ -164,9 +154,5 @@ function emptyCache(graph: OnnxGraph, name: string, batch: number): TensorValue 
   const value = graph.proto.input.find((input) => input.name === name);
   const [, heads, , size] = (value && declaredShape(value)) ?? [];
   if (typeof heads !== 'number' || typeof size !== 'number') return undefined;
-  return ndarray(new Float32Array(0), [batch, heads, 0, size]) as TensorValue;
-}
-
-function extentsOf(feeds: Feeds): ReadonlyMap<string, readonly number[]> {
-  return new Map(Object.entries(feeds).map(([name, value]: [string, TensorValue]) => [name, value.shape]));
+  return toNdArray(new Float32Array(0), [batch, heads, 0, size]);
 }

@@ -1,6 +1,6 @@
-import ndarray from 'ndarray';
 import { FsynError } from '../errors.js';
 import { Session, type TensorInfo, type TensorValue } from '../inference/session.js';
+import { toNdArray } from '../inference/tensor.js';
 import { type Dimension, declaredShape, makeNode, type OnnxGraph } from './graph.js';
 import type { OnnxModel } from './model.js';
 import { DataType, dataTypeCode, dataTypeName, dimensions } from './tensors.js';
@@ -21,8 +21,7 @@ export type Feeds = Readonly<Record<string, TensorValue>>;
 
 /** Whole numbers as an int64 vector: what graphs take as positions, tokens and indices. */
 export function int64Feed(values: ArrayLike<number>): TensorValue {
-  // The declarations of ndarray do not know arrays of bigints.
-  return ndarray(BigInt64Array.from(values, BigInt), [values.length]) as unknown as TensorValue;
+  return toNdArray(BigInt64Array.from(values, BigInt), [values.length]);
 }
 
 /**
@@ -168,7 +167,7 @@ function syntheticFeeds(inputs: readonly TensorInfo[]): Record<string, TensorVal
   for (const input of inputs) {
     const shape = input.shape.map((_, axis) => sizeOf(input, axis));
     const count = shape.reduce((a, b) => a * b, 1);
-    feeds[input.name] = ndarray(filled(input, count), shape) as TensorValue;
+    feeds[input.name] = toNdArray(filled(input, count), shape);
   }
   return feeds;
 }

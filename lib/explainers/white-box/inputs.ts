@@ -1,6 +1,7 @@
 import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
+import { toNdArray } from '../../inference/tensor.js';
 import { TappedModel } from '../../onnx/index.js';
 import type { ModelFeed, WhiteBox } from '../../vlm/types.js';
 import { repeatedFeeds } from './batch.js';
@@ -49,7 +50,7 @@ export class ChainInputs {
   }
 
   decoderFeeds(embeddings: Float32Array, length = this.length, count = 1): Record<string, TensorValue> {
-    const shaped = ndarray(embeddings, [count, length, embeddings.length / length / count]) as TensorValue;
+    const shaped = toNdArray(embeddings, [count, length, embeddings.length / length / count]);
     return { ...this.decoderInputs(length, count), inputs_embeds: shaped };
   }
 
@@ -72,7 +73,7 @@ export class ChainInputs {
 
   /** Embeddings of tokens, [tokens, hidden], before the merge. */
   async embed(tokenIds: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
-    const ids = ndarray(BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]) as unknown as TensorValue;
+    const ids = toNdArray(BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]);
     const { values } = await this.sessions.use(
       'embed',
       () => TappedModel.load(this.whiteBox.embedModel, { tensors: ['inputs_embeds'] }),
@@ -87,20 +88,35 @@ export class ChainInputs {
     return this.sessions.remember(`embedding of ${padTokenId}`, () => this.embed(Int32Array.of(padTokenId)));
   }
 
-  /** The sequence that the decoder sees before the decision token, with the image features in their places. */
-  async merged(
-    features: Float32Array,
-    tokenEmbeddings?: Float32Array,
-    signal?: AbortSignal,
-  ): Promise<Float32Array> {
-    const { imagePositions, tokenIds } = this.whiteBox;
-    const text = tokenEmbeddings ?? (await this.embed(tokenIds.subarray(0, this.length), signal));
+  /** Embeddings of the tokens before the decision token, [length, hidden]. */
+  embedInput(signal?: AbortSignal): Promise<Float32Array> {
+    return this.embed(this.whiteBox.tokenIds.subarray(0, this.length), signal);
+  }
+
+  /**
+   * The sequence that the decoder sees before the decision token, [length, hidden]: image features in the image's places of
+   * the text's embeddings.
+   *
+   * @throws FsynError `MODEL_CONTRACT` for another number of features
+   */
+  merged(features: Float32Array, text: Float32Array): Float32Array {
     const merged = text.slice();
     const hidden = merged.length / this.length;
     this.requireFeatures(features.length, hidden);
-    for (const [i, position] of imagePositions.entries()) {
+    for (const [i, position] of this.whiteBox.imagePositions.entries()) {
       merged.set(features.subarray(i * hidden, (i + 1) * hidden), position * hidden);
     }
     return merged;
+  }
+
+  /** Of rows of the sequence, [length, hidden], those of the image's places: what `merged` put there, or its gradient. */
+  imageRows(rows: Float32Array): Float32Array {
+    const { imagePositions } = this.whiteBox;
+    const hidden = rows.length / this.length;
+    const image = new Float32Array(imagePositions.length * hidden);
+    for (const [i, position] of imagePositions.entries()) {
+      image.set(rows.subarray(position * hidden, (position + 1) * hidden), i * hidden);
+    }
+    return image;
   }
 }

@@ -1,8 +1,10 @@
-import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { Session, TensorValue } from '../../inference/session.js';
+import { toNdArray } from '../../inference/tensor.js';
+import { Leases } from '../../lease.js';
 import { gradientName } from '../../onnx/autodiff/backward.js';
 import { buildExtended, differentiableDefaults } from '../../onnx/extended.js';
+import { Fitting } from '../../onnx/fitting.js';
 import type { DifferentiableOptions, OnnxModel } from '../../onnx/index.js';
 import { beside } from '../../onnx/join.js';
 import { boundSizes, totalBytes, usableMemory, wholeMemory } from '../../onnx/memory.js';
@@ -74,10 +76,9 @@ export class JoinedChain {
   readonly #model: OnnxModel;
   readonly #decoder: Computed;
   readonly #vision: Computed | undefined;
-  #session: Promise<Session> | undefined;
+  readonly #sessions = new Leases<'joined', Session>((session) => session.dispose());
   #refused = false;
-  /** Extents of feeds that were found to fit, and bytes. */
-  #fitting: { readonly extents: ReadonlyMap<string, readonly number[]>; readonly bytes: number } | undefined;
+  readonly #fitting = new Fitting();
 
   private constructor(model: OnnxModel, decoder: Computed, vision: Computed | undefined) {
     this.#model = model;
@@ -152,8 +153,11 @@ export class JoinedChain {
   async #made(feeds: Feeds, signal: AbortSignal | undefined) {
     if (this.#refused) return undefined;
     try {
-      const session = await this.#opened();
-      return await session.run(feeds, { signal });
+      return await this.#sessions.use(
+        'joined',
+        () => openSession(this.#model, 'all'),
+        (session) => session.run(feeds, { signal }),
+      );
     } catch (error) {
       signal?.throwIfAborted();
       // Each graph by itself may still run, in less memory, and names the file where it does not.
@@ -164,21 +168,9 @@ export class JoinedChain {
     }
   }
 
-  /** Closes the session; a later run opens it again. */
+  /** Closes the session behind its last run; a later one opens it again. */
   dispose(): void {
-    this.#session?.then((session) => session.dispose()).catch(() => undefined);
-    this.#session = undefined;
-  }
-
-  #opened(): Promise<Session> {
-    const known = this.#session;
-    if (known) return known;
-    const opening = openSession(this.#model, 'all');
-    this.#session = opening;
-    opening.catch(() => {
-      if (this.#session === opening) this.#session = undefined;
-    });
-    return opening;
+    void this.#sessions.retire();
   }
 
   #known(feeds: Feeds): Feeds {
@@ -188,12 +180,7 @@ export class JoinedChain {
   }
 
   async #fits(feeds: Feeds, memory: number | undefined, signal: AbortSignal | undefined): Promise<boolean> {
-    const known = this.#fitting;
-    const covered = Object.entries(feeds).every(([name, { shape }]) => {
-      const extents = known?.extents.get(name);
-      return extents?.length === shape.length && shape.every((d, i) => d <= extents[i]);
-    });
-    if (known && covered && (memory === undefined || known.bytes <= memory)) return true;
+    if (this.#fitting.covers(feeds, memory)) return true;
     let sizes: Map<string, number>;
     try {
       sizes = await tensorSizes(this.#model, feeds, [], signal);
@@ -204,12 +191,9 @@ export class JoinedChain {
     const unknown = boundSizes(this.#model, sizes);
     const fed = Object.keys(feeds).reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0);
     const bytes = totalBytes(wholeMemory(this.#model, sizes, fed, 0));
-    const budget = memory ?? usableMemory() + (known?.bytes ?? 0);
+    const budget = memory ?? usableMemory() + this.#fitting.bytes;
     if (unknown.length > 0 || bytes > budget) return false;
-    this.#fitting = {
-      extents: new Map(Object.entries(feeds).map(([name, { shape }]) => [name, shape])),
-      bytes,
-    };
+    this.#fitting.found(feeds, bytes);
     return true;
   }
 }
@@ -245,7 +229,7 @@ function tensorsOf(
 }
 
 function numbers(value: number): TensorValue {
-  return ndarray(Float32Array.of(value), [1]) as TensorValue;
+  return toNdArray(Float32Array.of(value), [1]);
 }
 
 function targetFeeds({ token, rival, target }: JoinedTarget): Feeds {

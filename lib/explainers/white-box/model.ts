@@ -39,7 +39,7 @@ export class WhiteBoxChain extends ChainInputs {
   /** One forward and one backward pass through the whole chain. */
   async gradients(options: ChainOptions & ChainPoint = {}): Promise<ChainResult> {
     const [result] = await pass(this, this.sessions, [options], options);
-    return result as ChainResult;
+    return result;
   }
 
   /**
@@ -62,8 +62,8 @@ export class WhiteBoxChain extends ChainInputs {
 
   /** Whether a batch gives what single runs give; tried once per model, because exports may have the batch size built in. */
   async #takesBatches(points: readonly ChainPoint[], options: ChainOptions): Promise<boolean> {
-    const pair = [points[0] as ChainPoint, points.at(-1) as ChainPoint];
-    const decoderOnly = pair[0]?.features !== undefined;
+    const pair = [points[0], points[points.length - 1]];
+    const decoderOnly = pair[0].features !== undefined;
     // Other inputs of the vision graph describe the one image that there is.
     const single = this.pixelShape.length !== 4 || Object.keys(this.whiteBox.visionFeeds).length > 1;
     if (single && !decoderOnly) return false;
@@ -72,7 +72,7 @@ export class WhiteBoxChain extends ChainInputs {
         const together = await pass(this, this.sessions, pair, options);
         for (const [i, point] of pair.entries()) {
           const [alone] = await pass(this, this.sessions, [point], options);
-          if (!sameGradients(together[i] as ChainResult, alone as ChainResult)) return false;
+          if (!sameGradients(together[i], alone)) return false;
         }
         return true;
       } catch (error) {
@@ -106,7 +106,7 @@ export class WhiteBoxChain extends ChainInputs {
       () => MappedModel.load(visionModel, featureOutput, [featureOutput]),
       (vision) => vision.run(this.visionFeeds(), visionTokenPlayers.length, { signal }),
     );
-    const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
+    const embeddings = this.merged(floats(seen.values[featureOutput]), await this.embedInput(signal));
     const read = await this.sessions.use(
       'decoder maps',
       () => MappedModel.load(decoderModel, 'logits', []),
@@ -123,7 +123,7 @@ export class WhiteBoxChain extends ChainInputs {
       () => TappedModel.load(visionModel, { tensors: [featureOutput] }),
       (vision) => vision.run(this.visionFeeds(), { signal }),
     );
-    const embeddings = await this.merged(floats(seen.values[featureOutput]), undefined, signal);
+    const embeddings = this.merged(floats(seen.values[featureOutput]), await this.embedInput(signal));
     const feeds = { ...this.decoderFeeds(embeddings), logit_tokens: int64Feed(tokens) };
     const { values } = await this.sessions.use(
       'decoder columns',

@@ -1,7 +1,13 @@
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import type { Gamma, Mode } from '../../onnx/index.js';
-import type { Target } from './target.js';
+import type { Explained, Target } from './target.js';
+
+/** What is explained at one point. */
+export interface ExplainedPoint extends Explained {
+  /** The token that target `contrast` subtracts. */
+  readonly rival: number | undefined;
+}
 
 /** One layer's attention averaged over heads: block-diagonal over images (or tiles), each [tokens, tokens]. */
 export interface LayerMap {
@@ -66,6 +72,29 @@ export interface ChainPoint {
   readonly features?: Float32Array;
   /** Embeddings of the text tokens, [length, hidden]; image positions are overwritten by the merge. */
   readonly tokenEmbeddings?: Float32Array;
+}
+
+/** Inner tensors of one graph. */
+export interface InnerTensors {
+  /** Of the wanted tensors by name. */
+  readonly values: Readonly<Record<string, TensorValue>>;
+  readonly gradients: Readonly<Record<string, TensorValue>>;
+  /** Of every block, where attention maps are asked for. */
+  readonly maps: readonly LayerMap[];
+}
+
+/** What a forward and a backward pass gave: arrays by point, inner tensors of all points together. */
+export interface Computed {
+  readonly explained: readonly ExplainedPoint[];
+  readonly embeddings: readonly Float32Array[];
+  readonly embeddingGradients: readonly Float32Array[];
+  readonly features: readonly Float32Array[];
+  readonly decoder: InnerTensors;
+  /** Absent where features were given. */
+  readonly vision?: InnerTensors & {
+    readonly pixels: readonly Float32Array[];
+    readonly pixelGradients: readonly Float32Array[];
+  };
 }
 
 /** Values of a float32 tensor in JavaScript memory. */

@@ -1,8 +1,7 @@
-import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { DecoderWiring } from '../../inference/program.js';
 import type { TensorInfo, TensorValue } from '../../inference/session.js';
-import { NativeTensor, type TensorArray } from '../../inference/tensor.js';
+import { NativeTensor, type TensorArray, toNdArray } from '../../inference/tensor.js';
 import {
   type Graph,
   rejectUnknownInputs,
@@ -211,7 +210,7 @@ function emptyCache(info: TensorInfo, batch: number): TensorArray {
     return typeof extent === 'number' ? extent : 0;
   });
   const data = info.elementType === 'float16' ? new Uint16Array(0) : new Float32Array(0);
-  return ndarray(data, shape) as TensorArray;
+  return toNdArray(data, shape);
 }
 
 function lastRows(

@@ -1,13 +1,12 @@
-import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { TensorInfo } from '../../inference/session.js';
-import { NativeTensor, type TensorArray } from '../../inference/tensor.js';
+import { NativeTensor, type TensorArray, toNdArray } from '../../inference/tensor.js';
 import { fromHalfArray, toHalfArray } from './float16.js';
 
 /** Float values as the input wants them: float32 as they are, float16 rounded. */
 export function floatFeed(info: TensorInfo, values: Float32Array, shape: readonly number[]): TensorArray {
-  if (info.elementType === 'float32') return ndarray(values, [...shape]) as TensorArray;
-  if (info.elementType === 'float16') return ndarray(toHalfArray(values), [...shape]) as TensorArray;
+  if (info.elementType === 'float32') return toNdArray(values, shape);
+  if (info.elementType === 'float16') return toNdArray(toHalfArray(values), shape);
   throw new FsynError(
     'MODEL_CONTRACT',
     `Expected float32 or float16 for input ${JSON.stringify(info.name)}; it is ${info.elementType}.`,
@@ -18,11 +17,11 @@ export function floatFeed(info: TensorInfo, values: Float32Array, shape: readonl
 export function integerFeed(info: TensorInfo, values: Int32Array, shape: readonly number[]): TensorArray {
   switch (info.elementType) {
     case 'int64':
-      return ndarray(BigInt64Array.from(values, BigInt), [...shape]) as TensorArray;
+      return toNdArray(BigInt64Array.from(values, BigInt), shape);
     case 'int32':
-      return ndarray(values, [...shape]) as TensorArray;
+      return toNdArray(values, shape);
     case 'bool':
-      return ndarray(Uint8Array.from(values), [...shape]) as TensorArray;
+      return toNdArray(Uint8Array.from(values), shape);
     default:
       throw new FsynError(
         'MODEL_CONTRACT',
