@@ -5,8 +5,6 @@ import { FsynError } from '../errors.js';
 import { resolveExplainers } from '../explainers/module.js';
 import { asPublished, explainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
-import { runtime } from '../inference/runtime.js';
-import { packageInfo } from '../package.js';
 import { renderConsole } from '../report/console.js';
 import { buildReport, type Report } from '../report/report.js';
 import { summariseReport, summaryJson } from '../report/summary.js';
@@ -185,7 +183,6 @@ export const bench: Command = {
         shard,
         shapleySamples,
         gallerySamples: values.number('gallery')!,
-        versions: { fsyn: packageInfo().version, onnxruntime: runtime().version },
         settings: settingsOf(values),
         signal: io.signal,
         onNote: (text) => {

@@ -254,7 +254,10 @@ export function provenanceTable(report: Report): ReportTable {
       `${report.rows} (${report.failedRows} failed, ${report.ignoredRows} superseded or of other settings)`,
     ],
     ['settings key', report.settingsKey],
-    ...Object.entries(report.versions).map(([name, version]) => [`version of ${name}`, version]),
+    ...Object.entries({ code: 'not recorded', ...report.versions }).map(([name, version]) => [
+      `version of ${name}`,
+      version,
+    ]),
     ...report.models.map(({ model, fingerprint }) => [
       `model ${model}`,
       `${run?.models?.find(({ name }) => name === model)?.architecture ?? 'architecture not recorded'}, fingerprint ${fingerprint}`,

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import { FsynError, reasonOf } from '../errors.js';
 import { type BenchmarkRecord, recordSchema } from '../report/record.js';
+import { describeVersions } from './versions.js';
 
 export const resultsFile = 'results.jsonl';
 
@@ -104,6 +105,8 @@ export class ResultStore {
   readonly #failedByKey = new Map<string, boolean>();
   /** Content hashes of explainers' files by explainer, the empty text for those of fsyn's own. */
   readonly #fingerprints = new Map<string, Set<string>>();
+  /** Versions that rows were measured with, as JSON. */
+  readonly #versions = new Set<string>();
   #descriptor: number | null;
   #end: number;
 
@@ -169,6 +172,23 @@ export class ResultStore {
     );
   }
 
+  /**
+   * Makes sure that all rows were measured with these versions: those of two versions of the code would stand side by side as if
+   * they were one's.
+   *
+   * @throws FsynError RESULTS naming both
+   */
+  requireVersions(versions: Readonly<Record<string, string>>): void {
+    const now = JSON.stringify(versions);
+    const before = [...this.#versions].find((known) => known !== now);
+    if (before === undefined) return;
+    throw new FsynError(
+      'RESULTS',
+      `${this.folder} holds rows that were measured with ${describeVersions(JSON.parse(before))}; this is ${describeVersions(versions)}. ` +
+        'Choose another --out, or go on with the version that began.',
+    );
+  }
+
   /** Appends rows and waits until they are on the disk. On failure (a full disk) nothing of the batch remains in the file. */
   append(records: readonly BenchmarkRecord[]): void {
     if (this.#descriptor === null) throw new FsynError('DISPOSED', 'The result store is closed.');
@@ -198,6 +218,7 @@ export class ResultStore {
 
   #remember(record: BenchmarkRecord): void {
     this.#failedByKey.set(record.key, record.status === 'failed');
+    this.#versions.add(JSON.stringify(record.versions ?? {}));
     const known = this.#fingerprints.get(record.explainer) ?? new Set();
     this.#fingerprints.set(record.explainer, known.add(record.explainerFingerprint ?? ''));
   }

@@ -14,6 +14,7 @@ import { CellFile } from './cell-file.js';
 import { ResultStore, SideFile } from './result-store.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
+import { currentVersions } from './versions.js';
 
 /** What a run reports while it works. */
 export interface BenchmarkProgress {
@@ -43,6 +44,7 @@ export interface BenchmarkOptions {
   readonly gallerySamples: number;
   /** Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never overlap. */
   readonly shard: { readonly index: number; readonly count: number };
+  /** What measured the rows; by default the versions of fsyn, its code and ONNX Runtime. */
   readonly versions: Readonly<Record<string, string>>;
   readonly onProgress: (progress: BenchmarkProgress) => void;
   /** Hears what a user should know and what does not end the run. */
@@ -50,7 +52,7 @@ export interface BenchmarkOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-const defaults: BenchmarkOptions = {
+const defaults: Omit<BenchmarkOptions, 'versions'> = {
   models: [],
   datasets: [],
   explainers: [],
@@ -61,7 +63,6 @@ const defaults: BenchmarkOptions = {
   shapleySamples: 0,
   gallerySamples: 0,
   shard: { index: 0, count: 1 },
-  versions: {},
   onProgress: () => {},
   onNote: () => {},
   signal: undefined,
@@ -88,11 +89,15 @@ export interface BenchmarkOutcome {
  * A killed run that is resumed repeats no finished row and loses none, and finds the cells of the sample in work. Rows hold no clock times, so that equal inputs
  * give equal bytes; times are in timings.jsonl.
  *
- * @throws FsynError RESULTS when rows cannot be written, or a resumed folder's were measured with another version of an
+ * @throws FsynError RESULTS when rows cannot be written, or a resumed folder's were measured with another version of fsyn or of an
  *   explainer's file; the signal's reason when aborted (finished rows are kept)
  */
 export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<BenchmarkOutcome> {
-  const run = resolveOptions('runBenchmark', defaults, options);
+  const run = resolveOptions<BenchmarkOptions>(
+    'runBenchmark',
+    { ...defaults, versions: currentVersions() },
+    options,
+  );
   for (const part of ['models', 'datasets', 'explainers'] as const) {
     if (run[part].length === 0)
       throw new FsynError('INVALID_ARGUMENT', `Expected at least one of ${part} but received none.`);
@@ -109,6 +114,7 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   const store = ResultStore.open(run.out, run.resume, run.retryFailed);
   let cells: CellFile | undefined;
   try {
+    store.requireVersions(run.versions);
     for (const { name, fingerprint } of run.explainers) store.requireFingerprint(name, fingerprint);
     writeRunFile(run, settings);
     cells = new CellFile(run.out, cellContext(run, settings), run.onNote);

@@ -13,6 +13,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FsynError } from '../../lib/errors.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import type { Explainer } from '../../lib/explainers/types.js';
+import { codeVersion } from '../../lib/package.js';
 import { buildReport } from '../../lib/report/report.js';
 import { mergeResults } from '../../lib/runner/merge.js';
 import { readRecords } from '../../lib/runner/result-store.js';
@@ -205,6 +206,30 @@ describe('resuming', () => {
     expect([other.keys.size, other.failed, other.resumed]).toEqual([18, 0, 0]);
     const again = await benchmark({ datasets, resume: true });
     expect([again.keys.size, again.failed, again.resumed]).toEqual([6, 3, 6]);
+  });
+
+  it('refuses to go on with rows of other code, and finds rows of the same', async () => {
+    const versions = { fsyn: '1.0.0', code: '000000000001', onnxruntime: '1.2.3' };
+    await benchmark({ versions });
+    const [row] = readRecords(out);
+    expect(row.versions).toEqual(versions);
+    const before = bytes();
+    await expect(
+      benchmark({ versions: { ...versions, code: '000000000002' }, resume: true }),
+    ).rejects.toThrow(
+      /measured with fsyn 1\.0\.0, code 000000000001, onnxruntime 1\.2\.3; this is fsyn 1\.0\.0, code 000000000002/u,
+    );
+    expect(bytes()).toBe(before);
+    expect((await benchmark({ versions, resume: true })).resumed).toBe(18);
+  });
+
+  it('names the code that runs in rows and keys unless told otherwise', async () => {
+    await benchmark();
+    const [row] = readRecords(out);
+    expect(row.versions.code).toBe(codeVersion());
+    await benchmark({ out: join(out, 'other'), versions: { ...row.versions, code: 'another' } });
+    const [other] = readRecords(join(out, 'other'));
+    expect(other.key).not.toBe(row.key);
   });
 
   it('refuses rows of another version, by file and line, and counts them', async () => {

@@ -1,9 +1,13 @@
-import { cp, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CellTable } from '../../lib/cells/table.js';
+import { externalFiles } from '../../lib/onnx/external-data.js';
+import { externalRange } from '../../lib/onnx/model.js';
+import { createMessage, parseModel, serializeModel } from '../../lib/onnx/protobuf.js';
+import { fingerprint } from '../../lib/vlm/files/directory.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { pattern } from './pattern.js';
 
@@ -152,6 +156,57 @@ describe('model directories', () => {
     const edited = await loadVlm(model);
     expect(edited.fingerprint).not.toBe(original.fingerprint);
     for (const vlm of [copy, original, edited]) vlm.dispose();
+  });
+
+  it('has a fingerprint that covers the weights that its graphs name, in files of any name', async () => {
+    const path = join(model, 'onnx', 'embed_tokens.onnx');
+    const proto = parseModel(await readFile(path));
+    const weights = proto.graph!.initializer.filter((item) => item.rawData.length >= 256);
+    const bytes = Buffer.concat(weights.map((item) => Buffer.from(item.rawData)));
+    let offset = 0;
+    for (const item of weights) {
+      item.externalData = externalRange('weights/all.bin', offset, item.rawData.length);
+      offset += item.rawData.length;
+      delete (item as Partial<typeof item>).rawData;
+      item.dataLocation = 1;
+    }
+    await writeFile(path, serializeModel(proto));
+    await mkdir(join(model, 'onnx', 'weights'));
+    await writeFile(join(model, 'onnx', 'weights', 'all.bin'), bytes);
+    const before = await fingerprint(model, [path]);
+    await writeFile(join(model, 'onnx', 'embed_tokens.onnx_data_old'), 'named by no graph');
+    expect(await fingerprint(model, [path])).toBe(before);
+    bytes[0] ^= 1;
+    await writeFile(join(model, 'onnx', 'weights', 'all.bin'), bytes);
+    expect(await fingerprint(model, [path])).not.toBe(before);
+    await rm(join(model, 'onnx', 'weights'), { recursive: true });
+    await expect(fingerprint(model, [path])).rejects.toMatchObject({
+      code: 'MODEL_FILE',
+      message: expect.stringMatching(/all\.bin/u),
+    });
+  });
+
+  it('names the files of constants and of inner graphs, each once', async () => {
+    const tensor = (location: string) =>
+      createMessage('TensorProto', { externalData: externalRange(location, 0, 4), dataLocation: 1 });
+    const constant = createMessage('NodeProto', {
+      opType: 'Constant',
+      attribute: [createMessage('AttributeProto', { name: 'value', type: 4, t: tensor('constant.bin') })],
+    });
+    const branch = createMessage('GraphProto', { node: [constant], initializer: [tensor('branch.bin')] });
+    const choose = createMessage('NodeProto', {
+      opType: 'If',
+      attribute: [createMessage('AttributeProto', { name: 'then_branch', type: 5, g: branch })],
+    });
+    const graph = createMessage('GraphProto', {
+      node: [choose],
+      initializer: [tensor('main.bin'), tensor('main.bin')],
+    });
+    const path = join(scratch, 'nested.onnx');
+    await writeFile(path, serializeModel(createMessage('ModelProto', { graph })));
+    const found = await externalFiles(path);
+    expect(found.map(({ location }) => location)).toEqual(['branch.bin', 'constant.bin', 'main.bin']);
+    expect(found[2].path).toBe(join(scratch, 'main.bin'));
   });
 
   it('refuses misplaced image features', async () => {

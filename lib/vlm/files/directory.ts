@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { FsynError, invalidArgument } from '../../errors.js';
+import { externalFiles } from '../../onnx/external-data.js';
 import { isMissing, type JsonObject, readJsonObject, readOptionalJsonObject } from '../json.js';
 import { chatTemplateSource } from '../text/chat.js';
 
@@ -156,7 +157,8 @@ const sampleSize = 2 ** 20;
 const samples = 64;
 
 /**
- * SHA-256 over names and contents of the given model files, their external data, and the directory's configuration.
+ * SHA-256 over names and contents of the given model files, of the external data that their graphs name, and of the directory's
+ * configuration.
  * Of a file larger than 1 GiB, its size and 64 evenly spaced blocks of 1 MiB are hashed.
  */
 export async function fingerprint(directory: string, models: readonly string[]): Promise<string> {
@@ -171,22 +173,18 @@ export async function fingerprintFiles(
   configuration: readonly string[],
   models: readonly string[],
 ): Promise<string> {
-  const files = [...configuration];
+  const files = configuration.map((path) => ({ name: basename(path), path }));
   for (const model of models) {
-    const siblings = await listFolder(dirname(model));
-    const name = basename(model);
+    const weights = await externalFiles(model);
     files.push(
-      ...siblings
-        .filter(
-          (entry) => entry === name || entry.startsWith(`${name}_data`) || entry.startsWith(`${name}.data`),
-        )
-        .map((entry) => join(dirname(model), entry)),
+      { name: basename(model), path: model },
+      ...weights.map(({ location, path }) => ({ name: location, path })),
     );
   }
   const hash = createHash('sha256');
-  for (const file of files) {
-    hash.update(`${basename(file)}\n`);
-    for await (const chunk of contents(file)) hash.update(chunk);
+  for (const { name, path } of files) {
+    hash.update(`${name}\n`);
+    for await (const chunk of contents(path)) hash.update(chunk);
   }
   return hash.digest('hex');
 }
