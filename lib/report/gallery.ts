@@ -1,8 +1,8 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import sharp from 'sharp';
 import { FsynError, invalidArgument } from '../errors.js';
+import { loadSharp } from '../vlm/images/sharp.js';
 import type { PreparedSample } from '../vlm/types.js';
 
 /** Pictures of the samples that a report shows, one JSON line each, beside the result rows. */
@@ -41,6 +41,7 @@ export async function galleryRecord(
   const width = Math.max(1, Math.round(imageWidth * scale));
   const height = Math.max(1, Math.round(imageHeight * scale));
   const pixels = image.data.subarray(0, 3 * imageHeight * imageWidth);
+  const sharp = await loadSharp();
   const png = await sharp(pixels, { raw: { width: imageWidth, height: imageHeight, channels: 3 } })
     .resize(width, height, { fit: 'fill' })
     .png({ compressionLevel: 9 })

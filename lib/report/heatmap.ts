@@ -1,4 +1,4 @@
-import sharp from 'sharp';
+import { loadSharp } from '../vlm/images/sharp.js';
 import type { ImagePlayers, RgbImage } from '../vlm/types.js';
 
 /** Red for positive, blue for negative scores, scaled so that the largest magnitude is full. */
@@ -61,8 +61,9 @@ function paleGrey(data: ArrayLike<number>, at: number): number {
   return 127.5 + (0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]) / 2;
 }
 
-function enlargedPng(pixels: Buffer, width: number, height: number): Promise<Buffer> {
+async function enlargedPng(pixels: Buffer, width: number, height: number): Promise<Buffer> {
   const scale = Math.max(1, Math.ceil(384 / Math.max(height, width)));
+  const sharp = await loadSharp();
   return sharp(pixels, { raw: { width, height, channels: 3 } })
     .resize(width * scale, height * scale, { kernel: 'nearest' })
     .png()
@@ -87,6 +88,7 @@ export async function heatPng(
     const { red, green, blue, strength } = heatColour(heat[pixel], largest);
     pixels.set([red, green, blue, Math.round(255 * 0.65 * strength)], 4 * pixel);
   }
+  const sharp = await loadSharp();
   return sharp(pixels, { raw: { width, height, channels: 4 } })
     .png({ compressionLevel: 9 })
     .toBuffer();

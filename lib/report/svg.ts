@@ -1,5 +1,4 @@
-import { parse, View } from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+import type { TopLevelSpec } from 'vega-lite';
 
 /** Colours are CSS variables of the page, so that one drawing reads in light, in dark and on paper. */
 export const ink = {
@@ -37,6 +36,8 @@ const config = {
  * @param label what a screen reader says
  */
 export async function chartSvg(spec: TopLevelSpec, id: string, label: string): Promise<string> {
+  // Loaded with the first chart: they take a third of a second.
+  const [{ compile }, { parse, View }] = await Promise.all([import('vega-lite'), import('vega')]);
   const compiled = compile({ ...spec, config } as TopLevelSpec).spec;
   const view = new View(parse(compiled), { renderer: 'none' });
   try {

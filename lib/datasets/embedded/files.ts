@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import sharp from 'sharp';
 import { throwIfAborted } from '../../errors.js';
+import { loadSharp } from '../../vlm/images/sharp.js';
 import type { RgbImage } from '../../vlm/types.js';
 import type { Dataset, Sample } from '../types.js';
 
@@ -14,6 +14,7 @@ export interface SampleRecord extends Omit<Sample, 'image'> {
 /** Encodes an image as PNG; the pixels survive exactly. */
 export async function encodePng(image: RgbImage): Promise<Buffer> {
   const [height, width] = image.shape as [number, number, number];
+  const sharp = await loadSharp();
   return sharp(image.data, { raw: { width, height, channels: 3 } })
     .png({ compressionLevel: 9 })
     .toBuffer();

@@ -1,7 +1,7 @@
 import ndarray from 'ndarray';
-import sharp from 'sharp';
 import { describe, FsynError, reasonOf } from '../../errors.js';
 import type { RgbImage } from '../types.js';
+import { loadSharp } from './sharp.js';
 
 /**
  * Decodes an image file of any format that sharp reads to RGB.
@@ -12,6 +12,7 @@ import type { RgbImage } from '../types.js';
  * @throws FsynError IMAGE when the source is missing, damaged or not an image
  */
 export async function decodeImage(source: string | Uint8Array): Promise<RgbImage> {
+  const sharp = await loadSharp();
   const label = typeof source === 'string' ? JSON.stringify(source) : describe(source);
   try {
     // `failOn: truncated` rejects damaged files; warnings about metadata do not concern the pixels.
