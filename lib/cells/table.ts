@@ -1,3 +1,4 @@
+import { checkInteger } from '../checks.js';
 import { invalidArgument } from '../errors.js';
 
 /**
@@ -131,8 +132,7 @@ class StateTable {
   readonly #rows: Uint8Array[] = [];
 
   constructor(name: string, players: number) {
-    if (!Number.isInteger(players) || players < 1)
-      throw invalidArgument(`${name} players`, 'an integer >= 1', players);
+    checkInteger(`${name} players`, players, 1);
     this.#name = name;
     this.#players = players;
   }
@@ -155,9 +155,7 @@ class StateTable {
   }
 
   check(index: number): void {
-    if (!Number.isInteger(index) || index < 0 || index >= this.#rows.length) {
-      throw invalidArgument(this.#name, `an index below ${this.#rows.length}`, index);
-    }
+    checkInteger(this.#name, index, 0, this.#rows.length - 1);
   }
 
   row(index: number): Uint8Array {

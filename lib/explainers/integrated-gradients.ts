@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { checkInteger, checkOneOf } from '../checks.js';
 import { resolveOptions } from '../options.js';
 import type { Explainer } from './types.js';
 import { type Target, WhiteBoxChain } from './white-box/model.js';
@@ -63,15 +63,11 @@ function denseAtStart(steps: number): Step[] {
 export function integratedGradients(given?: IntegratedGradientsOptions): Explainer {
   const options = resolveOptions('integratedGradients', DEFAULTS, given);
   const { steps, path, imageBaseline, batch, target } = options;
-  if (!Number.isInteger(steps) || steps < 1) throw invalidArgument('steps', 'an integer >= 1', steps);
-  if (batch !== undefined && (!Number.isInteger(batch) || batch < 1)) {
-    throw invalidArgument('batch', 'an integer >= 1', batch);
-  }
+  checkInteger('steps', steps, 1);
+  if (batch !== undefined) checkInteger('batch', batch, 1);
   checkTarget(target);
-  if (path !== 'separate' && path !== 'joint') throw invalidArgument('path', 'separate or joint', path);
-  if (imageBaseline !== 'absent' && imageBaseline !== 'mean') {
-    throw invalidArgument('imageBaseline', 'absent or mean', imageBaseline);
-  }
+  checkOneOf('path', path, ['separate', 'joint']);
+  checkOneOf('imageBaseline', imageBaseline, ['absent', 'mean']);
   return {
     name: 'integrated-gradients',
     title: 'Integrated Gradients',

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { checkInteger, checkNumber } from '../checks.js';
 import { resolveOptions } from '../options.js';
 import { Random } from '../statistics/random.js';
 import type { Explainer } from './types.js';
@@ -26,8 +26,8 @@ const DEFAULTS = { decoderLayer: undefined as LayerChoice | undefined, samples: 
 export function llavaCam(given?: LlavaCamOptions): Explainer {
   const options = resolveOptions('llavaCam', DEFAULTS, given);
   const { samples, noise } = options;
-  if (!Number.isInteger(samples) || samples < 1) throw invalidArgument('samples', 'an integer >= 1', samples);
-  if (!(noise >= 0)) throw invalidArgument('noise', 'a number >= 0', noise);
+  checkInteger('samples', samples, 1);
+  checkNumber('noise', noise, { least: 0 });
   return {
     name: 'llava-cam',
     title: 'LLaVA-CAM',

@@ -1,6 +1,6 @@
 import { CellTable } from '../cells/table.js';
 import { cellValues, type Scoring } from '../cells/values.js';
-import { invalidArgument } from '../errors.js';
+import { checkInteger, checkOneOf } from '../checks.js';
 import type { CoalitionBatch } from '../interactions/coalitions.js';
 import { estimate } from '../interactions/estimators/estimate.js';
 import { interactions } from '../interactions/exact.js';
@@ -45,13 +45,9 @@ const MOST_EXACT = 20;
  */
 export function shapley(given?: ShapleyValueOptions): Explainer {
   const { budget, exactUpTo, estimator, scoring } = resolveOptions('shapley', DEFAULTS, given);
-  if (!Number.isInteger(budget) || budget < 2) throw invalidArgument('budget', 'an integer >= 2', budget);
-  if (!Number.isInteger(exactUpTo) || exactUpTo < 0 || exactUpTo > MOST_EXACT) {
-    throw invalidArgument('exactUpTo', `an integer from 0 to ${MOST_EXACT}`, exactUpTo);
-  }
-  if (estimator !== 'regression' && estimator !== 'permutation') {
-    throw invalidArgument('estimator', 'regression or permutation', estimator);
-  }
+  checkInteger('budget', budget, 2);
+  checkInteger('exactUpTo', exactUpTo, 0, MOST_EXACT);
+  checkOneOf('estimator', estimator, ['regression', 'permutation']);
   return {
     name: 'shapley',
     title: 'Shapley',

@@ -3,6 +3,7 @@ import { addon, type NativeHandle } from '../addon/addon.js';
 import { runPartialJob } from '../addon/job.js';
 import type { BatchHalving, CellScores, CellStore, EvaluateOptions } from '../cells/scores.js';
 import type { CellTable } from '../cells/table.js';
+import { checkBytes, checkInteger, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { CellCache, cellKeys } from './cell-cache.js';
@@ -93,13 +94,10 @@ export class CoalitionEvaluator {
   static async create(program: EvaluatorProgram, options?: EvaluatorOptions): Promise<CoalitionEvaluator> {
     const resolved = resolveOptions('CoalitionEvaluator', DEFAULTS, options);
     const { workers, memory, cacheMemory, sharing } = resolved;
-    if (workers !== undefined && (!Number.isInteger(workers) || workers < 1 || workers > 1024)) {
-      throw invalidArgument('workers', 'an integer from 1 to 1024', workers);
-    }
-    for (const [name, bytes] of Object.entries({ memory, cacheMemory })) {
-      if (bytes !== undefined && !(bytes > 0)) throw invalidArgument(name, 'a number of bytes > 0', bytes);
-    }
-    if (sharing !== 'auto' && sharing !== 'none') throw invalidArgument('sharing', 'auto or none', sharing);
+    if (workers !== undefined) checkInteger('workers', workers, 1, 1024);
+    checkBytes('memory', memory);
+    checkBytes('cacheMemory', cacheMemory);
+    checkOneOf('sharing', sharing, ['auto', 'none']);
     const prefix = sharing === 'none' || program.wiring.caches.length === 0 ? 0 : sharedPrefixLength(program);
     checkBudget(passSizes(program, prefix, modelSizes(program)), memory ?? defaultBudget());
     const path =

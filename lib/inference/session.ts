@@ -2,6 +2,7 @@ import { access, constants, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addon, type NativeHandle } from '../addon/addon.js';
 import { runJob } from '../addon/job.js';
+import { checkInteger, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument, reasonOf } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { ModelMetadata, NativeFeed, NativeSession, NativeSpec } from './native.js';
@@ -104,12 +105,8 @@ export class Session {
     if (!Array.isArray(providers) || providers.length === 0 || providers.some((p) => typeof p !== 'string')) {
       throw invalidArgument('providers', 'a list of provider names', providers);
     }
-    if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
-      throw invalidArgument('threads', 'an integer from 1 to 1024', threads);
-    }
-    if (!Object.hasOwn(OPTIMIZATION, optimization)) {
-      throw invalidArgument('optimization', 'disable, basic, extended or all', optimization);
-    }
+    checkInteger('threads', threads, 1, 1024);
+    checkOneOf('optimization', optimization, Object.keys(OPTIMIZATION));
     const request = {
       ...(await modelSource(source, externalDataFolder)),
       providers: providers.map((provider) => provider.toLowerCase()),

@@ -1,4 +1,5 @@
 import type ndarray from 'ndarray';
+import { checkInteger } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 
 /** Coalitions as bit sets: player p of coalition i is bit p % 32 of words[i * stride + floor(p / 32)]. */
@@ -80,8 +81,7 @@ export function checkEvaluation(
 ): void {
   if (typeof value !== 'function')
     throw invalidArgument('value', 'a function of batches of coalitions', value);
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-    throw invalidArgument('batchSize', 'an integer >= 1', batchSize);
+  checkInteger('batchSize', batchSize, 1);
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw invalidArgument('signal', 'an AbortSignal', signal);
   if (onProgress !== undefined && typeof onProgress !== 'function')

@@ -1,4 +1,5 @@
 import { addon } from '../addon/addon.js';
+import { checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 
 /** Where values are computed. */
@@ -46,11 +47,8 @@ export function chooseDevice(
 ): Device {
   if (wanted === 'cuda' && kernels !== '')
     throw invalidArgument('kernels', "'' with device 'cuda': kernel sets are the processor's", kernels);
-  if (wanted !== 'auto') {
-    if (wanted !== 'cpu' && wanted !== 'cuda')
-      throw invalidArgument('device', "'cpu', 'cuda' or 'auto'", wanted);
-    return wanted;
-  }
+  checkOneOf('device', wanted, ['auto', 'cpu', 'cuda']);
+  if (wanted !== 'auto') return wanted;
   if (kernels !== '' || oneRead || players < WORTH_COPYING) return 'cpu';
   const { device, memory } = cudaFacts();
   return device !== null && tables * 8 * 2 ** players <= memory ? 'cuda' : 'cpu';

@@ -1,4 +1,5 @@
 import { addon } from '../addon/addon.js';
+import { checkNumber, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { chooseDevice, type Device } from './device.js';
@@ -110,15 +111,11 @@ export async function interactions(
 function* exactSteps(game: ValueTable, options: InteractionOptions): Steps<Interactions> {
   ValueTable.check(game);
   const n = game.players.count;
-  if (!indexNames.includes(options.index)) {
-    throw invalidArgument('index', `one of ${indexNames.join(', ')}`, options.index);
-  }
+  checkOneOf('index', options.index, indexNames);
   if (options.emptySet !== 'definition' && options.emptySet !== 'shapiq') {
     throw invalidArgument('emptySet', "'definition' or 'shapiq'", options.emptySet);
   }
-  if (typeof options.p !== 'number' || !(options.p >= 0 && options.p <= 1)) {
-    throw invalidArgument('p', 'a number in 0..1', options.p);
-  }
+  checkNumber('p', options.p, { least: 0, most: 1 });
   checkThreads(options.threads);
   const single = options.index === 'SV' || options.index === 'BV';
   const order = single && options.order === DEFAULTS.order ? 1 : options.order;

@@ -1,4 +1,5 @@
-import { FsynError, invalidArgument } from '../errors.js';
+import { checkInteger } from '../checks.js';
+import { FsynError } from '../errors.js';
 import { binomial } from './weights.js';
 
 /** More interactions than this would not fit in one typed array of members. */
@@ -22,12 +23,8 @@ export class InteractionSet {
   readonly #ranks: Float64Array | null;
 
   constructor(players: number, minOrder: number, maxOrder: number, sides: Uint8Array | null = null) {
-    if (!Number.isInteger(maxOrder) || maxOrder < 1 || maxOrder > players) {
-      throw invalidArgument('order', `an integer in 1..${players} (the number of players)`, maxOrder);
-    }
-    if (!Number.isInteger(minOrder) || minOrder < 0 || minOrder > maxOrder) {
-      throw invalidArgument('minOrder', `an integer in 0..${maxOrder} (the order)`, minOrder);
-    }
+    checkInteger('order', maxOrder, 1, players);
+    checkInteger('minOrder', minOrder, 0, maxOrder);
     this.players = players;
     this.minOrder = minOrder;
     this.maxOrder = maxOrder;

@@ -1,3 +1,4 @@
+import { checkInteger, checkNumber } from '../checks.js';
 import { invalidArgument } from '../errors.js';
 import { Random } from '../statistics/random.js';
 import { CoalitionBatch } from './coalitions.js';
@@ -24,16 +25,15 @@ export class UnanimitySum {
     this.players = players;
     if (!Array.isArray(parts)) throw invalidArgument('parts', 'an array of { players, weight }', parts);
     this.parts = (parts as readonly UnanimityPart[]).map(({ players: members, weight }, i) => {
-      if (!Number.isFinite(weight)) throw invalidArgument(`parts[${i}].weight`, 'a finite number', weight);
+      checkNumber(`parts[${i}].weight`, weight);
       return { players: known.sorted(members, `parts[${i}].players`), weight };
     });
   }
 
   /** `count` parts of 1..largest random players with weights in -1..1; the same for the same seed. */
   static random(players: number, count: number, largest: number, seed: number): UnanimitySum {
-    if (!Number.isInteger(count) || count < 0) throw invalidArgument('count', 'an integer >= 0', count);
-    if (!Number.isInteger(largest) || largest < 1)
-      throw invalidArgument('largest', 'an integer >= 1', largest);
+    checkInteger('count', count, 0);
+    checkInteger('largest', largest, 1);
     const random = new Random(seed);
     const parts = Array.from({ length: count }, () => ({
       players: Array.from(

@@ -1,3 +1,4 @@
+import { checkInteger } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 
 /** A player by index (0..n-1) or, when the game has names, by name. */
@@ -23,8 +24,7 @@ export class Players {
     const index = new Map<string, number>();
     this.#index = index;
     if (typeof players === 'number') {
-      if (!Number.isInteger(players) || players < 1)
-        throw invalidArgument('players', 'an integer >= 1', players);
+      checkInteger('players', players, 1);
       this.count = players;
       this.names = null;
       return;
@@ -49,9 +49,7 @@ export class Players {
         throw invalidArgument('player', this.names ? 'a known name' : 'an index', player);
       return index;
     }
-    if (!Number.isInteger(player) || player < 0 || player >= this.count) {
-      throw invalidArgument('player', `an index in 0..${this.count - 1}`, player);
-    }
+    checkInteger('player', player, 0, this.count - 1);
     return player;
   }
 

@@ -1,4 +1,5 @@
 import ndarray from 'ndarray';
+import { checkInteger, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { Device } from './device.js';
@@ -105,9 +106,7 @@ export class Interactions {
 
   /** Interaction number i of the result's order. */
   at(i: number): Interaction {
-    if (!Number.isInteger(i) || i < 0 || i >= this.set.length) {
-      throw invalidArgument('i', `an integer in 0..${this.set.length - 1}`, i);
-    }
+    checkInteger('i', i, 0, this.set.length - 1);
     const players = Array.from(this.set.at(i));
     return {
       players,
@@ -136,10 +135,9 @@ export class Interactions {
       { by: 'absolute', order: null },
       options,
     );
-    if (by !== 'absolute' && by !== 'largest' && by !== 'smallest')
-      throw invalidArgument('by', "'absolute', 'largest' or 'smallest'", by);
+    checkOneOf('by', by, ['absolute', 'largest', 'smallest']);
     this.#checkOrder(order);
-    if (!Number.isInteger(count) || count < 0) throw invalidArgument('count', 'an integer >= 0', count);
+    checkInteger('count', count, 0);
     const strength = (i: number): number => {
       const value = this.values[i];
       if (by === 'absolute') return Math.abs(value);
@@ -258,8 +256,7 @@ export class Interactions {
 
   #checkOrder(order: number | null): void {
     const { minOrder, maxOrder } = this.set;
-    if (order !== null && (!Number.isInteger(order) || order < minOrder || order > maxOrder))
-      throw invalidArgument('order', `null or an integer in ${minOrder}..${maxOrder}`, order);
+    if (order !== null) checkInteger('order', order, minOrder, maxOrder);
   }
 
   #missing(what: string): FsynError {

@@ -1,4 +1,5 @@
 import { addon } from '../addon/addon.js';
+import { checkInteger, checkNumber, checkOneOf } from '../checks.js';
 import { invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { chooseDevice, type Device } from './device.js';
@@ -89,9 +90,7 @@ export interface AsyncOptions {
 export const ASYNC_DEFAULTS: AsyncOptions = { signal: undefined, onProgress: undefined };
 
 export function checkThreads(threads: number): void {
-  if (!Number.isInteger(threads) || threads < 0 || threads > 1024) {
-    throw invalidArgument('threads', 'an integer in 0..1024', threads);
-  }
+  checkInteger('threads', threads, 0, 1024);
 }
 
 function* transformSteps<Values extends TableValues>(
@@ -100,17 +99,21 @@ function* transformSteps<Values extends TableValues>(
   { p, inPlace, threads, kernels, device }: TransformOptions,
 ): Steps<Values> {
   const known: readonly string[] = [...KINDS, 'inverseWalshHadamard'];
-  if (!known.includes(kind)) throw invalidArgument('kind', `one of ${known.join(', ')}`, kind);
+  checkOneOf('kind', kind, known);
   if (!(values instanceof Float64Array || values instanceof Float32Array)) {
     throw invalidArgument('values', 'a Float64Array or Float32Array', values);
   }
   const n = Math.log2(values.length);
   if (!Number.isInteger(n) || n > maxTablePlayers) {
-    throw invalidArgument('values', `2^players values with players in 0..${maxTablePlayers}`, values.length);
+    throw invalidArgument(
+      'values',
+      `2^players values with players from 0 to ${maxTablePlayers}`,
+      values.length,
+    );
   }
-  if (typeof p !== 'number' || !(p >= 0 && p <= 1)) throw invalidArgument('p', 'a number in 0..1', p);
+  checkNumber('p', p, { least: 0, most: 1 });
   checkThreads(threads);
-  if (device !== 'cpu' && device !== 'cuda') throw invalidArgument('device', "'cpu' or 'cuda'", device);
+  checkOneOf('device', device, ['cpu', 'cuda']);
   chooseDevice(device, kernels, { players: n, tables: 1, oneRead: false });
   if (!inPlace) addon().requireMemory(values.byteLength, 'A copy of the table');
   const table = (inPlace ? values : values.slice()) as Values;

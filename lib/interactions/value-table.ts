@@ -1,5 +1,6 @@
 import ndarray from 'ndarray';
 import { addon } from '../addon/addon.js';
+import { checkInteger } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import {
@@ -76,7 +77,11 @@ export class ValueTable {
     const table = toTyped(values);
     const n = Math.log2(table.length);
     if (!Number.isInteger(n) || n < 1 || n > maxTablePlayers) {
-      throw invalidArgument('values', `2^players values with players in 1..${maxTablePlayers}`, table.length);
+      throw invalidArgument(
+        'values',
+        `2^players values with players from 1 to ${maxTablePlayers}`,
+        table.length,
+      );
     }
     const bad = addon().firstNotFinite(table);
     if (bad >= 0) throw invalidArgument(`values[${bad}]`, 'a finite number', table[bad]);
@@ -121,9 +126,7 @@ export class ValueTable {
   /** v of a coalition, given by its players or as a bit mask. */
   value(coalition: number | PlayerList): number {
     const mask = typeof coalition === 'number' ? coalition : this.mask(coalition);
-    if (!Number.isInteger(mask) || mask < 0 || mask >= this.values.length) {
-      throw invalidArgument('coalition', `a bit mask in 0..${this.values.length - 1}`, coalition);
-    }
+    checkInteger('coalition', mask, 0, this.values.length - 1);
     return this.values[mask];
   }
 

@@ -1,6 +1,6 @@
 import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
-import { invalidArgument } from '../errors.js';
+import { checkInteger } from '../checks.js';
 import { bitCount, interactionWeights } from './shapley.js';
 import { areaUnderCurve, playersAtStep } from './steps.js';
 
@@ -33,9 +33,7 @@ export function requestQuantileShapley(
   ranking: Ranking,
   quantiles = 5,
 ): QuantileShapleyRequest {
-  if (!Number.isInteger(quantiles) || quantiles < 1 || quantiles > 8) {
-    throw invalidArgument('quantiles', 'an integer in 1..8', quantiles);
-  }
+  checkInteger('quantiles', quantiles, 1, 8);
   const imageStates = states(ranking.image, quantiles, (present) => table.imageState(present));
   const textStates = states(ranking.text, quantiles, (present) => table.textState(present));
   const side = 2 ** quantiles;

@@ -1,7 +1,7 @@
 import type { Corners } from '../cells/corners.js';
 import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
-import { invalidArgument } from '../errors.js';
+import { checkInteger } from '../checks.js';
 import { Random } from '../statistics/random.js';
 import { areaUnderCurve, onlyTop, playersAtStep } from './steps.js';
 
@@ -43,10 +43,8 @@ export function requestShapley(
   { groups, partitions, seed }: ShapleyOptions,
 ): ShapleyRequest {
   // 2^(groups + 2) cells per step: 12 groups are already 16384.
-  if (!Number.isInteger(groups) || groups < 1 || groups > 12)
-    throw invalidArgument('groups', 'an integer in 1..12', groups);
-  if (!Number.isInteger(partitions) || partitions < 1)
-    throw invalidArgument('partitions', 'an integer >= 1', partitions);
+  checkInteger('groups', groups, 1, 12);
+  checkInteger('partitions', partitions, 1);
   const random = new Random(seed);
   const tables = Array.from({ length: partitions }, () =>
     steps.map((step) => stepTable(table, ranking, corners, step, groups, random)),

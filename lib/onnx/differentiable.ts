@@ -1,3 +1,4 @@
+import { checkInteger } from '../checks.js';
 import { describe, FsynError, invalidArgument } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
 import { toNdArray } from '../inference/tensor.js';
@@ -190,9 +191,7 @@ export class DifferentiableModel {
   }
 
   #checkToken(parameter: string, token: number): void {
-    const limit = this.vocabulary ?? 2 ** 31;
-    if (Number.isInteger(token) && token >= 0 && token < limit) return;
-    throw invalidArgument(parameter, `an integer from 0 to ${limit - 1}`, token);
+    checkInteger(parameter, token, 0, (this.vocabulary ?? 2 ** 31) - 1);
   }
 
   #collect(result: Readonly<Record<string, TensorValue>>): GradientResult {
@@ -223,10 +222,8 @@ export class DifferentiableModel {
 /** The sequence is the second axis of what decoders take under these names; other graphs only know at the run. */
 function checkPosition(feeds: Feeds, position: number): void {
   const length = (feeds.inputs_embeds ?? feeds.input_ids)?.shape[1];
-  const known = length === undefined || (position >= -length && position < length);
-  if (Number.isInteger(position) && known) return;
-  const expected = length === undefined ? 'an integer' : `an integer from ${-length} to ${length - 1}`;
-  throw invalidArgument('target.position', expected, position);
+  if (length === undefined) checkInteger('target.position', position);
+  else checkInteger('target.position', position, -length, length - 1);
 }
 
 interface Runner {

@@ -1,3 +1,4 @@
+import { checkInteger, checkNumber, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
@@ -68,12 +69,10 @@ export async function buildExtended(
   statistics: BackwardStatistics;
   gradients: ReadonlyMap<string, string>;
 }> {
-  if (!['grad', 'attnlrp', 'cplrp'].includes(options.mode)) {
-    throw invalidArgument('mode', 'grad, attnlrp or cplrp', options.mode);
-  }
+  checkOneOf('mode', options.mode, ['grad', 'attnlrp', 'cplrp']);
   checkGamma(options);
   const { threads } = options;
-  if (!Number.isInteger(threads) || threads < 1) throw invalidArgument('threads', 'an integer >= 1', threads);
+  checkInteger('threads', threads, 1);
   const probes = options.probe === undefined ? [] : [options.probe].flat();
   const model = await prepareModel(source, probes.at(-1), options.signal);
   const plan = makePlan(model, options);
@@ -108,8 +107,7 @@ function checkGamma({ gamma, mode }: ResolvedOptions): void {
   if (gamma === undefined) return;
   const { conv, linear } = resolveOptions('gamma', { conv: 0, linear: 0 }, gamma);
   for (const [name, value] of Object.entries({ conv, linear })) {
-    if (!(Number.isFinite(value) && value >= 0))
-      throw invalidArgument(`gamma.${name}`, 'a number >= 0', value);
+    checkNumber(`gamma.${name}`, value, { least: 0 });
   }
   if (mode === 'grad' && conv + linear > 0) throw invalidArgument('gamma', 'a mode of LRP beside it', mode);
 }

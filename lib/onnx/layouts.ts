@@ -1,4 +1,5 @@
-import { FsynError, invalidArgument } from '../errors.js';
+import { checkBytes, checkOneOf } from '../checks.js';
+import { FsynError } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
 import { toNdArray } from '../inference/tensor.js';
 import { Fitting } from './fitting.js';
@@ -32,10 +33,8 @@ export interface MemoryOptions {
 
 /** @throws FsynError `INVALID_ARGUMENT` */
 export function checkMemoryOptions(checkpoints: Checkpoints, memory: number | undefined): void {
-  if (!['auto', 'always', 'never'].includes(checkpoints)) {
-    throw invalidArgument('checkpoints', 'auto, always or never', checkpoints);
-  }
-  if (memory !== undefined && !(memory > 0)) throw invalidArgument('memory', 'a number of bytes > 0', memory);
+  checkOneOf('checkpoints', checkpoints, ['auto', 'always', 'never']);
+  checkBytes('memory', memory);
 }
 
 interface LayoutOptions {

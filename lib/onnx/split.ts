@@ -1,4 +1,5 @@
-import { FsynError, invalidArgument } from '../errors.js';
+import { checkNumber } from '../checks.js';
+import { FsynError } from '../errors.js';
 import { Leases } from '../lease.js';
 import { resolveOptions } from '../options.js';
 import { ForwardPass, SegmentChain } from './chain.js';
@@ -57,7 +58,7 @@ export class SplitModel {
     const given = resolveOptions('SplitModel.load', DEFAULTS, { ...options, selectLogits: false });
     const { checkpoints, memory, share } = given;
     checkMemoryOptions(checkpoints, memory);
-    if (!(share > 0 && share <= 1)) throw invalidArgument('share', 'a number above 0 and up to 1', share);
+    checkNumber('share', share, { above: 0, most: 1 });
     const { model, plan, gradients } = await buildExtended(source, given);
     const layouts = new Layouts(model, plan, gradients, { checkpoints, share, whole: false });
     return new SplitModel(model.source, plan, layouts, given);

@@ -1,6 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { checkInteger } from '../checks.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
 import type { Explainer } from '../explainers/types.js';
@@ -103,12 +104,8 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
       throw new FsynError('INVALID_ARGUMENT', `Expected at least one of ${part} but received none.`);
   }
   const { index, count } = run.shard;
-  if (!Number.isInteger(count) || count < 1 || !Number.isInteger(index) || index < 0 || index >= count) {
-    throw new FsynError(
-      'INVALID_ARGUMENT',
-      `Expected a shard index below its count but received ${index} of ${count}.`,
-    );
-  }
+  checkInteger('shard.count', count, 1);
+  checkInteger('shard.index', index, 0, count - 1);
   if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
   const settings = resolveOptions('settings', defaultSettings, run.settings);
   const store = ResultStore.open(run.out, run.resume, run.retryFailed);

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { checkInteger, checkNumber } from '../checks.js';
 import { resolveOptions } from '../options.js';
 import { Random } from './random.js';
 
@@ -30,9 +30,8 @@ export function bootstrap(
   options?: Partial<BootstrapOptions>,
 ): Interval {
   const { resamples, level, seed } = resolveOptions('bootstrap', defaults, options);
-  if (!(level > 0 && level < 1)) throw invalidArgument('level', 'a number in (0, 1)', level);
-  if (!Number.isInteger(resamples) || resamples < 1)
-    throw invalidArgument('resamples', 'an integer >= 1', resamples);
+  checkNumber('level', level, { above: 0, below: 1 });
+  checkInteger('resamples', resamples, 1);
   const indices = Int32Array.from({ length: n }, (_, i) => i);
   const estimate = n > 0 ? statistic(indices) : Number.NaN;
   if (n < 2) return { estimate, low: Number.NaN, high: Number.NaN };

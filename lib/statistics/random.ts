@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { invalidArgument } from '../errors.js';
+import { checkInteger } from '../checks.js';
 
 /**
  * A seeded generator of 32-bit words (xoshiro128**, Blackman & Vigna 2018) with the draws that the benchmark needs.
@@ -10,7 +10,7 @@ export class Random {
 
   /** @param seed any safe integer >= 0 */
   constructor(seed: number) {
-    if (!Number.isSafeInteger(seed) || seed < 0) throw invalidArgument('seed', 'a safe integer >= 0', seed);
+    checkInteger('seed', seed, 0);
     const digest = createHash('sha256').update(`fsyn-random:${seed}`).digest();
     this.#state = new Uint32Array(4);
     for (let i = 0; i < 4; i++) this.#state[i] = digest.readUInt32LE(4 * i);
@@ -44,9 +44,7 @@ export class Random {
 
   /** Uniform integer on 0..bound-1, without modulo bias. */
   integer(bound: number): number {
-    if (!Number.isInteger(bound) || bound < 1 || bound > 2 ** 32) {
-      throw invalidArgument('bound', 'an integer in 1..2^32', bound);
-    }
+    checkInteger('bound', bound, 1, 2 ** 32);
     const limit = 2 ** 32 - (2 ** 32 % bound);
     for (;;) {
       const word = this.bits();

@@ -1,3 +1,4 @@
+import { checkInteger, checkNumber } from '../checks.js';
 import { invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { type Interval, quantile } from './bootstrap.js';
@@ -23,8 +24,7 @@ export function resample(
   visit: (weights: Float64Array, resample: number) => void,
 ): void {
   const { resamples, seed, strata } = resolveOptions('resample', defaults, options);
-  if (!Number.isInteger(resamples) || resamples < 1)
-    throw invalidArgument('resamples', 'an integer >= 1', resamples);
+  checkInteger('resamples', resamples, 1);
   if (strata.length !== 0 && strata.length !== n)
     throw invalidArgument('strata', `${n} values, one per unit`, strata.length);
   const members = new Map<number, number[]>();
@@ -138,7 +138,7 @@ export function intervalOfMeans(
 
 /** Percentile interval; resamples in which the statistic does not exist (NaN) are left out. Sorts `drawn`. */
 export function percentileInterval(estimate: number, drawn: Float64Array, level = 0.95): Interval {
-  if (!(level > 0 && level < 1)) throw invalidArgument('level', 'a number in (0, 1)', level);
+  checkNumber('level', level, { above: 0, below: 1 });
   // Typed arrays sort NaN last.
   drawn.sort();
   let defined = drawn.length;

@@ -1,8 +1,8 @@
-import { invalidArgument } from '../errors.js';
+import { checkInteger } from '../checks.js';
 
 /** P(X > x) of a chi-squared variable with `degrees` degrees of freedom. */
 export function chiSquaredSurvival(x: number, degrees: number): number {
-  if (!Number.isInteger(degrees) || degrees < 1) throw invalidArgument('degrees', 'an integer >= 1', degrees);
+  checkInteger('degrees', degrees, 1);
   return upperGamma(degrees / 2, x / 2);
 }
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { invalidArgument } from '../errors.js';
+import { checkBytes, checkInteger } from '../checks.js';
 import { resolveOptions } from '../options.js';
 import { Classifier, isManifestPath } from './classifier/classifier.js';
 import { manifestName } from './classifier/manifest.js';
@@ -57,13 +57,9 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
   const options = resolveOptions('loadVlm', defaults, given as Partial<typeof defaults> | undefined);
   for (const key of ['maxPixels', 'maxTiles'] as const) {
     const value = options[key];
-    if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
-      throw invalidArgument(key, 'an integer >= 1', value);
-    }
+    if (value !== undefined) checkInteger(key, value, 1);
   }
-  if (options.memory !== undefined && !(Number.isFinite(options.memory) && options.memory > 0)) {
-    throw invalidArgument('memory', 'a number of bytes > 0', options.memory);
-  }
+  checkBytes('memory', options.memory);
   if (isManifestPath(directory)) return Classifier.load(directory, options);
   const manifest = join(directory, manifestName);
   if (!existsSync(join(directory, 'config.json')) && existsSync(manifest))

@@ -1,3 +1,4 @@
+import { checkInteger, checkNumber, checkOneOf } from '../checks.js';
 import { invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { defaultBlurRadius } from './images/baseline.js';
@@ -39,16 +40,12 @@ const defaults: ResolvedPrepareOptions = {
 /** Fills in the defaults and checks every value before any work starts. */
 export function resolvePrepareOptions(given: PrepareOptions | undefined): ResolvedPrepareOptions {
   const options = resolveOptions('prepare', defaults, given);
-  oneOf('baseline', options.baseline, ['blur', 'mean', 'noise']);
-  oneOf('blurUnit', options.blurUnit, ['pixels', 'relative']);
-  oneOf('textMasking', options.textMasking, ['remove', 'attend']);
-  oneOf('answerTokens', options.answerTokens, ['decision', 'all']);
-  if (!Number.isFinite(options.blurRadius) || options.blurRadius <= 0) {
-    throw invalidArgument('blurRadius', 'a finite number > 0', options.blurRadius);
-  }
-  if (!Number.isInteger(options.maxNewTokens) || options.maxNewTokens < 1) {
-    throw invalidArgument('maxNewTokens', 'an integer >= 1', options.maxNewTokens);
-  }
+  checkOneOf('baseline', options.baseline, ['blur', 'mean', 'noise']);
+  checkOneOf('blurUnit', options.blurUnit, ['pixels', 'relative']);
+  checkOneOf('textMasking', options.textMasking, ['remove', 'attend']);
+  checkOneOf('answerTokens', options.answerTokens, ['decision', 'all']);
+  checkNumber('blurRadius', options.blurRadius, { above: 0 });
+  checkInteger('maxNewTokens', options.maxNewTokens, 1);
   if (typeof options.instruction !== 'string') {
     throw invalidArgument('instruction', 'a string', options.instruction);
   }
@@ -63,10 +60,4 @@ export function resolvePrepareOptions(given: PrepareOptions | undefined): Resolv
     throw invalidArgument('answer', 'a string that is not empty', answer);
   }
   return options;
-}
-
-function oneOf(name: string, value: unknown, choices: readonly string[]): void {
-  if (!choices.includes(value as string)) {
-    throw invalidArgument(name, choices.map((c) => JSON.stringify(c)).join(' or '), value);
-  }
 }

@@ -1,5 +1,6 @@
 import type { PlayerTruth } from '../cells/attribution.js';
-import { FsynError, invalidArgument } from '../errors.js';
+import { checkNumber } from '../checks.js';
+import { FsynError } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { PreparedSample } from './types.js';
 
@@ -28,7 +29,7 @@ export function mapTruth(
   options?: Partial<MapTruthOptions>,
 ): PlayerTruth {
   const { coverage } = resolveOptions('mapTruth', { coverage: 0.5 }, options);
-  if (!(coverage > 0 && coverage <= 1)) throw invalidArgument('coverage', 'a number in (0, 1]', coverage);
+  checkNumber('coverage', coverage, { above: 0, most: 1 });
   for (const box of truth.boxes) {
     if (!box.every(Number.isFinite) || box[2] <= box[0] || box[3] <= box[1]) {
       throw new FsynError(

@@ -133,7 +133,7 @@ test('LLaVA-CAM without noise does not depend on the number of copies, with nois
 
 test('an unknown or missing layer is refused with what there is', async () => {
   await expect(gradCam({ visionLayer: 99 }).attribute(contextOf(sample))).rejects.toThrow(
-    /block index from -\d+ to \d+ for visionLayer/,
+    /an integer from -\d+ to \d+ for visionLayer/,
   );
   await expect(gradCam({ decoderLayer: 'layers.7' }).attribute(contextOf(sample))).rejects.toThrow(
     /Unknown layer "layers.7" for decoderLayer/,
@@ -142,7 +142,7 @@ test('an unknown or missing layer is refused with what there is', async () => {
 
 test('options are checked', () => {
   expect(() => integratedGradients({ steps: 0 })).toThrow(/steps/);
-  expect(() => integratedGradients({ path: 'curved' as never })).toThrow(/separate or joint/);
+  expect(() => integratedGradients({ path: 'curved' as never })).toThrow(/one of separate, joint/);
   expect(() => llavaCam({ samples: 1.5 })).toThrow(/samples/);
   expect(() => attnLrp({ target: 'loss' as never })).toThrow(/one of contrast, logit/);
   expect(() => gradCam({ layer: 1 } as never)).toThrow(/Unknown option "layer"/);

@@ -74,7 +74,7 @@ describe('the absent reference', () => {
       await make().attribute(contextOf(sample)),
     ];
     expect(left).toEqual(given);
-    expect(() => make({ reference: 'blurred' as 'zero' })).toThrow(/zero or absent/);
+    expect(() => make({ reference: 'blurred' as 'zero' })).toThrow(/one of zero, absent/);
   });
 });
 

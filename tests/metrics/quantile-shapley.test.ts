@@ -40,6 +40,6 @@ describe('rank-quantile players', () => {
   });
 
   it('refuse more groups than a table can hold', () => {
-    expect(() => score(10, 9, () => 0)).toThrow(/integer in 1..8/);
+    expect(() => score(10, 9, () => 0)).toThrow(/integer from 1 to 8/);
   });
 });

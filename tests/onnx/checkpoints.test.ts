@@ -267,7 +267,7 @@ test('misuse is refused before any work', async () => {
     SplitModel.load(model, { ...options, checkpoints: 'sometimes' as 'auto' }),
   ).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',
-    message: expect.stringContaining('auto, always or never'),
+    message: expect.stringContaining('one of auto, always, never'),
   });
   await expect(SplitModel.load(model, { ...options, memory: 0 })).rejects.toMatchObject({
     code: 'INVALID_ARGUMENT',

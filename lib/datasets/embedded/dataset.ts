@@ -1,3 +1,4 @@
+import { checkInteger, checkOneOf } from '../../checks.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
 import type { Dataset, Grounding, Sample } from '../types.js';
@@ -142,9 +143,9 @@ function slot(forms: readonly Form[], answers: readonly SignText[], key: string,
 function checkOptions({ families, groundings, size, seed, split }: EmbeddedOptions): void {
   checkNames('families', families, FAMILIES);
   checkNames('groundings', groundings, GROUNDINGS);
-  if (!Number.isInteger(size) || size < 1) throw invalidArgument('size', 'an integer >= 1', size);
-  if (!Number.isSafeInteger(seed)) throw invalidArgument('seed', 'an integer', seed);
-  if (split !== 'train' && split !== 'test') throw invalidArgument('split', '"train" or "test"', split);
+  checkInteger('size', size, 1);
+  checkInteger('seed', seed);
+  checkOneOf('split', split, ['train', 'test']);
 }
 
 function checkNames<T extends string>(parameter: string, given: readonly T[], known: readonly T[]): void {

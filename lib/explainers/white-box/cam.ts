@@ -1,4 +1,5 @@
-import { FsynError, invalidArgument } from '../../errors.js';
+import { checkInteger } from '../../checks.js';
+import { FsynError } from '../../errors.js';
 import { suggestions } from '../../onnx/queries.js';
 
 /** A transformer block: its index (negative counts from the last), or the name of a tensor of the graph. */
@@ -20,11 +21,8 @@ export function layerTensor(parameter: string, choice: LayerChoice, blocks: read
       `Unknown layer ${JSON.stringify(choice)} for ${parameter}. ${known}`,
     );
   }
-  const index = choice < 0 ? choice + blocks.length : choice;
-  if (!Number.isInteger(choice) || index < 0 || index >= blocks.length) {
-    throw invalidArgument(parameter, `a block index from ${-blocks.length} to ${blocks.length - 1}`, choice);
-  }
-  return blocks[index];
+  checkInteger(parameter, choice, -blocks.length, blocks.length - 1);
+  return blocks[choice < 0 ? choice + blocks.length : choice];
 }
 
 /** The published choice, block 7 of a decoder of 32, as the same fraction of another depth. */

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../../errors.js';
+import { checkBytes } from '../../checks.js';
 
 let memoryLimit: number | undefined;
 
@@ -10,7 +10,7 @@ let memoryLimit: number | undefined;
  * @param bytes > 0; undefined (the default) for what the system has available at the time
  */
 export function limitWhiteBoxMemory(bytes: number | undefined): void {
-  if (bytes !== undefined && !(bytes > 0)) throw invalidArgument('bytes', 'a number > 0', bytes);
+  checkBytes('bytes', bytes);
   memoryLimit = bytes;
 }
 

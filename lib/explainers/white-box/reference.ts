@@ -1,5 +1,5 @@
 import type { Attribution } from '../../cells/attribution.js';
-import { invalidArgument } from '../../errors.js';
+import { checkOneOf } from '../../checks.js';
 import { resolveOptions } from '../../options.js';
 import type { PreparedSample } from '../../vlm/types.js';
 import type { Target, WhiteBoxChain } from './model.js';
@@ -28,9 +28,7 @@ export function resolveProduct(
 ): { target: Target; reference: Reference } {
   const defaults = { target: DEFAULT_TARGET, reference: 'absent' as Reference };
   const { target, reference } = resolveOptions(owner, defaults, given);
-  if (reference !== 'zero' && reference !== 'absent') {
-    throw invalidArgument('reference', 'zero or absent', reference);
-  }
+  checkOneOf('reference', reference, ['zero', 'absent']);
   return { target: checkTarget(target), reference };
 }
 

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../../errors.js';
+import { checkOneOf } from '../../checks.js';
 
 const TARGETS = ['contrast', 'logit', 'log-probability', 'probability'] as const;
 
@@ -13,7 +13,7 @@ export const DEFAULT_TARGET: Target = 'contrast';
 
 /** @throws FsynError `INVALID_ARGUMENT` */
 export function checkTarget(target: Target): Target {
-  if (!TARGETS.includes(target)) throw invalidArgument('target', `one of ${TARGETS.join(', ')}`, target);
+  checkOneOf('target', target, TARGETS);
   return target;
 }
 

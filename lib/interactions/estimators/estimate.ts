@@ -1,3 +1,4 @@
+import { checkInteger, checkNumber, checkOneOf } from '../../checks.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
 import { checkEvaluation, type ValueFunction } from '../coalitions.js';
@@ -153,12 +154,10 @@ function checkSettings(options: EstimateOptions, players: Players): Settings {
   const mostOrder = Math.max(...named.map(largestOrder));
   if (order > mostOrder)
     throw invalidArgument('order', `at most ${mostOrder} for ${options.estimator}`, order);
-  if (!Number.isInteger(options.minOrder) || options.minOrder < 1) {
-    throw invalidArgument('minOrder', 'an integer >= 1', options.minOrder);
-  }
+  checkInteger('minOrder', options.minOrder, 1);
   checkNumbers(options);
   if (typeof paired !== 'boolean') throw invalidArgument('paired', 'true or false', paired);
-  if (typeof p !== 'number' || !(p >= 0 && p <= 1)) throw invalidArgument('p', 'a number in 0..1', p);
+  checkNumber('p', p, { least: 0, most: 1 });
   const n = players.count;
   if (n < 2) throw invalidArgument('players', 'at least 2 players to estimate', n);
   const most = Math.max(...named.map(mostPlayers));
@@ -183,26 +182,19 @@ function checkSettings(options: EstimateOptions, players: Players): Settings {
 /** The estimators that may run: the one that was named, or all that know the index. */
 function checkEstimator({ estimator, index }: EstimateOptions): readonly EstimatorName[] {
   if (estimator === 'auto') {
-    if (!estimatedIndices.includes(index))
-      throw invalidArgument('index', `one of ${estimatedIndices.join(', ')}`, index);
+    checkOneOf('index', index, estimatedIndices);
     return estimatorNames.filter((name) => indicesOf(name).includes(index));
   }
-  if (!estimatorNames.includes(estimator))
-    throw invalidArgument('estimator', `auto or one of ${estimatorNames.join(', ')}`, estimator);
+  checkOneOf('estimator', estimator, ['auto', ...estimatorNames]);
   if (!indicesOf(estimator).includes(index))
     throw invalidArgument('index', `one of ${indicesOf(estimator).join(', ')} for ${estimator}`, index);
   return [estimator];
 }
 
 function checkNumbers({ budget, seed, nodes }: EstimateOptions): void {
-  for (const [name, number, least] of [
-    ['budget', budget, 2],
-    ['seed', seed, 0],
-    ['nodes', nodes, 1],
-  ] as const) {
-    if (!Number.isSafeInteger(number) || number < least)
-      throw invalidArgument(name, `an integer >= ${least}`, number);
-  }
+  checkInteger('budget', budget, 2);
+  checkInteger('seed', seed, 0);
+  checkInteger('nodes', nodes, 1);
 }
 
 type Found = SampleEstimate & {

@@ -1,3 +1,4 @@
+import { checkInteger, checkOneOf } from '../../checks.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
 import { Random } from '../../statistics/random.js';
@@ -58,14 +59,13 @@ export async function estimatePair(
   const resolved = resolveOptions('estimatePair', DEFAULTS, options);
   const { index, budget, textContexts, seed } = resolved;
   const named = new Players(players);
-  if (index !== 'SII' && index !== 'BII') throw invalidArgument('index', "'SII' or 'BII'", index);
-  if (!Number.isInteger(textContexts) || textContexts < 1)
-    throw invalidArgument('textContexts', 'an integer >= 1', textContexts);
+  checkOneOf('index', index, ['SII', 'BII']);
+  checkInteger('textContexts', textContexts, 1);
   for (const [name, number] of [
     ['budget', budget],
     ['seed', seed],
   ] as const) {
-    if (!Number.isSafeInteger(number) || number < 0) throw invalidArgument(name, 'an integer >= 0', number);
+    checkInteger(name, number, 0);
   }
   checkEvaluation(value, resolved);
   const sides = named.sides(resolved.pairs);

@@ -2,7 +2,8 @@ import ndarray from 'ndarray';
 import type { CellScores, EvaluateOptions } from '../../cells/scores.js';
 import { resolveEvaluateOptions } from '../../cells/scores.js';
 import type { CellTable } from '../../cells/table.js';
-import { FsynError, invalidArgument } from '../../errors.js';
+import { checkInteger } from '../../checks.js';
+import { FsynError } from '../../errors.js';
 import { CoalitionEvaluator, type EvaluatedCells } from '../../inference/evaluator.js';
 import type { EvaluationPlan } from '../../inference/plan.js';
 import type { EvaluatorProgram } from '../../inference/program.js';
@@ -176,9 +177,7 @@ export class DecoderSample implements PreparedSample {
       pixelPlayers: encoding.pixelPlayers,
       baselinePixels: ndarray(baselinePixels, [...encoding.pixelShape]),
       decoderFeeds(length: number): Record<string, ModelFeed> {
-        if (!Number.isInteger(length) || length < 1 || length > tokenIds.length) {
-          throw invalidArgument('length', `an integer from 1 to ${tokenIds.length}`, length);
-        }
+        checkInteger('length', length, 1, tokenIds.length);
         const mask = new Int32Array(length).fill(1);
         return widened(decoder.whiteBoxFeeds(mask, firstColumns(positions, tokenIds.length, length)));
       },

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { checkOneOf } from '../../checks.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { externalFiles } from '../../onnx/external-data.js';
 import { isMissing, type JsonObject, readJsonObject, readOptionalJsonObject } from '../json.js';
@@ -118,9 +119,7 @@ export async function findPart(
   choice: DtypeChoice,
 ): Promise<PartFile | undefined> {
   const wanted = dtypeOf(part, choice);
-  if (wanted !== 'auto' && !dtypes.includes(wanted)) {
-    throw invalidArgument('dtype', `auto or one of ${dtypes.join(', ')}`, wanted);
-  }
+  checkOneOf('dtype', wanted, ['auto', ...dtypes]);
   const folders = [join(directory, 'onnx'), directory];
   const listings = await Promise.all(folders.map(listFolder));
   for (const dtype of wanted === 'auto' ? dtypes : [wanted]) {

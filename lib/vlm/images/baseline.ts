@@ -1,4 +1,5 @@
 import ndarray from 'ndarray';
+import { checkInteger, checkNumber, checkOneOf } from '../../checks.js';
 import { invalidArgument } from '../../errors.js';
 import { Random } from '../../statistics/random.js';
 import type { BaselineKind, RgbImage } from '../types.js';
@@ -35,12 +36,8 @@ export async function baselineImage(
   switch (options.baseline) {
     case 'blur': {
       const { blurRadius, blurUnit } = options;
-      if (!Number.isFinite(blurRadius) || blurRadius <= 0) {
-        throw invalidArgument('blurRadius', 'a finite number > 0', blurRadius);
-      }
-      if (blurUnit !== 'pixels' && blurUnit !== 'relative') {
-        throw invalidArgument('blurUnit', '"pixels" or "relative"', blurUnit);
-      }
+      checkNumber('blurRadius', blurRadius, { above: 0 });
+      checkOneOf('blurUnit', blurUnit, ['pixels', 'relative']);
       const [height, width] = image.shape as [number, number, number];
       const longer = Math.max(height, width);
       return gaussianBlur(image, blurUnit === 'pixels' ? blurRadius : blurRadius * longer, signal);
@@ -61,8 +58,7 @@ async function meanColour(image: RgbImage, signal: AbortSignal | undefined): Pro
 }
 
 async function noise(image: RgbImage, seed: number, signal: AbortSignal | undefined): Promise<RgbImage> {
-  if (!Number.isSafeInteger(seed) || seed < 0)
-    throw invalidArgument('noiseSeed', 'a safe integer >= 0', seed);
+  checkInteger('noiseSeed', seed, 0);
   const target = new Uint8Array(image.data.length);
   await runNoise({ state: new Random(seed).state(), target }, signal);
   return ndarray(target, [...image.shape]);

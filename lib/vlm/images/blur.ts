@@ -1,5 +1,5 @@
 import ndarray from 'ndarray';
-import { invalidArgument } from '../../errors.js';
+import { checkNumber } from '../../checks.js';
 import type { RgbImage } from '../types.js';
 import { runBlur } from './native.js';
 
@@ -29,7 +29,7 @@ function boxRadius(radius: number): number {
  * @returns a new image of the same shape
  */
 export async function gaussianBlur(image: RgbImage, radius: number, signal?: AbortSignal): Promise<RgbImage> {
-  if (!Number.isFinite(radius) || radius < 0) throw invalidArgument('radius', 'a finite number >= 0', radius);
+  checkNumber('radius', radius, { least: 0 });
   const [height, width] = image.shape as [number, number, number];
   if (radius === 0) return ndarray(image.data.slice(), [height, width, 3]);
   const box = boxRadius(radius);

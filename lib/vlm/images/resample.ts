@@ -1,5 +1,5 @@
 import ndarray from 'ndarray';
-import { invalidArgument } from '../../errors.js';
+import { checkInteger } from '../../checks.js';
 import type { RgbImage } from '../types.js';
 import { runResample, type Taps } from './native.js';
 
@@ -109,8 +109,8 @@ export async function resizeImage(
   resampling: Resampling,
   signal?: AbortSignal,
 ): Promise<RgbImage> {
-  if (!Number.isInteger(height) || height < 1) throw invalidArgument('height', 'an integer >= 1', height);
-  if (!Number.isInteger(width) || width < 1) throw invalidArgument('width', 'an integer >= 1', width);
+  checkInteger('height', height, 1);
+  checkInteger('width', width, 1);
   const [rows, columns] = image.shape as [number, number, number];
   if (rows === height && columns === width) return image;
   if (resampling === 'nearest') return nearest(image, height, width);
