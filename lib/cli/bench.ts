@@ -1,34 +1,18 @@
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Dataset } from '../datasets/types.js';
-import { FsynError } from '../errors.js';
-import { resolveExplainers } from '../explainers/module.js';
-import { asPublished, explainers } from '../explainers/registry.js';
-import type { Explainer } from '../explainers/types.js';
+import { embeddedFamilies } from '../datasets/open.js';
+import { explainers } from '../explainers/registry.js';
 import { renderConsole } from '../report/console.js';
-import { buildReport, type Report } from '../report/report.js';
-import { summariseReport, summaryJson } from '../report/summary.js';
+import { summaryJson } from '../report/summary.js';
+import { type BenchmarkChoice, chooseBenchmark, firstLook, fullSize } from '../runner/choose.js';
+import { concludeBenchmark } from '../runner/conclude.js';
+import { embeddedModels, loadModels } from '../runner/models.js';
 import { planBenchmark } from '../runner/plan.js';
-import { readRecords, resultsFile } from '../runner/result-store.js';
 import { type BenchmarkOutcome, runBenchmark } from '../runner/run.js';
-import { type BenchmarkSettings, defaultSettings } from '../runner/settings.js';
-import { type Command, type CommandIo, exitCodes, type OptionValues, UsageError } from './command.js';
-import { embeddedFamilies, loadDatasets } from './datasets.js';
+import type { BenchmarkSettings } from '../runner/settings.js';
+import { asUsage, type Command, exitCodes, type OptionValues, UsageError } from './command.js';
 import { renderDryRun } from './dry-run.js';
 import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
-import { embeddedModels, loadModels } from './models.js';
 import { duration, ProgressLine } from './progress.js';
-import { writePage } from './report.js';
-
-/** Sizes of a run where none is given: a first look at the embedded grid in a few minutes on two cores, and all of it. */
-const quick = { size: 6, limit: 40, shapley: 1, groups: 3, partitions: 1 };
-const full = {
-  size: 60,
-  limit: Number.POSITIVE_INFINITY,
-  shapley: 5,
-  groups: defaultSettings.shapleyGroups,
-  partitions: defaultSettings.shapleyPartitions,
-};
 
 export const bench: Command = {
   name: 'bench',
@@ -60,7 +44,7 @@ export const bench: Command = {
       kind: 'integer',
       value: 'N',
       minimum: 1,
-      help: `samples per dataset (default: ${quick.size} of an embedded one, ${quick.limit} of another; with --full ${full.size}, all)`,
+      help: `samples per dataset (default: ${firstLook.size} of an embedded one, ${firstLook.limit} of another; with --full ${fullSize.size}, all)`,
     },
     full: {
       kind: 'flag',
@@ -70,19 +54,19 @@ export const bench: Command = {
       kind: 'integer',
       value: 'N',
       minimum: 0,
-      help: `samples per dataset with the exact Shapley interaction index, which costs about 30 F_syn each (default: ${quick.shapley}; with --full ${full.shapley})`,
+      help: `samples per dataset with the exact Shapley interaction index, which costs about 30 F_syn each (default: ${firstLook.shapleySamples}; with --full ${fullSize.shapleySamples})`,
     },
     'sii-groups': {
       kind: 'integer',
       value: 'G',
       minimum: 1,
-      help: `background groups of the Shapley interaction index (default: ${quick.groups}; with --full ${full.groups}, as published)`,
+      help: `background groups of the Shapley interaction index (default: ${firstLook.shapleyGroups}; with --full ${fullSize.shapleyGroups}, as published)`,
     },
     'sii-partitions': {
       kind: 'integer',
       value: 'P',
       minimum: 1,
-      help: `random partitions that it is averaged over (default: ${quick.partitions}; with --full ${full.partitions})`,
+      help: `random partitions that it is averaged over (default: ${firstLook.shapleyPartitions}; with --full ${fullSize.shapleyPartitions})`,
     },
     gallery: {
       kind: 'integer',
@@ -142,52 +126,31 @@ export const bench: Command = {
     ...runtimeOptions,
   },
   async run(values, io) {
-    const chosen = await resolveExplainers(values.list('explainers'));
-    const named = values.string('compat') === 'reference' ? asPublished(chosen) : chosen;
+    const note = (text: string) => io.log(`${text}\n`);
     const shard = parseShard(values.string('shard')!);
-    const seed = values.number('seed')!;
-    const sizes = sizesOf(values);
-    const shapleySamples = values.number('sii-samples') ?? sizes.shapley;
-    const datasets = await loadDatasets(values.list('dataset'), {
-      size: values.number('limit') ?? sizes.size,
-      limit: values.number('limit') ?? sizes.limit,
-      seed,
-    });
-    for (const note of datasets.flatMap(({ notes }) => notes ?? [])) io.log(`${note}\n`);
-    const selected = values.list('explainers').includes('all') ? withoutTruth(named, datasets, io) : named;
+    const chosen = await asUsage(() => chooseBenchmark({ ...choiceOf(values), onNote: note }));
     const out = values.string('out') ?? defaultFolder();
-    const models = await loadModels(modelsOf(values), loadSettings(values, io.signal));
+    const models = await asUsage(() => loadModels(modelsOf(values), loadSettings(values, io.signal)));
     const progress = new ProgressLine(io.log, io.interactive);
     try {
       if (values.flag('dry-run')) {
-        const plans = await planBenchmark({
-          models,
-          datasets,
-          explainers: selected,
-          settings: settingsOf(values),
-          shapleySamples,
-          shard,
-          planSamples: values.number('plan-samples')!,
-          signal: io.signal,
-        });
+        const planSamples = values.number('plan-samples')!;
+        const plans = await planBenchmark({ ...chosen, models, shard, planSamples, signal: io.signal });
         io.out(values.flag('json') ? `${JSON.stringify({ plans })}\n` : renderDryRun(plans));
         return exitCodes.ok;
       }
       const outcome = await runBenchmark({
+        ...chosen,
         models,
-        datasets,
-        explainers: selected,
         out,
         resume: values.flag('resume'),
         retryFailed: values.flag('retry-failed'),
         shard,
-        shapleySamples,
         gallerySamples: values.number('gallery')!,
-        settings: settingsOf(values),
         signal: io.signal,
         onNote: (text) => {
           progress.end();
-          io.log(`${text}\n`);
+          note(text);
         },
         onProgress: ({ done, total, failed, model, dataset, resumedSamples }) =>
           progress.update(
@@ -197,7 +160,14 @@ export const bench: Command = {
             resumedSamples,
           ),
       });
-      await finish(out, outcome, seed, values.flag('json'), io);
+      const { seed } = chosen.settings;
+      const { report, summary, page } = await concludeBenchmark(out, outcome, {
+        seed,
+        signal: io.signal,
+        onNote: note,
+      });
+      if (values.flag('json')) io.out(`${summaryJson({ out, page, ...summary })}\n`);
+      else io.out(`\n${report ? `${renderConsole(report)}\n\n` : ''}${closing(out, page, outcome)}\n`);
       return outcome.failed > 0 ? exitCodes.failures : exitCodes.ok;
     } catch (error) {
       progress.end();
@@ -217,71 +187,27 @@ function modelsOf(values: OptionValues): readonly string[] {
   return named.length > 0 ? named : [...embeddedModels().keys()];
 }
 
-function sizesOf(values: OptionValues): typeof quick {
-  return values.flag('full') ? full : quick;
-}
-
-function settingsOf(values: OptionValues): BenchmarkSettings {
-  const sizes = sizesOf(values);
+function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
   return {
-    ...defaultSettings,
-    seed: values.number('seed')!,
-    scoring: values.string('scoring') as BenchmarkSettings['scoring'],
-    compat: values.string('compat') as BenchmarkSettings['compat'],
-    baseline: values.string('baseline') as BenchmarkSettings['baseline'],
-    blurRadius: values.number('blur-radius'),
-    blurUnit: values.string('blur-unit') as BenchmarkSettings['blurUnit'],
-    textMasking: values.string('text-masking') as BenchmarkSettings['textMasking'],
-    includeInstruction: values.flag('include-instruction'),
-    includeTemplate: values.flag('include-template'),
-    shapleyGroups: values.number('sii-groups') ?? sizes.groups,
-    shapleyPartitions: values.number('sii-partitions') ?? sizes.partitions,
+    datasets: values.list('dataset'),
+    explainers: values.list('explainers'),
+    full: values.flag('full'),
+    limit: values.number('limit'),
+    shapleySamples: values.number('sii-samples'),
+    settings: {
+      seed: values.number('seed'),
+      scoring: values.string('scoring') as BenchmarkSettings['scoring'],
+      compat: values.string('compat') as BenchmarkSettings['compat'],
+      baseline: values.string('baseline') as BenchmarkSettings['baseline'],
+      blurRadius: values.number('blur-radius'),
+      blurUnit: values.string('blur-unit') as BenchmarkSettings['blurUnit'],
+      textMasking: values.string('text-masking') as BenchmarkSettings['textMasking'],
+      includeInstruction: values.flag('include-instruction'),
+      includeTemplate: values.flag('include-template'),
+      shapleyGroups: values.number('sii-groups'),
+      shapleyPartitions: values.number('sii-partitions'),
+    },
   };
-}
-
-/** Of `all`, the explainers that can run: the Oracle controls need ground truth that some data lack throughout. */
-function withoutTruth(all: readonly Explainer[], datasets: readonly Dataset[], io: CommandIo): Explainer[] {
-  if (!datasets.every(({ truthless }) => truthless)) return [...all];
-  const left = all.filter(({ needsTruth }) => needsTruth).map(({ name }) => name);
-  io.log(`No sample has ground truth, so ${left.join(' and ')} are left out of all explainers.\n`);
-  return all.filter(({ needsTruth }) => !needsTruth);
-}
-
-/** Reads the rows of the run once, and writes and prints what they say. */
-async function finish(
-  out: string,
-  outcome: BenchmarkOutcome,
-  seed: number,
-  json: boolean,
-  io: CommandIo,
-): Promise<void> {
-  const { keys, seconds, cells, failed, resumed } = outcome;
-  const built = await reportOf(out, keys, seed, io);
-  const summary = { models: built ? summariseReport(built) : [], seconds, cells, failed, resumed };
-  writeFileSync(join(out, 'summary.json'), `${summaryJson(summary, 2)}\n`);
-  const page = built && (await writePage(built));
-  if (json) io.out(`${summaryJson({ out, page, ...summary })}\n`);
-  else io.out(`\n${built ? `${renderConsole(built)}\n\n` : ''}${closing(out, page, outcome)}\n`);
-}
-
-/** The report is a by-product: rows that say nothing (an empty shard, say) do not fail the run. */
-async function reportOf(
-  out: string,
-  keys: ReadonlySet<string>,
-  seed: number,
-  io: CommandIo,
-): Promise<Report | null> {
-  try {
-    return await buildReport(out, readRecords(out), join(out, resultsFile), {
-      keys,
-      seed,
-      signal: io.signal,
-    });
-  } catch (error) {
-    if (!(error instanceof FsynError)) throw error;
-    io.log(`No report: ${error.message}\n`);
-    return null;
-  }
 }
 
 function parseShard(text: string): { index: number; count: number } {

@@ -43,6 +43,16 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 /** A mistake on the command line: printed with a pointer to the help page, exit code 2. */
 export class UsageError extends Error {}
 
+/** Runs what only reads names of the command line: one that means nothing is a mistake on it. */
+export async function asUsage<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof FsynError && error.code === 'INVALID_ARGUMENT') throw new UsageError(error.message);
+    throw error;
+  }
+}
+
 type Value = string | number | boolean | readonly string[] | undefined;
 
 /** Parsed options with the type asked for; asking for a key that the command lacks is a programming error. */

@@ -1,6 +1,6 @@
 import { writeDataset } from '../datasets/embedded/files.js';
+import { embeddedFamilies, openDatasets } from '../datasets/open.js';
 import { type Command, exitCodes, UsageError } from './command.js';
-import { embeddedFamilies, loadDatasets } from './datasets.js';
 
 export const dataset: Command = {
   name: 'dataset',
@@ -22,7 +22,7 @@ export const dataset: Command = {
   async run(values, io) {
     const name = values.required('dataset');
     const out = values.required('out');
-    const [opened] = await loadDatasets([name], {
+    const [opened] = await openDatasets([name], {
       size: values.number('limit')!,
       limit: values.number('limit')!,
       seed: values.number('seed')!,

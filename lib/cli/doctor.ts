@@ -3,10 +3,10 @@ import { type InferenceFacts, inferenceFacts } from '../inference/runtime.js';
 import { cudaFacts } from '../interactions/device.js';
 import { kernelFacts } from '../interactions/native.js';
 import { packageInfo } from '../package.js';
+import { embeddedModels, loadModels } from '../runner/models.js';
 import type { Dtype } from '../vlm/files/directory.js';
 import { type Command, exitCodes } from './command.js';
 import { runtimeOptions } from './model-options.js';
-import { embeddedModels, loadModels } from './models.js';
 
 /** What `fsyn doctor --json` prints. */
 interface Diagnosis {

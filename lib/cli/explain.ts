@@ -8,12 +8,12 @@ import { evaluate, explain as runExplainer } from '../measure/evaluate.js';
 import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
 import { largestMagnitude, overlayPng } from '../report/heatmap.js';
 import { decimal, textTable } from '../report/table.js';
+import { loadModels } from '../runner/models.js';
 import { deriveSeed } from '../statistics/random.js';
 import { decodeImage } from '../vlm/images/decode.js';
 import type { PreparedSample, PrepareOptions } from '../vlm/types.js';
 import { type Command, exitCodes, type OptionValues } from './command.js';
 import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
-import { loadModels } from './models.js';
 
 const usable = explainers.filter((explainer) => !explainer.needsTruth);
 

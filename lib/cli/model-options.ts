@@ -1,6 +1,6 @@
+import type { LoadModelsOptions } from '../runner/models.js';
 import { type Dtype, dtypes } from '../vlm/files/directory.js';
 import type { OptionSpec, OptionValues } from './command.js';
-import type { LoadSettings } from './models.js';
 
 /** Options that decide how a model sees absent players; shared by commands that score cells. */
 export const maskingOptions = {
@@ -53,7 +53,7 @@ export const runtimeOptions = {
 } satisfies Record<string, OptionSpec>;
 
 /** What `loadModels` needs of the parsed runtime options. */
-export function loadSettings(values: OptionValues, signal: AbortSignal): LoadSettings {
+export function loadSettings(values: OptionValues, signal: AbortSignal): LoadModelsOptions {
   return {
     dtype: values.string('dtype') as Dtype | undefined,
     threads: values.number('threads'),

@@ -1,12 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, extname, join } from 'node:path';
-import { FsynError, reasonOf } from '../errors.js';
+import { extname, join } from 'node:path';
 import { renderConsole } from '../report/console.js';
 import { renderCsv } from '../report/csv.js';
 import { renderHtml } from '../report/html.js';
 import { renderMarkdown } from '../report/markdown.js';
-import { buildReport, type Report } from '../report/report.js';
-import { readRecords, resultsFile } from '../runner/result-store.js';
+import type { Report } from '../report/report.js';
+import { readReport } from '../runner/conclude.js';
+import { writeWhole } from '../whole-file.js';
 import { type Command, exitCodes, UsageError } from './command.js';
 
 const renderers: Readonly<Record<string, (report: Report) => string | Promise<string>>> = {
@@ -49,7 +48,7 @@ export const report: Command = {
         `Expected ${Object.keys(renderers).join(', ')} for --format but received ${JSON.stringify(unknown ?? '')}.`,
       );
     }
-    const built = await buildReport(folder, readRecords(folder), join(folder, resultsFile), {
+    const built = await readReport(folder, {
       resamples: values.number('resamples'),
       seed: values.number('seed'),
       settings: values.string('settings'),
@@ -58,19 +57,12 @@ export const report: Command = {
     io.out(`${renderConsole(built)}\n\n`);
     for (const format of formats) {
       const path = outputPath(folder, values.string('out'), format, formats.length > 1);
-      writeText(path, await renderers[format](built));
+      writeWhole(path, await renderers[format](built));
       io.out(`report in ${path}\n`);
     }
     return exitCodes.ok;
   },
 };
-
-/** Writes a report's page beside its rows and returns its path. */
-export async function writePage(built: Report): Promise<string> {
-  const path = join(built.source, 'report.html');
-  writeText(path, await renderHtml(built));
-  return path;
-}
 
 /** --out names the file; with several formats each takes its own extension. */
 function outputPath(folder: string, out: string | undefined, format: string, several: boolean): string {
@@ -79,13 +71,4 @@ function outputPath(folder: string, out: string | undefined, format: string, sev
   const extension = extname(out);
   const stem = extension === '' ? out : out.slice(0, -extension.length);
   return `${stem}.${format}`;
-}
-
-function writeText(path: string, text: string): void {
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text);
-  } catch (cause) {
-    throw new FsynError('RESULTS', `Cannot write ${path}: ${reasonOf(cause)}`, { cause });
-  }
 }

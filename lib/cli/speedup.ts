@@ -1,17 +1,17 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname } from 'node:path';
+import { openDatasets } from '../datasets/open.js';
 import { resolveExplainers } from '../explainers/module.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { speedupPicture } from '../report/speedup.js';
 import { type Column, decimal, textTable } from '../report/table.js';
+import { loadModels } from '../runner/models.js';
 import type { Arm } from '../speedup/arms.js';
 import { measureSpeedup, type SpeedupReport } from '../speedup/speedup.js';
 import { type Command, exitCodes, UsageError } from './command.js';
-import { loadDatasets } from './datasets.js';
 import { loadSettings, runtimeOptions } from './model-options.js';
-import { loadModels } from './models.js';
 import { ProgressLine } from './progress.js';
 
 export const speedup: Command = {
@@ -61,7 +61,7 @@ export const speedup: Command = {
     ...runtimeOptions,
   },
   async run(values, io) {
-    const [dataset] = await loadDatasets([values.string('dataset')!], {
+    const [dataset] = await openDatasets([values.string('dataset')!], {
       size: values.number('limit')!,
       limit: values.number('limit')!,
       seed: values.number('seed')!,

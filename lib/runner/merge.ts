@@ -75,8 +75,8 @@ function runDescription(folder: string): Map<string, string> {
   } catch (cause) {
     throw new FsynError('RESULTS', `${path} is not JSON.`, { cause });
   }
-  // Shards may run on different machines; everything else must be equal.
-  const { machine: _, ...compared } = description;
+  // Shards may run on different machines, with other threads, into other folders; everything else must be equal.
+  const { machine: _, invocation: __, ...compared } = description;
   return new Map(Object.entries(compared).map(([name, value]) => [name, JSON.stringify(value)]));
 }
 

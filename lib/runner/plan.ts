@@ -9,6 +9,7 @@ import { requestFaithfulness } from '../metrics/faithfulness.js';
 import { resolveOptions } from '../options.js';
 import { deriveSeed, Random } from '../statistics/random.js';
 import type { PreparedSample, Vlm } from '../vlm/types.js';
+import { refuseRepeated } from './names.js';
 import { isSpread } from './run.js';
 import { metricOptions, prepareSample } from './sample-run.js';
 import { type BenchmarkSettings, defaultSettings } from './settings.js';
@@ -55,7 +56,7 @@ export interface DryRunOptions {
   readonly models: readonly Vlm[];
   readonly datasets: readonly Dataset[];
   readonly explainers: readonly Explainer[];
-  readonly settings: BenchmarkSettings;
+  readonly settings: Partial<BenchmarkSettings>;
   readonly shapleySamples: number;
   readonly shard: { readonly index: number; readonly count: number };
   /** Samples per dataset that are prepared and planned. */
@@ -63,11 +64,13 @@ export interface DryRunOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+type ResolvedPlan = DryRunOptions & { readonly settings: BenchmarkSettings };
+
 const defaults: DryRunOptions = {
   models: [],
   datasets: [],
   explainers: [],
-  settings: defaultSettings,
+  settings: {},
   shapleySamples: 0,
   shard: { index: 0, count: 1 },
   planSamples: 1,
@@ -82,18 +85,23 @@ const defaults: DryRunOptions = {
  * @throws FsynError INVALID_ARGUMENT; BUDGET where a sample does not fit into the models' memory budget
  */
 export async function planBenchmark(options: Partial<DryRunOptions>): Promise<DatasetPlan[]> {
-  const run = resolveOptions('planBenchmark', defaults, options);
+  const given = resolveOptions('planBenchmark', defaults, options);
   for (const part of ['models', 'datasets', 'explainers'] as const) {
-    if (run[part].length === 0)
+    if (given[part].length === 0)
       throw new FsynError('INVALID_ARGUMENT', `Expected at least one of ${part} but received none.`);
+    refuseRepeated(part, given[part]);
   }
+  const run: ResolvedPlan = {
+    ...given,
+    settings: resolveOptions('settings', defaultSettings, given.settings),
+  };
   const plans: DatasetPlan[] = [];
   for (const model of run.models)
     for (const dataset of run.datasets) plans.push(await planDataset(run, model, dataset));
   return plans;
 }
 
-async function planDataset(run: DryRunOptions, model: Vlm, dataset: Dataset): Promise<DatasetPlan> {
+async function planDataset(run: ResolvedPlan, model: Vlm, dataset: Dataset): Promise<DatasetPlan> {
   const { index, count } = run.shard;
   const mine = Array.from({ length: dataset.size }, (_, i) => i).filter((i) => i % count === index);
   const withShapley = mine.filter((i) => isSpread(i, dataset.size, run.shapleySamples)).length;
@@ -123,7 +131,7 @@ async function planDataset(run: DryRunOptions, model: Vlm, dataset: Dataset): Pr
 }
 
 async function planSample(
-  run: DryRunOptions,
+  run: ResolvedPlan,
   dataset: Dataset,
   sample: Sample,
   prepared: PreparedSample,

@@ -1,4 +1,3 @@
-import { renameSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { checkInteger } from '../checks.js';
@@ -11,7 +10,9 @@ import { galleryFile } from '../report/gallery.js';
 import { type RecordHead, recordSchema } from '../report/record.js';
 import { deriveSeed } from '../statistics/random.js';
 import type { Vlm } from '../vlm/types.js';
+import { writeWhole } from '../whole-file.js';
 import { CellFile } from './cell-file.js';
+import { refuseRepeated } from './names.js';
 import { ResultStore, SideFile } from './result-store.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
@@ -38,20 +39,26 @@ export interface BenchmarkOptions {
   readonly resume: boolean;
   /** When resuming: run failed rows again instead of keeping them. */
   readonly retryFailed: boolean;
-  readonly settings: BenchmarkSettings;
+  /** What else decides a result; what is not said is as in `defaultSettings`. */
+  readonly settings: Partial<BenchmarkSettings>;
   /** Samples per dataset on which the exact Shapley interaction index is computed too, evenly spread. */
   readonly shapleySamples: number;
   /** Samples per dataset whose picture is kept for the report's gallery, evenly spread. */
   readonly gallerySamples: number;
   /** Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never overlap. */
   readonly shard: { readonly index: number; readonly count: number };
-  /** What measured the rows; by default the versions of fsyn, its code and ONNX Runtime. */
+  /** What measured the rows, part of their keys; by default the versions of fsyn, its code and ONNX Runtime. */
   readonly versions: Readonly<Record<string, string>>;
+  /** How this run was asked for; kept in run.json, where `fsyn bench --config` finds it, and part of no key. */
+  readonly invocation: Readonly<Record<string, unknown>> | undefined;
   readonly onProgress: (progress: BenchmarkProgress) => void;
   /** Hears what a user should know and what does not end the run. */
   readonly onNote: (text: string) => void;
   readonly signal: AbortSignal | undefined;
 }
+
+/** Options with everything filled in. */
+type ResolvedRun = BenchmarkOptions & { readonly settings: BenchmarkSettings };
 
 const defaults: Omit<BenchmarkOptions, 'versions'> = {
   models: [],
@@ -60,10 +67,11 @@ const defaults: Omit<BenchmarkOptions, 'versions'> = {
   out: '',
   resume: false,
   retryFailed: false,
-  settings: defaultSettings,
+  settings: {},
   shapleySamples: 0,
   gallerySamples: 0,
   shard: { index: 0, count: 1 },
+  invocation: undefined,
   onProgress: () => {},
   onNote: () => {},
   signal: undefined,
@@ -94,28 +102,32 @@ export interface BenchmarkOutcome {
  *   explainer's file; the signal's reason when aborted (finished rows are kept)
  */
 export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<BenchmarkOutcome> {
-  const run = resolveOptions<BenchmarkOptions>(
+  const given = resolveOptions<BenchmarkOptions>(
     'runBenchmark',
     { ...defaults, versions: currentVersions() },
     options,
   );
   for (const part of ['models', 'datasets', 'explainers'] as const) {
-    if (run[part].length === 0)
+    if (given[part].length === 0)
       throw new FsynError('INVALID_ARGUMENT', `Expected at least one of ${part} but received none.`);
+    refuseRepeated(part, given[part]);
   }
+  const run: ResolvedRun = {
+    ...given,
+    settings: resolveOptions('settings', defaultSettings, given.settings),
+  };
   const { index, count } = run.shard;
   checkInteger('shard.count', count, 1);
   checkInteger('shard.index', index, 0, count - 1);
   if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
-  const settings = resolveOptions('settings', defaultSettings, run.settings);
   const store = ResultStore.open(run.out, run.resume, run.retryFailed);
   let cells: CellFile | undefined;
   try {
     store.requireVersions(run.versions);
     for (const { name, fingerprint } of run.explainers) store.requireFingerprint(name, fingerprint);
-    writeRunFile(run, settings);
-    cells = new CellFile(run.out, cellContext(run, settings), run.onNote);
-    return await new Runner(run, settings, store, cells).run();
+    writeRunFile(run);
+    cells = new CellFile(run.out, cellContext(run), run.onNote);
+    return await new Runner(run, store, cells).run();
   } finally {
     cells?.close();
     store.close();
@@ -123,9 +135,9 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
 }
 
 /** What decides which cells are scored together, and how, besides model and sample: the bytes of a score depend on it. */
-function cellContext(run: BenchmarkOptions, settings: BenchmarkSettings): string {
+function cellContext(run: ResolvedRun): string {
   return contentKey({
-    settings,
+    settings: run.settings,
     versions: run.versions,
     explainers: run.explainers.map(({ name }) => name),
     shapleySamples: run.shapleySamples,
@@ -135,8 +147,7 @@ function cellContext(run: BenchmarkOptions, settings: BenchmarkSettings): string
 }
 
 class Runner {
-  readonly #run: BenchmarkOptions;
-  readonly #settings: BenchmarkSettings;
+  readonly #run: ResolvedRun;
   readonly #settingsKey: string;
   readonly #store: ResultStore;
   readonly #cellFile: CellFile;
@@ -152,10 +163,9 @@ class Runner {
   #foundCells = 0;
   #halvings = 0;
 
-  constructor(run: BenchmarkOptions, settings: BenchmarkSettings, store: ResultStore, cellFile: CellFile) {
+  constructor(run: ResolvedRun, store: ResultStore, cellFile: CellFile) {
     this.#run = run;
-    this.#settings = settings;
-    this.#settingsKey = contentKey({ ...settings, versions: run.versions });
+    this.#settingsKey = contentKey({ ...run.settings, versions: run.versions });
     this.#store = store;
     this.#cellFile = cellFile;
     this.#timings = new SideFile(join(run.out, 'timings.jsonl'));
@@ -219,7 +229,7 @@ class Runner {
         dataset,
         sample,
         wanted,
-        settings: this.#settings,
+        settings: this.#run.settings,
         gallery,
         store: this.#cellFile,
       };
@@ -275,7 +285,7 @@ class Runner {
       key: contentKey({ ...identity, shapley }),
       family: sample.family,
       grounding: sample.grounding ?? null,
-      seed: deriveSeed(this.#settings.seed, dataset.name, sample.id, explainer.name),
+      seed: deriveSeed(this.#run.settings.seed, dataset.name, sample.id, explainer.name),
       versions: this.#run.versions,
       question: sample.question,
       expected: sample.answer,
@@ -293,7 +303,7 @@ export function isSpread(index: number, size: number, count: number): boolean {
   return Math.floor(((index + 1) * count) / size) > Math.floor((index * count) / size);
 }
 
-function writeRunFile(run: BenchmarkOptions, settings: BenchmarkSettings): void {
+function writeRunFile(run: ResolvedRun): void {
   const description = {
     schema: recordSchema,
     models: run.models.map(({ name, architecture, fingerprint }) => ({ name, architecture, fingerprint })),
@@ -304,9 +314,10 @@ function writeRunFile(run: BenchmarkOptions, settings: BenchmarkSettings): void 
       reference,
       fingerprint,
     })),
-    settings,
+    settings: run.settings,
     shapleySamples: run.shapleySamples,
     versions: run.versions,
+    invocation: run.invocation,
     machine: {
       processor: cpus()[0]?.model.trim() ?? 'unknown',
       cores: availableParallelism(),
@@ -315,8 +326,5 @@ function writeRunFile(run: BenchmarkOptions, settings: BenchmarkSettings): void 
       node: process.version,
     },
   };
-  // A kill while writing must not leave half a description beside whole results.
-  const path = join(run.out, 'run.json');
-  writeFileSync(`${path}.new`, `${JSON.stringify(description, null, 2)}\n`);
-  renameSync(`${path}.new`, path);
+  writeWhole(join(run.out, 'run.json'), `${JSON.stringify(description, null, 2)}\n`);
 }

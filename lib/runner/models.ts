@@ -1,0 +1,92 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { FsynError } from '../errors.js';
+import { resolveOptions } from '../options.js';
+import { packageInfo } from '../package.js';
+import { suggestion } from '../suggestion.js';
+import type { DtypeChoice } from '../vlm/files/directory.js';
+import { loadVlm } from '../vlm/load.js';
+import type { Vlm } from '../vlm/types.js';
+import { refuseRepeated } from './names.js';
+
+/** Directories of the models that ship with fsyn, by name. */
+export function embeddedModels(): ReadonlyMap<string, string> {
+  const home = join(packageInfo().root, 'bench', 'models');
+  const names = existsSync(home) ? readdirSync(home).sort() : [];
+  return new Map(
+    names.flatMap((name) => {
+      const directory = join(home, name, 'model');
+      return existsSync(join(directory, 'config.json')) ? [[name, directory] as const] : [];
+    }),
+  );
+}
+
+export interface LoadModelsOptions {
+  /** Number format of the model files: the most precise one there by default. */
+  readonly dtype: DtypeChoice | undefined;
+  /** Threads for inference: all cores by default. */
+  readonly threads: number | undefined;
+  /** Bytes that forward passes may use beside the weights: a quarter of the memory by default. */
+  readonly memory: number | undefined;
+  /** Execution providers in order of preference. */
+  readonly providers: readonly string[];
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Loads models in order, each given by the name of an embedded model or a path; `NAME=` before it gives it another name in
+ * results, which tells apart two directories that are both called `model`. The caller disposes them.
+ *
+ * @throws FsynError INVALID_ARGUMENT for a name that is no model or two models of one name; else as `loadVlm`
+ */
+export async function loadModels(
+  names: readonly string[],
+  options?: Partial<LoadModelsOptions>,
+): Promise<Vlm[]> {
+  const defaults: LoadModelsOptions = {
+    dtype: undefined,
+    threads: availableParallelism(),
+    memory: undefined,
+    providers: ['cpu'],
+    signal: undefined,
+  };
+  const settings = resolveOptions('loadModels', defaults, options);
+  const embedded = embeddedModels();
+  const places = names.map((name) => findModel(name, embedded));
+  const models: Vlm[] = [];
+  try {
+    for (const { directory, name } of places) {
+      models.push(await loadVlm(directory, { ...(name === undefined ? {} : { name }), ...settings }));
+      refuseRepeated('models', models);
+    }
+    return models;
+  } catch (error) {
+    for (const model of models) model.dispose();
+    throw error;
+  }
+}
+
+interface ModelPlace {
+  readonly directory: string;
+  /** Undefined where the directory names it. */
+  readonly name: string | undefined;
+}
+
+function findModel(given: string, embedded: ReadonlyMap<string, string>): ModelPlace {
+  const own = embedded.get(given);
+  if (own !== undefined) return { directory: own, name: given };
+  if (existsSync(given)) return { directory: given, name: undefined };
+  const [, name, rest] = /^([\w.-]+)=(.+)$/.exec(given) ?? [];
+  if (name !== undefined) return { ...findModel(rest, embedded), name };
+  if (/[/\\]/.test(given))
+    throw new FsynError(
+      'INVALID_ARGUMENT',
+      `There is no file or folder ${JSON.stringify(given)} (as a model).`,
+    );
+  throw new FsynError(
+    'INVALID_ARGUMENT',
+    `Expected a model directory or one of ${[...embedded.keys()].join(', ')} for model but received ` +
+      `${JSON.stringify(given)}${suggestion(given, [...embedded.keys()])}.`,
+  );
+}
