@@ -124,6 +124,7 @@ async function writeFiles(
     question: sample.question,
     answer: sample.answer.text,
     decisionToken: sample.answer.decisionToken,
+    decision: sample.answer.decision,
     textPlayers: sample.textPlayers.labels,
     imagePlayers: {
       rows: sample.imagePlayers.rows,
@@ -158,7 +159,7 @@ function summary(sample: PreparedSample, explanations: readonly Explanation[], o
   const decision =
     answer.decisionKind === 'similarity'
       ? ''
-      : ` (decision token ${JSON.stringify(answer.decisionToken)}, ${answer.decisionKind})`;
+      : ` (decides: ${JSON.stringify(answer.decision)}, ${answer.decisionKind}; scored token ${JSON.stringify(answer.decisionToken)})`;
   return `${sample.question}\n-> ${answer.text}${decision}\n\n${table}\n\nPictures in ${out}: open ${join(out, 'explanation.html')}\n`;
 }
 

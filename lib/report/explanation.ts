@@ -57,8 +57,8 @@ ${figures.join('\n')}</main></html>
 
 function answerHtml({ answer }: PreparedSample): string {
   if (answer.decisionKind === 'similarity') return `<strong>${escapeHtml(answer.text)}</strong>.`;
-  const token = escapeHtml(JSON.stringify(answer.decisionToken));
-  return `Answer: <strong>${escapeHtml(answer.text)}</strong> (decision token ${token}).`;
+  const [decision, token] = [answer.decision, answer.decisionToken].map((t) => escapeHtml(JSON.stringify(t)));
+  return `Answer: <strong>${escapeHtml(answer.text)}</strong> (decides: ${decision}, scored token ${token}).`;
 }
 
 function htmlWords(labels: readonly string[], scores: Float64Array): string {

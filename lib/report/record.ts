@@ -46,6 +46,8 @@ export interface MeasuredRecord extends RecordHead {
     decisionToken: string;
     decisionIndex: number;
     decisionKind: string;
+    /** The deciding word, number or letter, whole; not in rows of earlier versions. */
+    decision?: string;
     /** Null where there is no answer to judge: a dual encoder's similarity. */
     correct: boolean | null;
   };

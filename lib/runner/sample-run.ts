@@ -15,6 +15,7 @@ import type { ShapleyOptions } from '../metrics/shapley.js';
 import { type GalleryRecord, galleryRecord } from '../report/gallery.js';
 import type { BenchmarkRecord, MeasuredRecord, PerturbationRecord, RecordHead } from '../report/record.js';
 import { deriveSeed } from '../statistics/random.js';
+import { isExpected } from '../vlm/answer/expected.js';
 import { mapTruth } from '../vlm/truth.js';
 import type { PreparedSample, Vlm } from '../vlm/types.js';
 import type { BenchmarkSettings } from './settings.js';
@@ -162,6 +163,7 @@ export async function prepareSample(
     includeTemplate: settings.includeTemplate,
     instruction: sample.instructions?.[model.architecture] ?? sample.instruction,
     choices: sample.choices,
+    decisionRule: settings.compat === 'reference' ? 'published' : 'words',
     answerTokens: settings.compat === 'reference' || settings.scoring === 'answer' ? 'all' : 'decision',
     signal,
   });
@@ -207,7 +209,8 @@ function measured(
       decisionToken: answer.decisionToken,
       decisionIndex: answer.decisionIndex,
       decisionKind: answer.decisionKind,
-      correct: answer.decisionKind === 'similarity' ? null : sameAnswer(answer.decisionToken, sample.answer),
+      decision: answer.decision,
+      correct: isExpected(answer, sample.answer),
     },
     players: {
       image: imagePlayers.count,
@@ -234,10 +237,4 @@ function measured(
 
 function perturbationRecord(result: PerturbationResult): PerturbationRecord {
   return { ...result, insertion: Array.from(result.insertion), deletion: Array.from(result.deletion) };
-}
-
-/** Compares a decision token with the expected answer the way a reader would: case, blanks and punctuation aside. */
-export function sameAnswer(token: string, expected: string): boolean {
-  const plain = (text: string) => text.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
-  return plain(token) === plain(expected);
 }

@@ -2,7 +2,7 @@ import { checkInteger, checkNumber, checkOneOf } from '../checks.js';
 import { invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { defaultBlurRadius } from './images/baseline.js';
-import type { BaselineKind, PrepareOptions } from './types.js';
+import type { BaselineKind, DecisionRule, PrepareOptions } from './types.js';
 
 /** PrepareOptions with every default filled in. */
 export interface ResolvedPrepareOptions {
@@ -15,6 +15,7 @@ export interface ResolvedPrepareOptions {
   readonly includeTemplate: boolean;
   readonly instruction: string;
   readonly choices: readonly string[] | undefined;
+  readonly decisionRule: DecisionRule;
   readonly answerTokens: 'decision' | 'all';
   readonly answer: string | undefined;
   readonly maxNewTokens: number;
@@ -31,6 +32,7 @@ const defaults: ResolvedPrepareOptions = {
   includeTemplate: false,
   instruction: '',
   choices: undefined,
+  decisionRule: 'words',
   answerTokens: 'decision',
   answer: undefined,
   maxNewTokens: 32,
@@ -43,6 +45,7 @@ export function resolvePrepareOptions(given: PrepareOptions | undefined): Resolv
   checkOneOf('baseline', options.baseline, ['blur', 'mean', 'noise']);
   checkOneOf('blurUnit', options.blurUnit, ['pixels', 'relative']);
   checkOneOf('textMasking', options.textMasking, ['remove', 'attend']);
+  checkOneOf('decisionRule', options.decisionRule, ['words', 'published']);
   checkOneOf('answerTokens', options.answerTokens, ['decision', 'all']);
   checkNumber('blurRadius', options.blurRadius, { above: 0 });
   checkInteger('maxNewTokens', options.maxNewTokens, 1);

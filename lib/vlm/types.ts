@@ -33,6 +33,18 @@ export interface TextPlayers {
 /** `similarity`: a dual encoder, which answers nothing and says how well a caption fits. */
 export type DecisionKind = 'yes-no' | 'choice' | 'content' | 'similarity';
 
+/** What an answer decides, and the token that carries it. */
+export interface Decision {
+  /** Index of the token with the first letter or digit of the decision. */
+  readonly index: number;
+  readonly kind: DecisionKind;
+  /** The word, number or letter that decides, whole: it may be spelled by several tokens. */
+  readonly text: string;
+}
+
+/** `words`: whole words and letters decide; `published`: single tokens do, as in the published code. */
+export type DecisionRule = 'words' | 'published';
+
 /** The answer that the model gave on the full input, and the token that carries the decision. */
 export interface Answer {
   readonly text: string;
@@ -41,6 +53,8 @@ export interface Answer {
   readonly decisionIndex: number;
   readonly decisionKind: DecisionKind;
   readonly decisionToken: string;
+  /** The word, number or letter that decides, whole, where the decision token may be its first piece only. */
+  readonly decision: string;
 }
 
 /** A model input: float32, int64 and bool tensors travel as these typed arrays, row-major. */
@@ -135,6 +149,8 @@ export interface PrepareOptions {
   readonly instruction?: string;
   /** Choice letters that the answer may take; decides the decision token of multiple-choice questions. */
   readonly choices?: readonly string[];
+  /** How the deciding word is found. Default: `words`. */
+  readonly decisionRule?: DecisionRule;
   /** Score answer tokens up to the decision token (`decision`) or all of them (`all`). */
   readonly answerTokens?: 'decision' | 'all';
   /** A given answer instead of the generated one. */

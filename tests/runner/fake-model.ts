@@ -56,6 +56,7 @@ function prepared(image: PreparedSample['image'], question: string, calls: Calls
       decisionIndex: 0,
       decisionKind: 'yes-no',
       decisionToken: 'yes',
+      decision: 'yes',
     },
     async evaluate(table, options) {
       options?.signal?.throwIfAborted();

@@ -19,6 +19,7 @@ import { mergeResults } from '../../lib/runner/merge.js';
 import { readRecords } from '../../lib/runner/result-store.js';
 import { isSpread, runBenchmark } from '../../lib/runner/run.js';
 import { defaultSettings } from '../../lib/runner/settings.js';
+import type { Vlm } from '../../lib/vlm/types.js';
 import { type Calls, fakeDataset, fakeModel } from './fake-model.js';
 
 let out: string;
@@ -104,6 +105,27 @@ describe('a benchmark run', () => {
       'INVALID_ARGUMENT',
       'INVALID_ARGUMENT',
     ]);
+  });
+
+  it('lets whole words decide, and single tokens in compatibility mode only', async () => {
+    const rules: unknown[] = [];
+    const model = fakeModel();
+    const asked: Vlm = {
+      ...model,
+      prepare(image, question, options) {
+        rules.push(options?.decisionRule);
+        return model.prepare(image, question, options);
+      },
+    };
+    const datasets = [fakeDataset(['a bb'])];
+    await benchmark({ models: [asked], datasets });
+    await benchmark({
+      models: [asked],
+      datasets,
+      out: join(out, 'compat'),
+      settings: { ...defaultSettings, compat: 'reference' },
+    });
+    expect(rules).toEqual(['words', 'published']);
   });
 
   it('counts batches that were halved for want of memory', async () => {

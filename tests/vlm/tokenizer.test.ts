@@ -50,6 +50,9 @@ describe.each(Object.keys(golden))('%s', (name) => {
         offsets.map(([from, to], i) => expectedText(text, tokens[i], from, to, name === 'byte-level')),
       );
       expect(tokenizer.decode(encoded.ids).trim()).toBe(decoded.trim());
+      const spoken = encoded.ids.filter((id) => !tokenizer.isSpecial(id));
+      // A character that several tokens spell is whole, in the first of them.
+      expect(tokenizer.pieces(spoken).join('').trim()).toBe(decoded.trim());
     },
   );
 

@@ -275,6 +275,7 @@ function classAnswer(text: string, index: number, choices: readonly string[] | u
     decisionIndex: 0,
     decisionKind: kind,
     decisionToken: text,
+    decision: text,
   };
 }
 

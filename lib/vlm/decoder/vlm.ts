@@ -2,7 +2,7 @@ import { describe, FsynError } from '../../errors.js';
 import { modelSizes } from '../../inference/evaluator.js';
 import { checkBudget, selectsRows } from '../../inference/pass-memory.js';
 import { Once } from '../../lease.js';
-import { findDecision } from '../decision.js';
+import { findDecision } from '../answer/decision.js';
 import type { ModelDirectory } from '../files/directory.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
@@ -157,7 +157,7 @@ export class DecoderVlm implements Vlm {
 
   #answer(ids: Int32Array, options: ResolvedPrepareOptions): Answer {
     const { tokenizer } = this.#parts;
-    const tokens = Array.from(ids, (id) => tokenizer.tokenText(id));
+    const tokens = tokenizer.pieces(ids);
     const spoken = tokens.map((text, i) => (tokenizer.isSpecial(ids[i]) ? '' : text));
     if (!spoken.some((text) => text.trim() !== '')) {
       throw new FsynError(
@@ -165,7 +165,7 @@ export class DecoderVlm implements Vlm {
         `${this.name} answered with nothing but ${describe(tokens.join(''))}.`,
       );
     }
-    const decision = findDecision(spoken, options.choices);
+    const decision = findDecision(spoken, options.choices, options.decisionRule);
     return {
       text: tokenizer.decode(ids).trim(),
       tokenIds: ids,
@@ -173,6 +173,7 @@ export class DecoderVlm implements Vlm {
       decisionIndex: decision.index,
       decisionKind: decision.kind,
       decisionToken: tokens[decision.index].trim(),
+      decision: decision.text,
     };
   }
 }

@@ -225,5 +225,6 @@ function similarityAnswer(cosine: number, head: SimilarityHead | undefined): Ans
     decisionIndex: 0,
     decisionKind: 'similarity',
     decisionToken: number,
+    decision: number,
   };
 }

@@ -80,6 +80,18 @@ export class TokenSpeller {
     }
   }
 
+  /** As `bytes`, with the blank before a word that the spelling leaves out. */
+  piece(spelled: string): Uint8Array {
+    const bytes = this.bytes(spelled);
+    const begins =
+      (this.spelling === 'wordpiece' && !spelled.startsWith('##')) ||
+      (this.spelling === 'plain' && this.#wordEnd === '');
+    if (begins) return Uint8Array.from([0x20, ...bytes]);
+    return this.#wordEnd !== '' && spelled.endsWith(this.#wordEnd)
+      ? Uint8Array.from([...bytes, 0x20])
+      : bytes;
+  }
+
   #byteLevel(token: string): Uint8Array {
     const bytes: number[] = [];
     for (const character of token) {

@@ -96,6 +96,27 @@ export class TextTokenizer {
     return new TextDecoder().decode(this.#speller.bytes(token));
   }
 
+  /**
+   * The text of every token of a sequence; joined, they are its whole text. A character that several tokens spell belongs to the
+   * first of them, and words of vocabularies that spell no blanks get one in front.
+   */
+  pieces(ids: ArrayLike<number>): string[] {
+    const spelled = Array.from(ids, (id) =>
+      this.#added.has(id)
+        ? new TextEncoder().encode(this.tokenString(id))
+        : this.#speller.piece(this.tokenString(id)),
+    );
+    const bytes = Buffer.concat(spelled);
+    const starts = [0];
+    for (const piece of spelled) starts.push(starts[starts.length - 1] + piece.length);
+    const whole = starts.map((at) => {
+      let start = at;
+      while (start < bytes.length && (bytes[start] & 0xc0) === 0x80) start++;
+      return start;
+    });
+    return spelled.map((_, i) => bytes.toString('utf8', whole[i], whole[i + 1]));
+  }
+
   /** Whether the token is a control token such as `<s>` or `<image>`, not text. */
   isSpecial(id: number): boolean {
     return this.#special.has(id);

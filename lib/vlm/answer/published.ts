@@ -1,31 +1,27 @@
-import type { DecisionKind } from './types.js';
-
-export interface Decision {
-  readonly index: number;
-  readonly kind: DecisionKind;
-}
+import type { Decision } from '../types.js';
 
 /**
- * Finds the answer token that carries the decision.
+ * The decision token as the published code finds it (section 3 of the reference behaviour), by looking at tokens alone: the first
+ * piece of a longer word counts as a word, the article "a" as a choice.
  *
- * With `choices`: the choice letter, scored by its surroundings as the reference implementation scores it (section 3 of
- * its behaviour: own punctuation +2, first token or structural/empty predecessor, structural/empty successor, last token,
- * neighbouring arithmetic; equal scores go to the later token). Otherwise the first token that reads yes or no.
- * Otherwise the first token with a letter or digit.
- *
- * @param texts the answer's tokens as text, without the closing control token; at least one
- * @param choices choice letters, or undefined for other questions
+ * With `choices`: the choice letter, scored by its surroundings (own punctuation +2, first token or structural/empty predecessor,
+ * structural/empty successor, last token, neighbouring arithmetic; equal scores go to the later token). Otherwise the first token
+ * that reads yes or no. Otherwise the first token with a letter or digit.
  */
-export function findDecision(texts: readonly string[], choices: readonly string[] | undefined): Decision {
+export function publishedDecision(
+  texts: readonly string[],
+  choices: readonly string[] | undefined,
+): Decision {
+  const decide = (index: number, kind: Decision['kind']) => ({ index, kind, text: texts[index].trim() });
   if (choices !== undefined && choices.length > 0) {
     const index = findChoice(texts, choices);
-    if (index >= 0) return { index, kind: 'choice' };
+    if (index >= 0) return decide(index, 'choice');
   } else {
     const index = texts.findIndex((text) => /^(yes|no)$/.test(bare(text)));
-    if (index >= 0) return { index, kind: 'yes-no' };
+    if (index >= 0) return decide(index, 'yes-no');
   }
   const content = texts.findIndex((text) => /[\p{L}\p{N}]/u.test(text));
-  return { index: Math.max(0, content), kind: 'content' };
+  return decide(Math.max(0, content), 'content');
 }
 
 /** Lower case, without punctuation and surrounding white space. */
