@@ -34,6 +34,10 @@ export const bench: Command = {
       help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR; repeatable',
       fallback: [...embeddedFamilies.keys()],
     },
+    'allow-outside': {
+      kind: 'flag',
+      help: 'read pictures that a data file names outside its folder (the report shows them)',
+    },
     explainers: {
       kind: 'list',
       value: 'NAMES',
@@ -193,6 +197,7 @@ function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
     explainers: values.list('explainers'),
     full: values.flag('full'),
     limit: values.number('limit'),
+    allowOutside: values.flag('allow-outside'),
     shapleySamples: values.number('sii-samples'),
     settings: {
       seed: values.number('seed'),

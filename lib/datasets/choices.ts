@@ -11,6 +11,11 @@ const choiceInstruction =
 /** LLaVA-1.5 is asked otherwise in the published runs. */
 const choiceInstructions: Sample['instructions'] = { llava: '\nAnswer' };
 
+/** The letters of a question with this many choices; undefined for more than the alphabet has. */
+export function choiceLetters(count: number): string[] | undefined {
+  return count > 26 ? undefined : Array.from({ length: count }, (_, k) => String.fromCharCode(65 + k));
+}
+
 /** A published multiple-choice set in Parquet files. */
 export interface ChoiceSet {
   readonly name: string;

@@ -1,6 +1,6 @@
 import { FsynError } from '../errors.js';
 import { decodeImage } from '../vlm/images/decode.js';
-import { type ChoiceSet, openChoiceSet } from './choices.js';
+import { type ChoiceSet, choiceLetters, openChoiceSet } from './choices.js';
 import type { ParquetRow, ParquetTable } from './parquet.js';
 import type { Entry, PublishedOptions } from './published.js';
 import type { Dataset } from './types.js';
@@ -41,7 +41,7 @@ function entryOf(table: ParquetTable, row: ParquetRow, i: number): Entry {
   if (idx === null || idx === undefined || typeof type !== 'string')
     throw new FsynError('DATASET', `${where} has no idx or no type.`);
   const options = Array.isArray(row.choices) ? row.choices.length : 0;
-  const letters = Array.from({ length: options }, (_, k) => String.fromCharCode(65 + k));
+  const letters = choiceLetters(options);
   const letter = typeof answer === 'string' ? /^\(([A-Z])\)$/.exec(answer)?.[1] : undefined;
   const named = `${where} (${type} ${idx})`;
   return {
@@ -49,14 +49,16 @@ function entryOf(table: ParquetTable, row: ParquetRow, i: number): Entry {
     question: typeof prompt === 'string' ? prompt : '',
     answer: letter ?? String(answer),
     family: typeof task === 'string' ? task.toLowerCase() : 'unknown',
-    choices: letters,
+    choices: letters ?? [],
     subsets: [type, task].filter((name) => typeof name === 'string'),
     problem:
       typeof prompt !== 'string' || prompt.trim() === ''
         ? `${named} has no prompt.`
-        : letter !== undefined && letters.includes(letter)
-          ? undefined
-          : `${named}: the answer ${JSON.stringify(answer)} is none of its ${options} choices.`,
+        : letters === undefined
+          ? `${named} has ${options} choices, more than there are letters.`
+          : letter !== undefined && letters.includes(letter)
+            ? undefined
+            : `${named}: the answer ${JSON.stringify(answer)} is none of its ${options} choices.`,
     image: async () => decodeImage(await table.image('image', i)),
   };
 }

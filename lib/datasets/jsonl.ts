@@ -1,108 +1,85 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { basename, dirname, resolve } from 'node:path';
-import { describe, FsynError } from '../errors.js';
+import { basename, dirname } from 'node:path';
+import * as v from 'valibot';
+import { FsynError } from '../errors.js';
 import { resolveOptions } from '../options.js';
-import { decodeImage } from '../vlm/images/decode.js';
+import { conform, finite, object, optional, path, text } from '../schema.js';
+import { jsonLines, parseJson, readTextFile } from '../text-file.js';
+import { DataFolder } from './data-folder.js';
 import { chooseByHash } from './published.js';
-import type { Dataset, Grounding, GroundTruth, Sample } from './types.js';
+import type { Dataset, Sample } from './types.js';
 
 export interface JsonlOptions {
   /** Most samples. */
   readonly limit: number;
   /** Decides which samples a limit takes. */
   readonly seed: number;
+  /** Whether pictures outside the file's folder are read, which a report then shows. */
+  readonly allowOutside: boolean;
 }
 
-/** The fields of one line; `image` is a path relative to the file. */
-type Fields = Omit<Sample, 'image'> & { readonly image: string };
+const groundings = ['grounded', 'text-prior', 'image-prior'] as const;
+const box = v.strictTuple([finite, finite, finite, finite], '[x0, y0, x1, y1]');
+const boxes = v.array(box, 'a list of [x0, y0, x1, y1]');
+const words = v.array(v.strictTuple([finite, finite], '[from, to]'), 'a list of [from, to]');
+const shape = '{boxes: [[x0, y0, x1, y1], ...], words: [[from, to], ...]}';
 
-const groundings: readonly string[] = ['grounded', 'text-prior', 'image-prior'];
+/** One line; `image` is a path relative to the file. */
+const row = object(
+  {
+    id: optional(text),
+    image: path,
+    question: text,
+    answer: text,
+    instruction: optional(text),
+    choices: optional(v.array(text, 'a list of texts')),
+    family: optional(text),
+    grounding: optional(v.picklist(groundings, `one of ${groundings.join(', ')}`)),
+    truth: optional(object({ boxes, words }, shape)),
+  },
+  'an object',
+);
+
+/** A line as it was read, and where it stands. */
+type Line = Omit<Sample, 'image'> & { readonly image: string; readonly where: string };
 
 /**
  * People's own data: one JSON object per line with `image` (path relative to the file), `question` and `answer`, and
  * optionally `id`, `instruction`, `choices`, `family`, `grounding` and `truth` ({boxes: [[x0,y0,x1,y1]], words: [[from,to]]}).
- * Every line is checked before the first is used; images are read when their sample is. Samples come in an order that depends
- * on ids and seed alone, as those of the published datasets do, and are cut at the limit; the id of a line without one is its
- * number.
+ * An optional field may be `null`. Every line is checked before the first is used; images are read when their sample is, and
+ * only from the file's folder unless `allowOutside` says otherwise. Samples come in an order that depends on ids and seed
+ * alone, as those of the published datasets do, and are cut at the limit; the id of a line without one is its number.
  *
  * @throws FsynError DATASET naming file, line and field
  */
-export async function openJsonl(path: string, options?: Partial<JsonlOptions>): Promise<Dataset> {
-  const defaults: JsonlOptions = { limit: Number.POSITIVE_INFINITY, seed: 0 };
-  const { limit, seed } = resolveOptions('openJsonl', defaults, options);
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new FsynError('DATASET', `Cannot read the dataset ${path}.`, { cause });
-  });
+export async function openJsonl(file: string, options?: Partial<JsonlOptions>): Promise<Dataset> {
+  const defaults: JsonlOptions = { limit: Number.POSITIVE_INFINITY, seed: 0, allowOutside: false };
+  const { limit, seed, allowOutside } = resolveOptions('openJsonl', defaults, options);
+  const source = await readTextFile(file, { code: 'DATASET', what: 'the dataset' });
   const ids = new Set<string>();
-  const fields: Fields[] = [];
-  for (const [i, line] of text.split(/\r?\n/).entries()) {
-    if (line.trim() === '') continue;
-    const row = parseLine(`${path}:${i + 1}`, line, i + 1);
-    if (ids.has(row.id))
-      throw new FsynError('DATASET', `${path}:${i + 1}: the id ${JSON.stringify(row.id)} appeared before.`);
-    ids.add(row.id);
-    fields.push(row);
+  const lines: Line[] = [];
+  for (const { line, number } of jsonLines(source)) {
+    const where = `${file}:${number}`;
+    const read = conform(row, parseJson(line, where, 'DATASET'), where, 'DATASET');
+    const id = read.id ?? String(number);
+    if (ids.has(id))
+      throw new FsynError('DATASET', `${where}: the id ${JSON.stringify(id)} appeared before.`);
+    ids.add(id);
+    lines.push({ ...read, id, family: read.family ?? 'custom', where });
   }
-  if (fields.length === 0) throw new FsynError('DATASET', `${path} holds no samples.`);
-  const chosen = chooseByHash(fields, { limit, seed });
+  if (lines.length === 0) throw new FsynError('DATASET', `${file} holds no samples.`);
+  const folder = new DataFolder(dirname(file), allowOutside);
+  for (const { image, where } of lines) folder.check(image, where);
+  const chosen = chooseByHash(lines, { limit, seed });
   return {
-    name: basename(path).replace(/\.jsonl?$/, ''),
-    version: createHash('sha256').update(text).digest('hex').slice(0, 12),
+    name: basename(file).replace(/\.jsonl?$/, ''),
+    version: createHash('sha256').update(source).digest('hex').slice(0, 12),
     size: chosen.length,
     truthless: chosen.every(({ truth }) => truth === undefined),
     async *samples() {
-      for (const { image, ...rest } of chosen) {
-        yield { ...rest, image: () => decodeImage(resolve(dirname(path), image)) };
+      for (const { image, where, ...rest } of chosen) {
+        yield { ...rest, image: () => folder.image(image, where) };
       }
     },
   };
-}
-
-function parseLine(where: string, line: string, number: number): Fields {
-  let row: Record<string, unknown>;
-  try {
-    row = JSON.parse(line) as Record<string, unknown>;
-  } catch (cause) {
-    throw new FsynError('DATASET', `${where} is not JSON.`, { cause });
-  }
-  const fail = (field: string, expected: string): never => {
-    throw new FsynError(
-      'DATASET',
-      `${where}: expected ${expected} for ${field} but found ${describe(row[field])}.`,
-    );
-  };
-  const text = (field: string): string =>
-    typeof row[field] === 'string' && row[field] !== '' ? row[field] : fail(field, 'a text');
-  const optionalText = (field: string) => (row[field] === undefined ? undefined : text(field));
-  const { choices, grounding, truth } = row;
-  if (
-    choices !== undefined &&
-    !(Array.isArray(choices) && choices.every((choice) => typeof choice === 'string'))
-  ) {
-    fail('choices', 'a list of texts');
-  }
-  if (grounding !== undefined && !groundings.includes(grounding as string))
-    fail('grounding', `one of ${groundings.join(', ')}`);
-  if (truth !== undefined && !isTruth(truth))
-    fail('truth', '{boxes: [[x0, y0, x1, y1], ...], words: [[from, to], ...]}');
-  return {
-    id: optionalText('id') ?? String(number),
-    image: text('image'),
-    question: text('question'),
-    answer: text('answer'),
-    instruction: optionalText('instruction'),
-    choices: choices as readonly string[] | undefined,
-    family: optionalText('family') ?? 'custom',
-    grounding: grounding as Grounding | undefined,
-    truth: truth as GroundTruth | undefined,
-  };
-}
-
-function isTruth(value: unknown): boolean {
-  const { boxes, words } = value as { boxes?: unknown; words?: unknown };
-  const tuples = (list: unknown, length: number) =>
-    Array.isArray(list) &&
-    list.every((item) => Array.isArray(item) && item.length === length && item.every(Number.isFinite));
-  return typeof value === 'object' && value !== null && tuples(boxes, 4) && tuples(words, 2);
 }

@@ -34,6 +34,8 @@ export interface DatasetSettings {
   readonly limit: number;
   /** Decides which samples a limit takes and how embedded scenes are drawn. */
   readonly seed: number;
+  /** Whether a data file may name pictures outside its folder, which a report then shows. */
+  readonly allowOutside: boolean;
 }
 
 /**
@@ -47,7 +49,12 @@ export async function openDatasets(
   names: readonly string[],
   settings?: Partial<DatasetSettings>,
 ): Promise<Dataset[]> {
-  const defaults: DatasetSettings = { size: 60, limit: Number.POSITIVE_INFINITY, seed: 0 };
+  const defaults: DatasetSettings = {
+    size: 60,
+    limit: Number.POSITIVE_INFINITY,
+    seed: 0,
+    allowOutside: false,
+  };
   const resolved = resolveOptions('openDatasets', defaults, settings);
   return Promise.all(names.map((name) => openNamed(name, resolved)));
 }
@@ -59,13 +66,13 @@ async function openNamed(given: string, settings: DatasetSettings): Promise<Data
 }
 
 async function openOne(name: string, settings: DatasetSettings): Promise<Dataset> {
-  const { limit, seed } = settings;
+  const { limit, seed, allowOutside } = settings;
   const families = embeddedFamilies.get(name);
   if (families) return embeddedMixture(name, families, settings);
   const [, loader, subset, path] = /^([a-z-]+)(?:\/([^:]+))?:(.+)$/.exec(name) ?? [];
   const open = published.get(loader);
-  if (open) return open(path, { subset, limit, seed });
-  if (existsSync(name)) return openJsonl(name, { limit, seed });
+  if (open) return open(path, { subset, limit, seed, allowOutside });
+  if (existsSync(name)) return openJsonl(name, { limit, seed, allowOutside });
   if (/[/\\]|\.jsonl?$/.test(name))
     throw new FsynError('INVALID_ARGUMENT', `There is no file ${JSON.stringify(name)} (as a dataset).`);
   const kinds = [...embeddedFamilies.keys(), ...Array.from(published.keys(), (key) => `${key}:PATH`)];

@@ -10,6 +10,8 @@ export interface PublishedOptions {
   readonly limit: number;
   /** Decides which samples a limit takes. */
   readonly seed: number;
+  /** Whether pictures that are links to outside the data's folder are read. */
+  readonly allowOutside?: boolean;
 }
 
 /** One question of a published dataset. */
@@ -41,10 +43,12 @@ export interface Published {
  * Makes a dataset of a published one: the questions of the wanted subset in an order that depends on their ids and the seed
  * alone, cut at the limit. So a limit takes the same samples however files are ordered, and a larger one adds to them.
  *
- * @throws FsynError DATASET when ids repeat, or there is no such subset
+ * @throws FsynError DATASET when there are no entries, ids repeat, or there is no such subset
  */
 export function publishedDataset(published: Published, options: PublishedOptions): Dataset {
   const { name, version, entries, instruction, instructions, notes } = published;
+  if (entries.length === 0)
+    throw new FsynError('DATASET', `${name} holds no questions: its files are empty.`);
   checkIds(name, entries);
   const wanted = ofSubset(name, entries, options.subset);
   const chosen = chooseByHash(wanted, options);

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, FsynError } from '../errors.js';
-import { decodeImage } from '../vlm/images/decode.js';
+import type * as v from 'valibot';
+import { FsynError } from '../errors.js';
+import { conform, path as imagePath, object, text } from '../schema.js';
+import { jsonLines, parseJson, readTextFile } from '../text-file.js';
+import { DataFolder } from './data-folder.js';
 import { listFolder } from './folder.js';
 import { type Entry, type PublishedOptions, publishedDataset, subsetKey } from './published.js';
 import type { Dataset } from './types.js';
@@ -13,13 +15,8 @@ const annotationFolders = ['annotations', 'repope_annotations', '.'];
 const imageFolders = ['val2014', 'images'];
 
 /** One line of an annotation file. */
-interface Annotation {
-  readonly image: string;
-  readonly text: string;
-  readonly label: string;
-  readonly split: string;
-  readonly where: string;
-}
+const annotation = object({ image: imagePath, text, label: text }, 'an object');
+type Annotation = v.InferOutput<typeof annotation> & { readonly split: string; readonly where: string };
 
 /**
  * RePOPE (Neuhaus & Hein 2025): yes/no questions on whether an object is in a COCO image, POPE with its labels put right.
@@ -55,11 +52,14 @@ export async function openRepope(path: string, options: PublishedOptions): Promi
   const annotations: Annotation[] = [];
   const digests: string[] = [];
   for (const split of wanted) {
-    const text = await readFile(join(folder, fileName(split)), 'utf8');
-    digests.push(createHash('sha256').update(text).digest('hex'));
-    annotations.push(...parseAnnotations(join(folder, fileName(split)), split, text));
+    const file = join(folder, fileName(split));
+    const source = await readTextFile(file, { code: 'DATASET', what: 'the annotations' });
+    digests.push(createHash('sha256').update(source).digest('hex'));
+    for (const found of parseAnnotations(file, split, source)) annotations.push(found);
   }
-  const entries = joinEqual(annotations, images);
+  const pictures = new DataFolder(images, options.allowOutside === true);
+  for (const { image, where } of annotations) pictures.check(image, where);
+  const entries = joinEqual(annotations, images, pictures);
   if (entries.length > 0 && entries.every(({ imageFile }) => !existsSync(imageFile))) {
     throw new FsynError(
       'DATASET',
@@ -86,26 +86,10 @@ async function annotationFolder(path: string): Promise<string> {
   );
 }
 
-function parseAnnotations(file: string, split: string, text: string): Annotation[] {
-  return text.split(/\r?\n/).flatMap((line, i) => {
-    if (line.trim() === '') return [];
-    const where = `${file}:${i + 1}`;
-    let row: Record<string, unknown>;
-    try {
-      row = JSON.parse(line) as Record<string, unknown>;
-    } catch (cause) {
-      throw new FsynError('DATASET', `${where} is not JSON; expected one object per line.`, { cause });
-    }
-    for (const field of ['image', 'text', 'label']) {
-      if (typeof row?.[field] !== 'string' || row[field] === '') {
-        throw new FsynError(
-          'DATASET',
-          `${where}: expected a text for ${field} but found ${describe(row?.[field])}.`,
-        );
-      }
-    }
-    const { image, text: question, label } = row as Record<'image' | 'text' | 'label', string>;
-    return [{ image, text: question, label, split, where }];
+function parseAnnotations(file: string, split: string, source: string): Annotation[] {
+  return Array.from(jsonLines(source), ({ line, number }) => {
+    const where = `${file}:${number}`;
+    return { ...conform(annotation, parseJson(line, where, 'DATASET'), where, 'DATASET'), split, where };
   });
 }
 
@@ -122,7 +106,11 @@ function repeatNotes(annotations: readonly Annotation[]): string[] {
 }
 
 /** Equal questions about an image become one entry of all their splits; labels that disagree are a problem of it. */
-function joinEqual(annotations: readonly Annotation[], images: string): (Entry & { imageFile: string })[] {
+function joinEqual(
+  annotations: readonly Annotation[],
+  images: string,
+  pictures: DataFolder,
+): (Entry & { imageFile: string })[] {
   const groups = new Map<string, Annotation[]>();
   for (const annotation of annotations) {
     const id = `${annotation.image} ${annotation.text}`;
@@ -131,7 +119,7 @@ function joinEqual(annotations: readonly Annotation[], images: string): (Entry &
     else groups.set(id, [annotation]);
   }
   return Array.from(groups, ([id, group]) => {
-    const [{ image, text, label }] = group;
+    const [{ image, text, label, where }] = group;
     const imageFile = join(images, image);
     return {
       id,
@@ -141,7 +129,7 @@ function joinEqual(annotations: readonly Annotation[], images: string): (Entry &
       subsets: group.map(({ split }) => split),
       problem: problemOf(group, imageFile),
       imageFile,
-      image: () => decodeImage(imageFile),
+      image: () => pictures.image(image, where),
     };
   });
 }

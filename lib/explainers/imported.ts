@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Attribution } from '../cells/attribution.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
+import { parseJson, readRegularFile, readTextFile } from '../text-file.js';
 import type { ImagePlayers, PreparedSample } from '../vlm/types.js';
 import { parseNpy } from './npy.js';
 import type { Explainer } from './types.js';
@@ -25,6 +26,7 @@ export interface ImportOptions {
   readonly imageOrder?: ImageOrder;
 }
 
+const role = { code: 'ATTRIBUTION', what: 'the attribution' } as const;
 const DEFAULTS = { imageOrder: 'row-major' as ImageOrder };
 
 interface Scores {
@@ -62,13 +64,7 @@ export async function readAttribution(
     const [image, text] = await Promise.all([readScores(source.image), readScores(source.text)]);
     return convert(sample, image, text, resolved);
   }
-  const bytes = await readBytes(source);
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(bytes).toString('utf8'));
-  } catch (cause) {
-    throw new FsynError('ATTRIBUTION', `${source} is not valid JSON.`, { cause });
-  }
+  const parsed = parseJson(await readTextFile(source, role), source, 'ATTRIBUTION');
   if (typeof parsed !== 'object' || parsed === null || !('image' in parsed) || !('text' in parsed)) {
     throw new FsynError('ATTRIBUTION', `${source} has no "image" and "text".`);
   }
@@ -108,22 +104,14 @@ export function importedExplainer(given: ImportedExplainerOptions): Explainer {
 }
 
 async function exists(path: string): Promise<boolean> {
-  return readFile(path).then(
+  return stat(path).then(
     () => true,
     () => false,
   );
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new FsynError('ATTRIBUTION', `Cannot read the attribution file ${path}.`, { cause });
-  }
-}
-
 async function readScores(path: string): Promise<Scores> {
-  return parseNpy(await readBytes(path), path);
+  return parseNpy(await readRegularFile(path, role), path);
 }
 
 function flatten(name: string, nested: unknown): Scores {

@@ -1,4 +1,5 @@
 import { FsynError } from '../errors.js';
+import { fromHalf } from '../vlm/files/float16.js';
 
 /** An array from a .npy file. */
 export interface NpyArray {
@@ -7,16 +8,22 @@ export interface NpyArray {
   readonly values: Float64Array;
 }
 
-const READERS: Readonly<Record<string, { size: number; read: (view: DataView, at: number) => number }>> = {
-  '<f4': { size: 4, read: (view, at) => view.getFloat32(at, true) },
-  '<f8': { size: 8, read: (view, at) => view.getFloat64(at, true) },
-  '>f4': { size: 4, read: (view, at) => view.getFloat32(at, false) },
-  '>f8': { size: 8, read: (view, at) => view.getFloat64(at, false) },
-  '<i4': { size: 4, read: (view, at) => view.getInt32(at, true) },
-  '<i8': { size: 8, read: (view, at) => Number(view.getBigInt64(at, true)) },
-  '|i1': { size: 1, read: (view, at) => view.getInt8(at) },
-  '|u1': { size: 1, read: (view, at) => view.getUint8(at) },
-  '|b1': { size: 1, read: (view, at) => view.getUint8(at) },
+type Reader = (view: DataView, at: number, little: boolean) => number;
+
+/** NumPy's kinds and sizes; the byte order is a letter in front. */
+const READERS: Readonly<Record<string, Reader>> = {
+  f2: (view, at, little) => fromHalf(view.getUint16(at, little)),
+  f4: (view, at, little) => view.getFloat32(at, little),
+  f8: (view, at, little) => view.getFloat64(at, little),
+  i1: (view, at) => view.getInt8(at),
+  i2: (view, at, little) => view.getInt16(at, little),
+  i4: (view, at, little) => view.getInt32(at, little),
+  i8: (view, at, little) => Number(view.getBigInt64(at, little)),
+  u1: (view, at) => view.getUint8(at),
+  u2: (view, at, little) => view.getUint16(at, little),
+  u4: (view, at, little) => view.getUint32(at, little),
+  u8: (view, at, little) => Number(view.getBigUint64(at, little)),
+  b1: (view, at) => view.getUint8(at),
 };
 
 /**
@@ -39,16 +46,20 @@ export function parseNpy(bytes: Uint8Array, name: string): NpyArray {
   const header = Buffer.from(bytes.subarray(long ? 12 : 10, start)).toString('latin1');
   const type = /'descr':\s*'([^']*)'/.exec(header)?.[1];
   const dims = /'shape':\s*\(([^)]*)\)/.exec(header)?.[1];
-  const reader = type === undefined ? undefined : READERS[type];
-  if (dims === undefined || !reader) throw broken(`its element type is ${type ?? 'missing'}`);
+  const [, order, kind = ''] = /^([<>|=])(\w\d)$/.exec(type ?? '') ?? [];
+  const reader = Object.hasOwn(READERS, kind) ? READERS[kind] : undefined;
+  if (reader === undefined) throw broken(`its element type is ${JSON.stringify(type ?? 'missing')}`);
+  if (dims === undefined || !/^[\d\s,]*$/.test(dims)) throw broken('its shape is no list of sizes');
+  const size = Number(kind[1]);
   const shape = dims.split(',').flatMap((part) => (part.trim() === '' ? [] : [Number(part)]));
+  if (!shape.every(Number.isSafeInteger)) throw broken('its shape is no list of sizes');
   const count = shape.reduce((a, b) => a * b, 1);
-  if (bytes.length - start !== count * reader.size) {
-    throw broken(
-      `shape [${shape.join(', ')}] wants ${count * reader.size} bytes, it has ${bytes.length - start}`,
-    );
+  if (bytes.length - start !== count * size) {
+    throw broken(`shape [${shape.join(', ')}] wants ${count * size} bytes, it has ${bytes.length - start}`);
   }
-  const stored = Float64Array.from({ length: count }, (_, i) => reader.read(view, start + i * reader.size));
+  const stored = Float64Array.from({ length: count }, (_, i) =>
+    reader(view, start + i * size, order !== '>'),
+  );
   const fortran = /'fortran_order':\s*True/.test(header);
   return { shape, values: fortran && shape.length > 1 ? fromFortran(stored, shape) : stored };
 }

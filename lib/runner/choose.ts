@@ -45,6 +45,8 @@ export interface BenchmarkChoice {
   readonly full: boolean;
   /** Samples per dataset, >= 1. */
   readonly limit: number | undefined;
+  /** Whether a data file may name pictures outside its folder, which a report then shows. */
+  readonly allowOutside: boolean;
   /** Samples per dataset with the exact Shapley interaction index, >= 0; each costs about 30 F_syn. */
   readonly shapleySamples: number | undefined;
   /** What else decides a result; `seed` also draws the samples. */
@@ -66,6 +68,7 @@ const defaults: BenchmarkChoice = {
   explainers: ['all'],
   full: false,
   limit: undefined,
+  allowOutside: false,
   shapleySamples: undefined,
   settings: {},
   onNote: () => {},
@@ -81,7 +84,11 @@ const defaults: BenchmarkChoice = {
  * @throws FsynError INVALID_ARGUMENT for unknown or repeated names, DATASET, EXPLAINER
  */
 export async function chooseBenchmark(choice?: Partial<BenchmarkChoice>): Promise<ChosenBenchmark> {
-  const { full, limit, onNote, ...chosen } = resolveOptions('chooseBenchmark', defaults, choice);
+  const { full, limit, allowOutside, onNote, ...chosen } = resolveOptions(
+    'chooseBenchmark',
+    defaults,
+    choice,
+  );
   const sizes = full ? fullSize : firstLook;
   const settings = resolveOptions(
     'settings',
@@ -98,6 +105,7 @@ export async function chooseBenchmark(choice?: Partial<BenchmarkChoice>): Promis
     size: limit ?? sizes.size,
     limit: limit ?? sizes.limit,
     seed: settings.seed,
+    allowOutside,
   });
   refuseRepeated('datasets', datasets);
   for (const note of datasets.flatMap(({ notes }) => notes ?? [])) onNote(note);

@@ -1,28 +1,12 @@
-import { readFile } from 'node:fs/promises';
-import { describe, FsynError, reasonOf } from '../errors.js';
+import { describe, FsynError } from '../errors.js';
+import { parseJson, readTextFile } from '../text-file.js';
 
 export type JsonObject = { readonly [key: string]: unknown };
 
 /** Reads a JSON object from a file; `what` names the file's role in the message. */
 export async function readJsonObject(path: string, what: string): Promise<JsonObject> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new FsynError('MODEL_FILE', `Cannot read ${what} ${JSON.stringify(path)}.`, { cause });
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    const reason = reasonOf(cause);
-    throw new FsynError(
-      'MODEL_FILE',
-      `${what} ${JSON.stringify(path)} is not valid JSON (truncated?): ${reason}.`,
-      { cause },
-    );
-  }
-  return asObject(value, JSON.stringify(path));
+  const text = await readTextFile(path, { code: 'MODEL_FILE', what });
+  return asObject(parseJson(text, `${what} ${JSON.stringify(path)}`, 'MODEL_FILE'), JSON.stringify(path));
 }
 
 /** As readJsonObject, but undefined when the file does not exist. */

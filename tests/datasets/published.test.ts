@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { choiceLetters } from '../../lib/datasets/choices.js';
 import { openCvBench } from '../../lib/datasets/cv-bench.js';
 import { openMmstar } from '../../lib/datasets/mmstar.js';
 import { chooseByHash, type PublishedOptions, subsetKey } from '../../lib/datasets/published.js';
@@ -209,7 +210,7 @@ describe('RePOPE', () => {
     writeFileSync(file, '[\n');
     await expect(openRepope(copy, everything)).rejects.toMatchObject({
       code: 'DATASET',
-      message: expect.stringMatching(/random\.json:1 is not JSON/),
+      message: expect.stringMatching(/random\.json:1 is not valid JSON/),
     });
   });
 });
@@ -364,5 +365,28 @@ describe('a sample of a published dataset', () => {
       '\nAnswer',
       '\nAnswer directly with only the letter inside parentheses, and nothing else. \nAnswer:',
     ]);
+  });
+});
+
+describe('a set at its edges', () => {
+  // A Parquet file of MMStar's columns without a row, as hyparquet-writer 0.16 writes it.
+  const empty =
+    'UEFSMRUEGXxIBHJvb3QVDAAVBCUCGAVpbmRleAAVDCUCGAhxdWVzdGlvbiUAABUMJQIYBWltYWdlABUMJQIYBmFuc3dlciUAABUM' +
+    'JQIYCGNhdGVnb3J5JQAAFQwlAhgLbDJfY2F0ZWdvcnklAAAWABkAKAloeXBhcnF1ZXQZbBwAABwAABwAABwAABwAABwAAACOAAAA' +
+    'UEFSMQ==';
+
+  it('is refused when it holds no questions', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'fsyn-empty-')), 'mmstar.parquet');
+    writeFileSync(path, Buffer.from(empty, 'base64'));
+    await expect(openMmstar(path, everything)).rejects.toMatchObject({
+      code: 'DATASET',
+      message: 'mmstar holds no questions: its files are empty.',
+    });
+  });
+
+  it('has letters for as many choices as there are letters', () => {
+    expect(choiceLetters(2)).toEqual(['A', 'B']);
+    expect(choiceLetters(26)?.at(-1)).toBe('Z');
+    expect(choiceLetters(27)).toBeUndefined();
   });
 });

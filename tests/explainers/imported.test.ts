@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { importAttribution, importedExplainer, readAttribution } from '../../lib/explainers/imported.js';
+import { parseNpy } from '../../lib/explainers/npy.js';
 import type { PreparedSample } from '../../lib/vlm/types.js';
 import { contextOf } from './helpers.js';
 
@@ -101,4 +102,36 @@ test('wrong shapes, values and files are refused with what was expected', async 
   await expect(readAttribution(sample, join(folder, 'none.json'))).rejects.toMatchObject({
     code: 'ATTRIBUTION',
   });
+});
+
+test('every kind of number that NumPy saves is read', () => {
+  const header = (descr: string, shape: string) => {
+    const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
+    const padded = Buffer.from(`${text.padEnd(117)}\n`, 'latin1');
+    return Buffer.concat([Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, padded.length, 0]), padded]);
+  };
+  // numpy.array([1.5, -2, 65504], '<f2').tobytes(), and the others by hand.
+  const cases: [string, number[], number[]][] = [
+    ['<f2', [0x00, 0x3e, 0x00, 0xc0, 0xff, 0x7b], [1.5, -2, 65504]],
+    ['>f2', [0x3e, 0x00, 0xc0, 0x00, 0x7b, 0xff], [1.5, -2, 65504]],
+    ['<i2', [1, 0, 0xff, 0xff], [1, -1]],
+    ['>u2', [0, 1, 0xff, 0xff], [1, 65535]],
+    ['>i4', [0xff, 0xff, 0xff, 0xfe], [-2]],
+    ['<u8', [3, 0, 0, 0, 0, 0, 0, 0], [3]],
+    ['|b1', [1, 0], [1, 0]],
+  ];
+  for (const [descr, bytes, wanted] of cases) {
+    const file = Buffer.concat([header(descr, `(${wanted.length},)`), Buffer.from(bytes)]);
+    expect(Array.from(parseNpy(file, descr).values)).toEqual(wanted);
+  }
+  for (const [descr, shape] of [
+    ['<f2', '(-1,)'],
+    ['<f2', '(1e3,)'],
+    ['<f2', '(9999999999999999999,)'],
+    ['<c8', '(1,)'],
+    ['O', '(1,)'],
+    ['<__proto__', '(1,)'],
+  ]) {
+    expect(() => parseNpy(header(descr, shape), 'x.npy')).toThrow(/x\.npy is not a readable \.npy file/);
+  }
 });

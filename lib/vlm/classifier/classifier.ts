@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
 import { Session } from '../../inference/session.js';
+import { refuseLfsPointer } from '../../text-file.js';
 import {
   type Graph,
   rejectUnknownInputs,
@@ -80,6 +81,7 @@ export class Classifier implements Vlm {
         ? undefined
         : new TextTokenizer(await readJsonObject(tokenizerPath, 'tokenizer'), {});
     const { name, providers, threads, memory, signal } = options;
+    await refuseLfsPointer(manifest.model, { code: 'MODEL_FILE', what: 'the model file' });
     const session = await Session.load(manifest.model, { providers, threads, signal });
     try {
       const graph = { session, path: manifest.model };

@@ -1,4 +1,5 @@
 import { FsynError } from '../../errors.js';
+import { labelOf, standsForText } from '../text/labels.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import type { TextPlayerKind, TextPlayers } from '../types.js';
 import type { ClassifierQuestion } from './manifest.js';
@@ -44,12 +45,11 @@ function tokens(text: string, question: ClassifierQuestion, tokenizer: TextToken
     );
   }
   const { ids, spans } = tokenizer.encode(input, true);
-  return Array.from(ids, (id, i) => ({
-    label: tokenizer.isSpecial(id) ? '' : tokenizer.tokenText(id).trim(),
-    id,
-    start: spans[i * 2],
-    end: spans[i * 2 + 1],
-  }));
+  return Array.from(ids, (id, i) => {
+    const [start, end] = [spans[i * 2], spans[i * 2 + 1]];
+    const label = standsForText(tokenizer, id, start, end) ? labelOf(tokenizer, { text, ids, spans }, i) : '';
+    return { label, id, start, end };
+  });
 }
 
 /**

@@ -183,22 +183,44 @@ function textSettings(directory: ModelDirectory, tokenizer: TextTokenizer): Text
   const nested = isObject(config.text_config) ? config.text_config : {};
   const first = (key: string, ...sources: readonly JsonObject[]): unknown =>
     sources.map((source) => source[key]).find((value) => value !== undefined && value !== null);
-  const eos = first('eos_token_id', generation ?? {}, config, nested) ?? tokenizer.eosTokenId;
-  const stops = (Array.isArray(eos) ? eos : [eos]).filter((id) => Number.isInteger(id)) as number[];
-  const pad = tokenizer.padTokenId ?? first('pad_token_id', config, nested, generation ?? {}) ?? stops[0];
-  if (!Number.isInteger(pad)) {
+  const stops = tokenIds(first('eos_token_id', generation ?? {}, config, nested) ?? tokenizer.eosTokenId);
+  // Old configurations write "no pad" as -1.
+  const pad = [
+    tokenizer.padTokenId,
+    ...tokenIds(first('pad_token_id', config, nested, generation ?? {}), 'pad_token_id'),
+    ...stops,
+  ].find((id) => id !== undefined && id >= 0);
+  if (pad === undefined) {
     throw new FsynError(
       'MODEL_CONTRACT',
       'Neither tokenizer_config.json nor config.json names a pad or end token.',
     );
   }
+  const penalty = new Fields(generation ?? {}, 'generation_config.json').number('repetition_penalty', 1);
+  if (penalty <= 0) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      `Expected a number > 0 for repetition_penalty in generation_config.json, but found ${penalty}.`,
+    );
+  }
   const limits = [first('max_position_embeddings', nested, config), tokenizer.maxLength];
   const known = limits.filter((limit): limit is number => Number.isInteger(limit));
   return {
-    padTokenId: pad as number,
+    padTokenId: pad,
     stopTokens: new Set(stops),
-    repetitionPenalty: new Fields(generation ?? {}, 'generation_config.json').number('repetition_penalty', 1),
+    repetitionPenalty: penalty,
     contextLength: known.length === 0 ? undefined : Math.min(...known),
     vocabulary: tokenizer.vocabularySize,
   };
+}
+
+/** One token id or a list of them, as configurations write it; a text that looks like one would end no answer. */
+function tokenIds(value: unknown, key = 'eos_token_id'): number[] {
+  if (value === undefined || value === null) return [];
+  const ids: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (ids.every((id): id is number => Number.isSafeInteger(id))) return [...ids];
+  throw new FsynError(
+    'MODEL_CONTRACT',
+    `Expected a token id or a list of them for ${key} in generation_config.json or config.json, but found ${JSON.stringify(value)}.`,
+  );
 }

@@ -1,4 +1,5 @@
 import { FsynError, invalidArgument } from '../../errors.js';
+import { labelOf, standsForText } from '../text/labels.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import type { TextPlayerKind, TextPlayers } from '../types.js';
 import type { EncodedCaption } from './towers.js';
@@ -52,14 +53,14 @@ export function encodeCaption(
   const questionSpans: number[] = [];
   for (const [position, id] of ids.entries()) {
     const [start, end] = [spans[position * 2] + cut, spans[position * 2 + 1] + cut];
-    if (tokenizer.isSpecial(id)) {
+    if (!standsForText(tokenizer, id, start, end)) {
       refuseWritten(tokenizer, id, text);
       continue;
     }
     if (end <= start) continue;
     const kind = start < caption.length ? 'question' : 'instruction';
     if (kind === 'instruction' && !includeInstruction) continue;
-    labels.push(tokenizer.tokenText(id).trim() || tokenizer.tokenText(id));
+    labels.push(labelOf(tokenizer, { text, ids, spans }, position));
     kinds.push(kind);
     positions.push(position);
     questionSpans.push(...(kind === 'question' ? [start, Math.min(end, caption.length)] : [-1, -1]));

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { checkOneOf } from '../../checks.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { externalFiles } from '../../onnx/external-data.js';
+import { readTextFile, refuseLfsPointer } from '../../text-file.js';
 import { isMissing, type JsonObject, readJsonObject, readOptionalJsonObject } from '../json.js';
 import { chatTemplateSource } from '../text/chat.js';
 
@@ -82,10 +83,10 @@ async function requireDirectory(path: string): Promise<void> {
 
 async function readOptionalText(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    if (isMissing(cause)) return undefined;
-    throw new FsynError('MODEL_FILE', `Cannot read ${JSON.stringify(path)}.`, { cause });
+    return await readTextFile(path, { code: 'MODEL_FILE', what: 'the chat template' });
+  } catch (error) {
+    if (error instanceof FsynError && isMissing(error.cause)) return undefined;
+    throw error;
   }
 }
 
@@ -125,7 +126,10 @@ export async function findPart(
   for (const dtype of wanted === 'auto' ? dtypes : [wanted]) {
     const name = `${part}${suffixes[dtype]}.onnx`;
     for (const [i, folder] of folders.entries()) {
-      if (listings[i].includes(name)) return { path: join(folder, name), dtype };
+      if (!listings[i].includes(name)) continue;
+      const path = join(folder, name);
+      await refuseLfsPointer(path, { code: 'MODEL_FILE', what: 'the model file' });
+      return { path, dtype };
     }
   }
   return undefined;

@@ -85,20 +85,20 @@ function readSize(fields: Fields, key: string): Size {
  * convert to RGB, resize, centre crop, rescale, normalise - equal to the Python processor's PIL backend bit for bit.
  */
 export class ClipImageProcessor {
+  /** Colour of the bars that make an image square before anything else. */
+  readonly #background: readonly number[] | undefined;
   readonly #size: Size | undefined;
   readonly #crop: { readonly height: number; readonly width: number } | undefined;
   readonly #resampling: Resampling;
   readonly #table: Float32Array;
 
-  /** @param config the contents of preprocessor_config.json, or the `image_processor` part of processor_config.json */
-  constructor(config: JsonObject) {
+  /**
+   * @param config the contents of preprocessor_config.json, or the `image_processor` part of processor_config.json
+   * @param padsToSquare whether the family's own processor makes images square with `do_pad`, as LLaVA's does
+   */
+  constructor(config: JsonObject, padsToSquare = false) {
     const fields = new Fields(config, 'preprocessor_config.json');
-    if (fields.boolean('do_pad', false)) {
-      throw new FsynError(
-        'UNSUPPORTED_MODEL',
-        'Image processors with do_pad (pad to square) are not supported.',
-      );
-    }
+    this.#background = readBackground(fields, padsToSquare);
     this.#size = fields.boolean('do_resize', true)
       ? fields.has('size')
         ? readSize(fields, 'size')
@@ -114,17 +114,21 @@ export class ClipImageProcessor {
     image: RgbImage,
     signal?: AbortSignal,
   ): Promise<{ image: RgbImage; frame: PixelFrame }> {
-    const [height, width] = image.shape as [number, number, number];
-    let current = image;
+    const square =
+      this.#background === undefined ? { image, top: 0, left: 0 } : padToSquare(image, this.#background);
+    const [height, width] = square.image.shape as [number, number, number];
+    let current = square.image;
     if (this.#size !== undefined) {
       const [rows, columns] = targetSize(this.#size, height, width);
-      current = await resizeImage(image, rows, columns, this.#resampling, signal);
+      current = await resizeImage(current, rows, columns, this.#resampling, signal);
     }
     const [rows, columns] = current.shape as [number, number, number];
-    const frame = { scaleX: width / columns, scaleY: height / rows, offsetX: 0, offsetY: 0 };
+    const [scaleX, scaleY] = [width / columns, height / rows];
+    const frame = { scaleX, scaleY, offsetX: -square.left / scaleX, offsetY: -square.top / scaleY };
     if (this.#crop === undefined) return { image: current, frame };
     const cropped = centreCrop(current, this.#crop.height, this.#crop.width);
-    return { image: cropped.image, frame: { ...frame, offsetX: cropped.left, offsetY: cropped.top } };
+    const offsetX = frame.offsetX + cropped.left;
+    return { image: cropped.image, frame: { ...frame, offsetX, offsetY: frame.offsetY + cropped.top } };
   }
 
   async process(image: RgbImage, signal?: AbortSignal): Promise<ProcessedImage> {
@@ -134,6 +138,36 @@ export class ClipImageProcessor {
     writePlanes(cropped, this.#table, planes);
     return { planes, height, width, frame };
   }
+}
+
+/** The colour that `do_pad` pads with, the mean as the Python processor rounds it; undefined where nothing is padded. */
+function readBackground(fields: Fields, padsToSquare: boolean): readonly number[] | undefined {
+  if (!fields.boolean('do_pad', false)) return undefined;
+  const type = fields.string('image_processor_type', padsToSquare ? 'LlavaImageProcessor' : '');
+  if (type.startsWith('LlavaImageProcessor'))
+    return fields.numbers('image_mean', 3, clipMean).map((mean) => Math.trunc(mean * 255));
+  if (!fields.has('pad_size')) return undefined;
+  // Other processors pad a batch to one size, which changes nothing for a single image unless the size is given.
+  throw new FsynError('UNSUPPORTED_MODEL', 'Image processors with do_pad and pad_size are not supported.');
+}
+
+/** Bars of one colour on both sides of the shorter axis; an odd pixel goes to the end. */
+function padToSquare(
+  image: RgbImage,
+  colour: readonly number[],
+): { image: RgbImage; top: number; left: number } {
+  const [height, width] = image.shape as [number, number, number];
+  if (height === width) return { image, top: 0, left: 0 };
+  const side = Math.max(height, width);
+  const top = Math.floor((side - height) / 2);
+  const left = Math.floor((side - width) / 2);
+  const data = new Uint8Array(side * side * 3);
+  for (let i = 0; i < data.length; i += 3) data.set(colour, i);
+  for (let y = 0; y < height; y++) {
+    const row = image.data.subarray(y * width * 3, (y + 1) * width * 3);
+    data.set(row, ((y + top) * side + left) * 3);
+  }
+  return { image: ndarray(data, [side, side, 3]), top, left };
 }
 
 function readCrop(fields: Fields): { height: number; width: number } {

@@ -141,6 +141,11 @@ const wordPatterns = [
   new RegExp(`[${wordCharacters}]+|[^${wordCharacters}\\s]+`, 'gu'),
   new RegExp(`[${wordCharacters}]+|\\S`, 'gu'),
   /\S+/gu,
+  /\S/gu,
+  // The same with white space that is in no vocabulary either.
+  new RegExp(`[${wordCharacters}]+|[^${wordCharacters}\\s]+|\\s+`, 'gu'),
+  new RegExp(`[${wordCharacters}]+|\\S|\\s`, 'gu'),
+  /./gsu,
 ];
 
 /** Gives neighbouring unknown tokens the words of the text between the known ones. */
@@ -154,8 +159,8 @@ function placeUnknown(
   if (tokens.length === 0) return;
   const encoder = new TextEncoder();
   const text = new TextDecoder().decode(bytes.subarray(from, to));
-  // A single one takes everything, inner white space included.
-  const patterns = tokens.length === 1 ? [/\S(.*\S)?/su] : wordPatterns;
+  // A single one takes everything, inner white space included; a tab or a line break may be all that there is.
+  const patterns = tokens.length === 1 ? [/\S(.*\S)?/su, /^.+$/su] : wordPatterns;
   for (const pattern of patterns) {
     const pieces = pattern.global
       ? [...text.matchAll(pattern)]

@@ -10,6 +10,8 @@ export interface RenderedPrompt {
   /** Half-open character range of the whole user text (question and instruction) in `text`. */
   readonly userStart: number;
   readonly userEnd: number;
+  /** Characters that the template trimmed off the front of the user text. */
+  readonly cut: number;
 }
 
 /** The chat template of a model directory. */
@@ -48,9 +50,13 @@ export class ChatTemplate {
     }
     const [before, after] = parts as [string, string];
     const text = this.#apply(userText, system);
-    for (const shown of [userText, userText.trim()]) {
-      if (text === before + shown + after) {
-        return { text, userStart: before.length, userEnd: before.length + shown.length };
+    const userEnd = text.length - after.length;
+    const shown = text.slice(before.length, userEnd);
+    // A template may trim the text, at one end or both.
+    const blanks = userText.length - userText.trimStart().length;
+    for (let cut = 0; cut <= blanks && text === before + shown + after; cut++) {
+      if (userText.startsWith(shown, cut) && userText.slice(cut + shown.length).trim() === '') {
+        return { text, userStart: before.length, userEnd, cut };
       }
     }
     throw new FsynError(
@@ -76,6 +82,9 @@ export class ChatTemplate {
   }
 }
 
+/** Jinja reads every line end of a template as \n. */
+const lineEnds = /\r\n?/g;
+
 /**
  * The Jinja source of a model directory's chat template, from the places where the ecosystem keeps it,
  * newest first: chat_template.jinja, chat_template.json, processor_config.json, tokenizer_config.json.
@@ -86,17 +95,17 @@ export function chatTemplateSource(
   jinja: string | undefined,
   ...configs: readonly (JsonObject | undefined)[]
 ): string | undefined {
-  if (jinja !== undefined) return jinja;
+  if (jinja !== undefined) return jinja.replace(lineEnds, '\n');
   for (const config of configs) {
     const value = config?.chat_template;
     if (value === undefined || value === null) continue;
-    if (typeof value === 'string') return value;
+    if (typeof value === 'string') return value.replace(lineEnds, '\n');
     const named = Array.isArray(value)
       ? value.find((entry) => isObject(entry) && entry.name === 'default')
       : value;
     if (isObject(named)) {
       const template = named.template ?? named.default;
-      if (typeof template === 'string') return template;
+      if (typeof template === 'string') return template.replace(lineEnds, '\n');
     }
     throw new FsynError('TOKENIZER', `Cannot use ${describe(value)} as chat_template.`);
   }

@@ -1,6 +1,7 @@
 import { FsynError, invalidArgument } from '../../errors.js';
 import type { TextPlayerKind, TextPlayers } from '../types.js';
 import type { ChatTemplate } from './chat.js';
+import { labelOf, standsForText, type TokenisedText } from './labels.js';
 import type { TextTokenizer } from './tokenizer.js';
 
 /** How an architecture writes its prompt. */
@@ -65,9 +66,7 @@ export function buildPrompt(
   const { text, shift, imageStart } = expandPlaceholder(rendered.text, rendered.userStart, style, image.text);
   const addSpecial = tokenizer.bosToken === undefined || !rendered.text.startsWith(tokenizer.bosToken);
   const { ids, spans } = tokenizer.encode(text, addSpecial);
-  // A template that trims the text may have cut white space off the question's front.
-  const trimmed = question.length - question.trimStart().length;
-  const cut = text.startsWith(question, rendered.userStart + shift) ? 0 : trimmed;
+  const { cut } = rendered;
   const questionStart = rendered.userStart + shift;
   const questionEnd = Math.min(questionStart + question.length - cut, rendered.userEnd + shift);
   const regions = {
@@ -86,7 +85,7 @@ export function buildPrompt(
       `Expected ${image.features} image tokens ${style.imageToken} in the prompt but found ${imagePositions.length}.`,
     );
   }
-  const players = findPlayers(tokenizer, ids, spans, regions, cut, options);
+  const players = findPlayers(tokenizer, { text, ids, spans }, regions, cut, options);
   return { text: rendered.text, ids, imagePositions: Int32Array.from(imagePositions), players };
 }
 
@@ -146,25 +145,25 @@ function classify(start: number, end: number, regions: Regions): TextPlayerKind 
 
 function findPlayers(
   tokenizer: TextTokenizer,
-  ids: Int32Array,
-  spans: Int32Array,
+  found: TokenisedText,
   regions: Regions,
   cut: number,
   options: PromptOptions,
 ): TextPlayers {
+  const { ids, spans } = found;
   const labels: string[] = [];
   const kinds: TextPlayerKind[] = [];
   const positions: number[] = [];
   const questionSpans: number[] = [];
   for (const [index, id] of ids.entries()) {
-    if (tokenizer.isSpecial(id)) continue;
     const start = spans[index * 2];
     const end = spans[index * 2 + 1];
+    if (!standsForText(tokenizer, id, start, end)) continue;
     const kind = classify(start, end, regions);
     if (kind === undefined) continue;
     if (kind === 'instruction' && !options.includeInstruction) continue;
     if (kind === 'template' && !options.includeTemplate) continue;
-    labels.push(tokenizer.tokenText(id).trim() || tokenizer.tokenText(id));
+    labels.push(labelOf(tokenizer, found, index));
     kinds.push(kind);
     positions.push(index);
     if (kind === 'question') {

@@ -91,9 +91,18 @@ export class TextTokenizer {
 
   /** The text that a token stands for, leading space included; U+FFFD where it is part of a character. */
   tokenText(id: number): string {
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.#bytes(id));
+  }
+
+  /** Whether the token stands for text that the vocabulary lacks. */
+  isUnknown(id: number): boolean {
+    // CLIP's unknown token is its end token, which stands for no text.
+    return id === this.#unknownId && id !== this.eosTokenId;
+  }
+
+  #bytes(id: number): Uint8Array {
     const token = this.tokenString(id);
-    if (this.#added.has(id)) return token;
-    return new TextDecoder().decode(this.#speller.bytes(token));
+    return this.#added.has(id) ? new TextEncoder().encode(token) : this.#speller.bytes(token);
   }
 
   /**
@@ -141,10 +150,9 @@ export class TextTokenizer {
       const added = this.#added.has(id);
       return {
         label,
-        bytes: added ? new TextEncoder().encode(label) : this.#speller.bytes(label),
+        bytes: this.#bytes(id),
         added,
-        // CLIP's unknown token is its end token, which stands for no text.
-        unknown: id === this.#unknownId && id !== this.eosTokenId && !text.includes(label),
+        unknown: this.isUnknown(id) && !text.includes(label),
       };
     });
     return { ids: Int32Array.from(ids), spans: alignTokens(text, tokens, this.#normalise) };

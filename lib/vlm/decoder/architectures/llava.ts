@@ -31,7 +31,7 @@ export class Llava implements Architecture {
         'Expected preprocessor_config.json or processor_config.json with an image_processor.',
       );
     }
-    this.#processor = new ClipImageProcessor(processing);
+    this.#processor = new ClipImageProcessor(processing, true);
     const vision = new Fields(
       isObject(config.vision_config) ? config.vision_config : {},
       'config.json vision_config',

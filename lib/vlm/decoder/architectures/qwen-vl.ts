@@ -148,8 +148,12 @@ export class QwenVl implements Architecture {
 
 function readGeometry(fields: Fields, override: number | undefined): Geometry {
   const size = isObject(fields.raw('size')) ? fields.object('size') : undefined;
-  const bound = (key: string, sizeKey: string, fallback: number): number =>
-    fields.has(key) ? fields.positive(key) : (size?.positive(sizeKey, fallback) ?? fallback);
+  // Older files repeat the bounds as `size: {min_pixels, max_pixels}`, some have them nowhere else.
+  const bound = (key: string, sizeKey: string, fallback: number): number => {
+    if (fields.has(key)) return fields.positive(key);
+    if (size === undefined) return fallback;
+    return size.has(sizeKey) ? size.positive(sizeKey) : size.positive(key, fallback);
+  };
   return {
     patch: fields.positive('patch_size', 14),
     merge: fields.positive('merge_size', 2),
