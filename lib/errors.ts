@@ -59,8 +59,3 @@ export function describe(value: unknown): string {
 export function reasonOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
-
-/** Throws the signal's reason when it is already aborted. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  signal?.throwIfAborted();
-}

@@ -7,6 +7,7 @@
  * published code does, and on our edit of it, which computes wanted rows only. The slow arms are measured on evenly spaced
  * cells and scaled to all of them. The floor is the plan's operations over the rate of a matrix product of the model's own shape in the same round.
  */
+
 import { existsSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { basename, join } from 'node:path';
@@ -25,6 +26,7 @@ import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { locatePart } from '../../lib/vlm/files/directory.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import type { RgbImage } from '../../lib/vlm/types.js';
+import { median } from './median.js';
 
 /** Forward passes of one explanation in the published code: 4 curves of 11 steps, F_syn insertion and deletion. */
 const PUBLISHED_PASSES = 118;
@@ -39,12 +41,6 @@ interface Round {
   readonly naiveRows: number;
   readonly flopsPerSecond: number;
 }
-
-const median = (values: readonly number[]) => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 
 async function seconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();

@@ -1,8 +1,9 @@
 import { chooseEstimator } from '../../lib/interactions/estimators/choose.js';
 import type { EstimatorName } from '../../lib/interactions/index.js';
-import { bootstrap, quantile } from '../../lib/statistics/bootstrap.js';
+import { bootstrap } from '../../lib/statistics/bootstrap.js';
 import type { Row } from './interactions-curves-row.js';
 import { FAMILIES, type Family, PAIRS, PLAYERS } from './interactions-games.js';
+import { median } from './median.js';
 
 /** What shapiq takes for SII of this size. */
 export const PEER: EstimatorName = 'kernel-shap-iq';
@@ -48,13 +49,6 @@ function atStates(rows: readonly Row[], family: Family, estimator: EstimatorName
     if (more || (equal && row.budget > known!.budget)) best.set(row.game, row);
   }
   return best;
-}
-
-function median(values: readonly number[]): number {
-  return quantile(
-    [...values].sort((a, b) => a - b),
-    0.5,
-  );
 }
 
 type ErrorByGame = ReadonlyMap<number, { readonly error: number }>;

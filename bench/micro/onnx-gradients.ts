@@ -7,6 +7,7 @@
  * first use opened and that all later rounds opened. Methods of many passes are measured in fewer rounds where they would take more
  * than --seconds (default 60) each, and left out where one round would.
  */
+
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -26,14 +27,9 @@ import { openSession } from '../../lib/onnx/types.js';
 import { packageInfo } from '../../lib/package.js';
 import { Random } from '../../lib/statistics/random.js';
 import { loadVlm } from '../../lib/vlm/load.js';
+import { median } from './median.js';
 
 const [LAYERS, WIDTH, HEADS, HIDDEN, LENGTH, VOCABULARY] = [6, 256, 8, 688, 320, 16384];
-
-const median = (values: readonly number[]) => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 
 /** Processor time of this process: with one thread it is the time that the work takes when nothing else runs. */
 async function milliseconds(work: () => Promise<unknown>): Promise<number> {

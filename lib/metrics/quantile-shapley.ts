@@ -1,7 +1,8 @@
+import { bitCount } from '../bits.js';
 import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
 import { checkInteger } from '../checks.js';
-import { bitCount, interactionWeights } from './shapley.js';
+import { interactionWeights } from './shapley.js';
 import { areaUnderCurve, playersAtStep } from './steps.js';
 
 /** The full value table of rank-quantile players: 2^quantiles image states x 2^quantiles text states. */

@@ -1,3 +1,4 @@
+import { bitCount } from '../bits.js';
 import type { Corners } from '../cells/corners.js';
 import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
@@ -144,11 +145,4 @@ export function interactionWeights(players: number): Float64Array {
     binomial = (binomial * (players - 2 - size)) / (size + 1);
   }
   return weights;
-}
-
-/** Number of set bits of a word below 2^31. */
-export function bitCount(word: number): number {
-  let count = 0;
-  for (let rest = word; rest > 0; rest &= rest - 1) count++;
-  return count;
 }

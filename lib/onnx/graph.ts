@@ -151,6 +151,18 @@ export class OnnxGraph {
     return this.addInitializer(float32Tensor(this.uniqueName(prefix), values, dims));
   }
 
+  /** Adds a node of one output, which is named after the prefix; `touch` after the last one. */
+  addNode(
+    prefix: string,
+    opType: string,
+    input: readonly string[],
+    attributes: NodeOptions['attributes'] = {},
+  ): string {
+    const name = this.uniqueName(prefix);
+    this.proto.node.push(makeNode(opType, [...input], [name], { name, attributes }));
+    return name;
+  }
+
   addInput(name: string, dataType: number, shape: readonly Dimension[]): void {
     this.proto.input.push(valueInfo(name, dataType, shape));
     this.#names?.add(name);

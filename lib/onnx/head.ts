@@ -61,9 +61,7 @@ function selectRows(model: OnnxModel, logits: string, input: string): void {
   const single = ['MatMul', 'FusedMatMul', 'MatMulNBits'].includes(node.opType);
   const names = single ? { target: node, index: 0 } : undefined;
   if (names && graph.consumersOf(node.output[0] as string).length <= 1) {
-    const rows = graph.uniqueName('head/rows');
-    graph.proto.node.push(makeNode('Gather', [node.input[0], input], [rows], { attributes: { axis: 1 } }));
-    node.input[0] = rows;
+    node.input[0] = graph.addNode('head/rows', 'Gather', [node.input[0], input], { axis: 1 });
   } else gatherBehind(model, logits, input, 1);
 }
 
@@ -74,9 +72,7 @@ function selectColumns(model: OnnxModel, logits: string, input: string): void {
   const weight = node.input[1];
   const constant = graph.initializers.has(weight) || transposedInitializer(model, weight);
   if (node.opType === 'MatMul' && constant) {
-    const columns = graph.uniqueName('head/columns');
-    graph.proto.node.push(makeNode('Gather', [weight, input], [columns], { attributes: { axis: 1 } }));
-    node.input[1] = columns;
+    node.input[1] = graph.addNode('head/columns', 'Gather', [weight, input], { axis: 1 });
   } else gatherBehind(model, logits, input, 2);
 }
 

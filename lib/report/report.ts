@@ -1,4 +1,4 @@
-import { FsynError, throwIfAborted } from '../errors.js';
+import { FsynError } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { type AnalysisOptions, analyse } from './analysis.js';
 import { type CurveMoments, type CurveName, curveNames, type GroupDigest, ResultDigest } from './digest.js';
@@ -107,7 +107,7 @@ export async function buildReport(
   let taken = 0;
   for (const record of records) {
     line++;
-    if (line % 1000 === 0) throwIfAborted(signal);
+    if (line % 1000 === 0) signal?.throwIfAborted();
     if (keys && !keys.has(record.key)) continue;
     if (!digest.add(record, `${file}:${line}`)) continue;
     taken++;
@@ -118,7 +118,7 @@ export async function buildReport(
   const names = [...new Set(groups.map((group) => group.model))];
   const models: ModelReport[] = [];
   for (const name of names) {
-    throwIfAborted(signal);
+    signal?.throwIfAborted();
     const own = groups.filter((group) => group.model === name);
     models.push(reportModel(name, own, timings, { resamples, seed, steps: digest.steps }));
     // Statistics are long synchronous work; let an interrupt through between models.

@@ -1,6 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { throwIfAborted } from '../../errors.js';
 import { loadSharp } from '../../vlm/images/sharp.js';
 import type { RgbImage } from '../../vlm/types.js';
 import type { Dataset, Sample } from '../types.js';
@@ -29,7 +28,7 @@ export async function writeDataset(
   await mkdir(join(folder, 'images'), { recursive: true });
   const lines: string[] = [];
   for await (const sample of dataset.samples()) {
-    throwIfAborted(signal);
+    signal?.throwIfAborted();
     const image = `images/${sample.id}.png`;
     await writeFile(join(folder, image), await encodePng(await sample.image()));
     lines.push(`${JSON.stringify(recordOf(sample, image))}\n`);

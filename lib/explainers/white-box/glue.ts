@@ -19,9 +19,7 @@ function op(
   input: string[],
   attributes: NodeOptions['attributes'] = {},
 ): string {
-  const name = graph.uniqueName(`glue/${type}`);
-  graph.proto.node.push(makeNode(type, input, [name], { name, attributes }));
-  return name;
+  return graph.addNode(`glue/${type}`, type, input, attributes);
 }
 
 /** Computes an input of the graph instead of taking it. */

@@ -1,7 +1,7 @@
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import { gradientName } from '../../onnx/autodiff/backward.js';
-import { makeNode, type NodeOptions } from '../../onnx/graph.js';
+import type { NodeOptions } from '../../onnx/graph.js';
 import { type OnnxModel, TappedModel, transformerBlocks } from '../../onnx/index.js';
 import { prepareModel } from '../../onnx/prepare.js';
 import { ancestors } from '../../onnx/queries.js';
@@ -20,11 +20,8 @@ export const MAP_TOKENS = 'map_tokens';
  */
 export function averageHeads(model: OnnxModel, attentions: readonly string[], gradients: boolean): string[] {
   const { graph } = model;
-  const op = (type: string, input: string[], attributes: NodeOptions['attributes'] = {}): string => {
-    const name = graph.uniqueName(`heads/${type}`);
-    graph.proto.node.push(makeNode(type, input, [name], { name, attributes }));
-    return name;
-  };
+  const op = (type: string, input: string[], attributes: NodeOptions['attributes'] = {}): string =>
+    graph.addNode(`heads/${type}`, type, input, attributes);
   graph.addInput(MAP_TOKENS, DataType.int64, [1]);
   const [rest, axis] = [graph.addInt64('heads/rest', [-1]), graph.addInt64('heads/axis', [1])];
   const [first, second, last] = [-2, -1, 2 ** 31].map((at) => graph.addInt64('heads/at', [at])) as [

@@ -1,3 +1,4 @@
+import { bitCount } from '../../bits.js';
 import { FsynError } from '../../errors.js';
 import type { InteractionSet } from '../interaction-set.js';
 import { binomial, type CardinalIndex, derivativeWeight } from '../weights.js';
@@ -168,7 +169,7 @@ export async function svarmIq(
     squares.fill(0);
     let value = 0;
     for (let i = 0; i < y.length; i++) {
-      const r = bits(pattern[i]);
+      const r = bitCount(pattern[i]);
       if (!sample.sampled[i]) {
         value += y[i] * gamma[r * (n + 1) + sample.sizes[i]];
         continue;
@@ -182,7 +183,7 @@ export async function svarmIq(
     let empty = 0;
     const factors = whole[s];
     for (let w = 0; w < 2 ** s; w++) {
-      const r = bits(w);
+      const r = bitCount(w);
       for (let t = r; t <= n - s + r; t++) {
         if (enumerated[t]) continue;
         const stratum = w * (n + 1) + t;
@@ -234,10 +235,4 @@ function pooledMoments(sample: CoalitionSample, y: Float64Array): { square: numb
   if (count < 2) return { square: Number.POSITIVE_INFINITY, variance: Number.POSITIVE_INFINITY };
   const variance = Math.max(squares / count - (sum / count) ** 2, 0) * (count / (count - 1));
   return { square: squares / count, variance };
-}
-
-function bits(word: number): number {
-  let count = 0;
-  for (let rest = word; rest !== 0; rest &= rest - 1) count++;
-  return count;
 }

@@ -97,13 +97,7 @@ export class DualEncoder implements Vlm {
     this.#towers = towers;
     this.#tokenizer = tokenizer;
     this.#style = style;
-    const processing = imageProcessorConfig(directory.preprocessor, directory.processor);
-    if (processing === undefined) {
-      throw new FsynError(
-        'MODEL_FILE',
-        'Expected preprocessor_config.json or processor_config.json with an image_processor.',
-      );
-    }
+    const processing = imageProcessorConfig(directory);
     this.#processor = new ClipImageProcessor({ ...this.#family.imageProcessor, ...processing });
     this.#patch = part(directory, 'vision_config').positive('patch_size', this.#family.patch);
     this.#memory = identity.memory;

@@ -240,11 +240,22 @@ function cropStart(size: number, crop: number): number {
   return Math.floor((size - crop) / 2);
 }
 
-/** The image processor's part of a model directory's configuration. */
-export function imageProcessorConfig(
-  preprocessor: JsonObject | undefined,
-  processor: JsonObject | undefined,
-): JsonObject | undefined {
-  if (isObject(processor?.image_processor)) return processor.image_processor;
-  return preprocessor;
+/**
+ * The image processor's part of a model directory's configuration.
+ *
+ * @throws FsynError `MODEL_FILE` when neither file has it
+ */
+export function imageProcessorConfig({
+  preprocessor,
+  processor,
+}: {
+  readonly preprocessor: JsonObject | undefined;
+  readonly processor: JsonObject | undefined;
+}): JsonObject {
+  const config = isObject(processor?.image_processor) ? processor.image_processor : preprocessor;
+  if (config !== undefined) return config;
+  throw new FsynError(
+    'MODEL_FILE',
+    'Expected preprocessor_config.json or processor_config.json with an image_processor.',
+  );
 }

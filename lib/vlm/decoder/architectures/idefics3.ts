@@ -33,13 +33,7 @@ export class Idefics3 implements Architecture {
   /** @param visionInputs names of the vision graph's inputs; exports may leave the pixel mask out */
   constructor(directory: ModelDirectory, name: string, imageToken: string, visionInputs: readonly string[]) {
     this.name = name;
-    const config = imageProcessorConfig(directory.preprocessor, directory.processor);
-    if (config === undefined) {
-      throw new FsynError(
-        'MODEL_FILE',
-        'Expected preprocessor_config.json or processor_config.json with an image_processor.',
-      );
-    }
+    const config = imageProcessorConfig(directory);
     const fields = new Fields(config, 'preprocessor_config.json');
     const side = fields.has('max_image_size')
       ? fields.object('max_image_size').positive('longest_edge')

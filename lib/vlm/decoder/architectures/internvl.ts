@@ -31,13 +31,7 @@ export class InternVl implements Architecture {
 
   /** @param maxTiles overrides the configuration's largest number of tiles, thumbnail not counted */
   constructor(directory: ModelDirectory, imageToken: string, maxTiles: number | undefined) {
-    const config = imageProcessorConfig(directory.preprocessor, directory.processor);
-    if (config === undefined) {
-      throw new FsynError(
-        'MODEL_FILE',
-        'Expected preprocessor_config.json or processor_config.json with an image_processor.',
-      );
-    }
+    const config = imageProcessorConfig(directory);
     const fields = new Fields(config, 'preprocessor_config.json');
     this.#minTiles = fields.positive('min_patches', 1);
     this.#maxTiles = maxTiles ?? fields.positive('max_patches', 12);

@@ -1,4 +1,3 @@
-import { FsynError } from '../../../errors.js';
 import type { ModelDirectory } from '../../files/directory.js';
 import { patchGrid, patchPlayers } from '../../images/grid.js';
 import { ClipImageProcessor, imageProcessorConfig } from '../../images/processor.js';
@@ -24,13 +23,7 @@ export class Llava implements Architecture {
   /** @param imageToken the token that config.json's image token id stands for */
   constructor(directory: ModelDirectory, imageToken: string) {
     const { config } = directory;
-    const processing = imageProcessorConfig(directory.preprocessor, directory.processor);
-    if (processing === undefined) {
-      throw new FsynError(
-        'MODEL_FILE',
-        'Expected preprocessor_config.json or processor_config.json with an image_processor.',
-      );
-    }
+    const processing = imageProcessorConfig(directory);
     this.#processor = new ClipImageProcessor(processing, true);
     const vision = new Fields(
       isObject(config.vision_config) ? config.vision_config : {},

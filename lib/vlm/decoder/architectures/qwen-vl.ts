@@ -57,13 +57,7 @@ export class QwenVl implements Architecture {
     maxPixels: number | undefined,
   ) {
     this.name = name;
-    const config = imageProcessorConfig(directory.preprocessor, directory.processor);
-    if (config === undefined) {
-      throw new FsynError(
-        'MODEL_FILE',
-        'Expected preprocessor_config.json or processor_config.json with an image_processor.',
-      );
-    }
+    const config = imageProcessorConfig(directory);
     const fields = new Fields(config, 'preprocessor_config.json');
     this.#geometry = readGeometry(fields, maxPixels);
     this.#resize = fields.boolean('do_resize', true);
