@@ -6,6 +6,7 @@ import { Leases } from '../lease.js';
 import { resolveOptions } from '../options.js';
 import { type BackwardStatistics, gradientName } from './autodiff/backward.js';
 import { ForwardPass, SegmentChain } from './chain.js';
+import { sequenceOf } from './exported.js';
 import {
   buildExtended,
   type DifferentiableOptions,
@@ -221,7 +222,7 @@ export class DifferentiableModel {
 
 /** The sequence is the second axis of what decoders take under these names; other graphs only know at the run. */
 function checkPosition(feeds: Feeds, position: number): void {
-  const length = (feeds.inputs_embeds ?? feeds.input_ids)?.shape[1];
+  const length = sequenceOf(feeds)?.shape[1];
   if (length === undefined) checkInteger('target.position', position);
   else checkInteger('target.position', position, -length, length - 1);
 }

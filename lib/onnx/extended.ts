@@ -5,6 +5,7 @@ import { resolveOptions } from '../options.js';
 import { appendBackward, type BackwardStatistics, gradientName } from './autodiff/backward.js';
 import type { Gamma, Mode } from './autodiff/rule.js';
 import { withEqualAxes } from './axes.js';
+import { EXPORTED } from './exported.js';
 import { selectLogits } from './head.js';
 import type { Checkpoints, MemoryOptions } from './layouts.js';
 import type { OnnxModel } from './model.js';
@@ -44,7 +45,7 @@ export interface DifferentiableOptions extends MemoryOptions {
 export const differentiableDefaults = {
   mode: 'grad' as Mode,
   gamma: undefined as Gamma | undefined,
-  output: 'logits',
+  output: EXPORTED.logits as string,
   wrt: undefined as readonly string[] | undefined,
   expose: [] as readonly string[],
   attentions: false,
@@ -138,7 +139,7 @@ function makePlan(model: OnnxModel, options: ResolvedOptions): Plan {
     wrt: [...new Set([...wrt, ...taps])],
     expose: [...new Set([...options.expose, ...taps])],
     blocks,
-    selected: options.selectLogits ?? output === 'logits',
+    selected: options.selectLogits ?? output === EXPORTED.logits,
     attentions,
     hiddenStates,
     vocabulary: vocabularyOf(model, output),

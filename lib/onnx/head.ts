@@ -1,4 +1,5 @@
 import { FsynError } from '../errors.js';
+import { EXPORTED } from './exported.js';
 import { makeNode } from './graph.js';
 import type { OnnxModel } from './model.js';
 import type { NodeProto } from './protobuf.js';
@@ -22,7 +23,7 @@ export interface HeadSelection {
  */
 export function selectLogits(model: OnnxModel, selection: HeadSelection): void {
   const { graph } = model;
-  const logits = selection.logits ?? 'logits';
+  const logits = selection.logits ?? EXPORTED.logits;
   requireTensor(graph, logits, model.source);
   if (!graph.producerOf(logits)) {
     throw new FsynError(

@@ -2,6 +2,7 @@ import { checkBytes, checkOneOf } from '../checks.js';
 import { FsynError } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
 import { toNdArray } from '../inference/tensor.js';
+import { isCache, sequenceOf } from './exported.js';
 import { Fitting } from './fitting.js';
 import { declaredShape, type OnnxGraph } from './graph.js';
 import {
@@ -74,7 +75,7 @@ export class Layouts {
   known(feeds: Feeds): Feeds {
     const { graph } = this.#model;
     const names = graph.inputNames.filter((name) => name !== SEED && graph.consumersOf(name).length > 0);
-    const batch = (feeds.inputs_embeds ?? feeds.input_ids)?.shape[0] ?? 1;
+    const batch = sequenceOf(feeds)?.shape[0] ?? 1;
     const found = names.map((name) => [name, feeds[name] ?? emptyCache(graph, name, batch)] as const);
     const missing = found.flatMap(([name, value]) => (value === undefined ? [name] : []));
     if (missing.length > 0) {
@@ -149,7 +150,7 @@ export class Layouts {
 
 /** Keys or values of no token, [batch, heads, 0, size], for inputs that exports for generation call so. */
 function emptyCache(graph: OnnxGraph, name: string, batch: number): TensorValue | undefined {
-  if (!/^past_key_values\.\d+\.(key|value)$/.test(name)) return undefined;
+  if (!isCache(name)) return undefined;
   const value = graph.proto.input.find((input) => input.name === name);
   const [, heads, , size] = (value && declaredShape(value)) ?? [];
   if (typeof heads !== 'number' || typeof size !== 'number') return undefined;

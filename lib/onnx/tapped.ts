@@ -1,5 +1,6 @@
 import type { Session, TensorValue } from '../inference/session.js';
 import { resolveOptions } from '../options.js';
+import { EXPORTED } from './exported.js';
 import { selectLogits } from './head.js';
 import type { OnnxModel } from './model.js';
 import { prepareModel } from './prepare.js';
@@ -55,7 +56,7 @@ export class TappedModel {
     const { graph } = model;
     for (const name of tensors) requireTensor(graph, name, model.source);
     if (logitColumns) selectLogits(model, { columns: COLUMNS });
-    const wanted = [...tensors, ...(logitColumns ? ['logits'] : [])];
+    const wanted = [...tensors, ...(logitColumns ? [EXPORTED.logits] : [])];
     // Blocks that no wanted tensor depends on (an unused last vision layer) are left out.
     const before = ancestors(graph, wanted.length > 0 ? wanted : graph.outputNames);
     const blocks = transformerBlocks(graph).filter((block) => before.has(block.attention));

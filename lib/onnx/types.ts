@@ -1,6 +1,7 @@
 import { FsynError } from '../errors.js';
 import { Session, type TensorInfo, type TensorValue } from '../inference/session.js';
 import { toNdArray } from '../inference/tensor.js';
+import { EXPORTED, isCache } from './exported.js';
 import { type Dimension, declaredShape, makeNode, type OnnxGraph } from './graph.js';
 import type { OnnxModel } from './model.js';
 import { DataType, dataTypeCode, dataTypeName, dimensions } from './tensors.js';
@@ -138,17 +139,16 @@ const OTHER_SIZES = [7, 11, 13, 17, 19, 23];
 
 /** The roles of open axes in the inputs of a decoder, as exports for generation name them. */
 function decoderAxis(name: string, axis: number): number | undefined {
-  if (name.startsWith('past_key_values'))
-    return axis === 0 ? PROBE.batch : axis === 2 ? PROBE.past : undefined;
-  if (name === 'attention_mask') return axis === 0 ? PROBE.batch : axis === 1 ? PROBE.total : undefined;
-  if (name === 'inputs_embeds' || name === 'input_ids') {
+  if (isCache(name)) return axis === 0 ? PROBE.batch : axis === 2 ? PROBE.past : undefined;
+  if (name === EXPORTED.mask) return axis === 0 ? PROBE.batch : axis === 1 ? PROBE.total : undefined;
+  if (name === EXPORTED.embeddings || name === EXPORTED.tokens) {
     return axis === 0 ? PROBE.batch : axis === 1 ? PROBE.sequence : undefined;
   }
   return undefined;
 }
 
 function syntheticFeeds(inputs: readonly TensorInfo[]): Record<string, TensorValue> {
-  const hasCache = inputs.some((input) => input.name.startsWith('past_key_values'));
+  const hasCache = inputs.some(({ name }) => isCache(name));
   const sizes = new Map<string, number>();
   let others = 0;
   const sizeOf = (input: TensorInfo, axis: number): number => {

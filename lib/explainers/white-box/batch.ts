@@ -1,4 +1,5 @@
 import ndarray from 'ndarray';
+import { EXPORTED } from '../../onnx/exported.js';
 import type { ModelFeed } from '../../vlm/types.js';
 
 /** Arrays one after the other; a single one is not copied. */
@@ -28,7 +29,7 @@ export function repeatedFeeds(
   return Object.fromEntries(
     Object.entries(feeds).map(([name, feed]) => {
       const { shape } = feed;
-      const axis = name === 'position_ids' && shape.length === 3 ? 1 : 0;
+      const axis = name === EXPORTED.positions && shape.length === 3 ? 1 : 0;
       return [name, shape.length > 1 && shape[axis] === 1 ? repeated(feed, axis, count) : feed];
     }),
   );

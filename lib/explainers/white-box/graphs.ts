@@ -1,6 +1,7 @@
 import type { TensorValue } from '../../inference/session.js';
 import { toNdArray } from '../../inference/tensor.js';
 import { selectRowsEarly } from '../../onnx/early-rows.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import { type DifferentiableOptions, type OnnxModel, SplitModel, selectLogits } from '../../onnx/index.js';
 import { ROWS } from '../../onnx/plan.js';
 import { prepareModel } from '../../onnx/prepare.js';
@@ -81,8 +82,8 @@ function visionProbes(inputs: ChainInputs): Record<string, TensorValue>[] {
 
 function decoderOptions(options: ChainOptions): GraphOptions {
   const { mode = 'grad', attentionMaps = false, decoderTensors = [] } = options;
-  const wrt = ['inputs_embeds', ...decoderTensors];
-  return { output: 'logits', wrt, expose: decoderTensors, mode, attentions: attentionMaps };
+  const wrt = [EXPORTED.embeddings, ...decoderTensors];
+  return { output: EXPORTED.logits, wrt, expose: decoderTensors, mode, attentions: attentionMaps };
 }
 
 /** The decoder that computes the last position's logits, and of the last layer no other position where none is asked for. */

@@ -2,6 +2,7 @@ import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import type { TensorValue } from '../../inference/session.js';
 import { toNdArray } from '../../inference/tensor.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import { TappedModel } from '../../onnx/index.js';
 import type { ModelFeed, WhiteBox } from '../../vlm/types.js';
 import { repeatedFeeds } from './batch.js';
@@ -51,7 +52,7 @@ export class ChainInputs {
 
   decoderFeeds(embeddings: Float32Array, length = this.length, count = 1): Record<string, TensorValue> {
     const shaped = toNdArray(embeddings, [count, length, embeddings.length / length / count]);
-    return { ...this.decoderInputs(length, count), inputs_embeds: shaped };
+    return { ...this.decoderInputs(length, count), [EXPORTED.embeddings]: shaped };
   }
 
   /** The decoder's other inputs, for `count` equal sequences. */
@@ -76,10 +77,10 @@ export class ChainInputs {
     const ids = toNdArray(BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]);
     const { values } = await this.sessions.use(
       'embed',
-      () => TappedModel.load(this.whiteBox.embedModel, { tensors: ['inputs_embeds'] }),
-      (model) => model.run({ input_ids: ids }, { signal }),
+      () => TappedModel.load(this.whiteBox.embedModel, { tensors: [EXPORTED.embeddings] }),
+      (model) => model.run({ [EXPORTED.tokens]: ids }, { signal }),
     );
-    return floats(values.inputs_embeds);
+    return floats(values[EXPORTED.embeddings]);
   }
 
   /** The embedding of the token that stands for an absent text player, [hidden]. */

@@ -1,4 +1,5 @@
 import { toNdArray } from '../../inference/tensor.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import { ROWS } from '../../onnx/plan.js';
 import { int64Feed } from '../../onnx/types.js';
 import { concatenated, parts } from './batch.js';
@@ -37,13 +38,13 @@ async function run(joined: JoinedChain, request: PassRequest): Promise<Computed 
   const { decoder, vision } = made;
   const common = {
     explained: parts(floats(made.logits), count).map((row) => request.explain(row)),
-    embeddingGradients: parts(floats(decoder.gradients.inputs_embeds), count),
+    embeddingGradients: parts(floats(decoder.gradients[EXPORTED.embeddings]), count),
     decoder: innerOf(decoder, length),
   };
   if (request.features) return { ...common, embeddings: rows, features: request.features };
   return {
     ...common,
-    embeddings: parts(floats(decoder.values.inputs_embeds), count),
+    embeddings: parts(floats(decoder.values[EXPORTED.embeddings]), count),
     features: parts(floats(made.features), count),
     vision: {
       ...innerOf(vision, whiteBox.visionTokenPlayers.length),

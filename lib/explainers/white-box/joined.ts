@@ -3,6 +3,7 @@ import type { Session, TensorValue } from '../../inference/session.js';
 import { toNdArray } from '../../inference/tensor.js';
 import { Leases } from '../../lease.js';
 import { gradientName } from '../../onnx/autodiff/backward.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import { buildExtended, differentiableDefaults } from '../../onnx/extended.js';
 import { Fitting } from '../../onnx/fitting.js';
 import type { DifferentiableOptions, OnnxModel } from '../../onnx/index.js';
@@ -19,7 +20,7 @@ import type { Target } from './target.js';
 /** What names of the vision graph begin with in the joined one. */
 const VISION = 'vision/';
 /** The decoder's input that the image is merged into. */
-const EMBEDDINGS = 'inputs_embeds';
+const EMBEDDINGS = EXPORTED.embeddings;
 
 /** What the runtime says of a graph, rather than of how it was called. */
 const GRAPH_ERRORS = new Set<string>(['INFERENCE', 'MODEL_FILE', 'OUT_OF_MEMORY', 'UNSUPPORTED_OPERATOR']);

@@ -1,5 +1,6 @@
 import { FsynError } from '../../errors.js';
 import { TARGET_TOKENS } from '../../inference/plan.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import { TappedModel } from '../../onnx/index.js';
 import { int64Feed } from '../../onnx/types.js';
 import type { PreparedSample } from '../../vlm/types.js';
@@ -92,7 +93,7 @@ export class WhiteBoxChain extends ChainInputs {
     const { visionModel, decoderModel, featureOutput } = this.whiteBox;
     return {
       vision: await this.sessions.blockOutputs(visionModel, featureOutput),
-      decoder: await this.sessions.blockOutputs(decoderModel, 'logits'),
+      decoder: await this.sessions.blockOutputs(decoderModel, EXPORTED.logits),
     };
   }
 
@@ -109,7 +110,7 @@ export class WhiteBoxChain extends ChainInputs {
     const embeddings = this.merged(floats(seen.values[featureOutput]), await this.embedInput(signal));
     const read = await this.sessions.use(
       'decoder maps',
-      () => MappedModel.load(decoderModel, 'logits', []),
+      () => MappedModel.load(decoderModel, EXPORTED.logits, []),
       (decoder) => decoder.run(this.decoderFeeds(embeddings), this.length, { signal }),
     );
     return { vision: seen.maps, decoder: read.maps };
@@ -130,6 +131,6 @@ export class WhiteBoxChain extends ChainInputs {
       () => TappedModel.load(decoderModel, { logitColumns: true }),
       (decoder) => decoder.run(feeds, { signal }),
     );
-    return floats(values.logits);
+    return floats(values[EXPORTED.logits]);
   }
 }

@@ -1,5 +1,6 @@
 import type { TensorValue } from '../../inference/session.js';
 import { toNdArray } from '../../inference/tensor.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import type { SplitModel } from '../../onnx/index.js';
 import { ROWS } from '../../onnx/plan.js';
 import { int64Feed } from '../../onnx/types.js';
@@ -55,7 +56,7 @@ async function passDecoder(
     return {
       explained,
       embeddings,
-      embeddingGradients: parts(floats(gradients.inputs_embeds), points.length),
+      embeddingGradients: parts(floats(gradients[EXPORTED.embeddings]), points.length),
       features,
       decoder: innerOf(decoder, read.values, gradients, options.attentionMaps ? length : 0),
     };

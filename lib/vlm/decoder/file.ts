@@ -1,6 +1,7 @@
 import { FsynError } from '../../errors.js';
 import { Session, type SessionOptions } from '../../inference/session.js';
 import { selectRowsEarly } from '../../onnx/early-rows.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import { selectLogits } from '../../onnx/head.js';
 import { OnnxModel } from '../../onnx/model.js';
 import { rowsInput } from './graph.js';
@@ -12,7 +13,8 @@ import { rowsInput } from './graph.js';
  */
 export async function editDecoder(model: OnnxModel, signal?: AbortSignal): Promise<OnnxModel> {
   const { graph } = model;
-  if (graph.inputNames.includes('num_logits_to_keep') || !graph.outputNames.includes('logits')) return model;
+  if (graph.inputNames.includes(EXPORTED.keptLogits) || !graph.outputNames.includes(EXPORTED.logits))
+    return model;
   const edited = model.clone();
   selectLogits(edited, { rows: rowsInput });
   await selectRowsEarly(edited, rowsInput, signal);

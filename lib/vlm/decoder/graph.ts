@@ -2,6 +2,7 @@ import { FsynError } from '../../errors.js';
 import type { DecoderWiring } from '../../inference/program.js';
 import type { TensorInfo, TensorValue } from '../../inference/session.js';
 import { NativeTensor, type TensorArray, toNdArray } from '../../inference/tensor.js';
+import { cacheAfter, EXPORTED, isCache } from '../../onnx/exported.js';
 import {
   type Graph,
   rejectUnknownInputs,
@@ -34,11 +35,9 @@ export interface DecoderResult {
   readonly cache: Readonly<Record<string, NativeTensor>>;
 }
 
-const positionInput = 'position_ids';
-const keepInput = 'num_logits_to_keep';
+const { positions: positionInput, keptLogits: keepInput, readsCache: branchInput } = EXPORTED;
 /** Input that our own edit adds (file.ts): the rows whose logits are wanted, counted from the end. */
 export const rowsInput = 'fsyn_logit_rows';
-const branchInput = 'use_cache_branch';
 
 /** The language model of a model directory, driven by its own inputs and outputs. */
 export class DecoderGraph {
@@ -52,11 +51,11 @@ export class DecoderGraph {
 
   constructor(graph: Graph) {
     this.graph = graph;
-    this.#embeds = requireInput(graph, 'inputs_embeds');
+    this.#embeds = requireInput(graph, EXPORTED.embeddings);
     requireTensor(graph, this.#embeds, 3, ['float32', 'float16']);
-    this.#mask = requireInput(graph, 'attention_mask');
+    this.#mask = requireInput(graph, EXPORTED.mask);
     requireTensor(graph, this.#mask, 2, ['int64', 'int32', 'bool']);
-    requireTensor(graph, requireOutput(graph, 'logits'), 3, ['float32', 'float16']);
+    requireTensor(graph, requireOutput(graph, EXPORTED.logits), 3, ['float32', 'float16']);
     const positions = graph.session.inputs.find((input) => input.name === positionInput);
     this.hasPositions = positions !== undefined;
     this.positionAxes = positions?.shape.length === 3 ? 3 : 1;
@@ -64,9 +63,9 @@ export class DecoderGraph {
       requireTensor(graph, positions, positions.shape.length === 3 ? 3 : 2, ['int64', 'int32']);
     }
     this.#caches = cacheTensors(graph);
-    const known = new Set([
-      'inputs_embeds',
-      'attention_mask',
+    const known = new Set<string>([
+      EXPORTED.embeddings,
+      EXPORTED.mask,
       positionInput,
       keepInput,
       rowsInput,
@@ -85,7 +84,7 @@ export class DecoderGraph {
       ...(this.#has(keepInput) ? { keep: keepInput } : {}),
       ...(this.#has(rowsInput) ? { rows: rowsInput } : {}),
       ...(this.#has(branchInput) ? { branch: branchInput } : {}),
-      logits: 'logits',
+      logits: EXPORTED.logits,
       caches: this.#caches.map(({ input, output }) => ({ input: input.name, output })),
     };
   }
@@ -112,7 +111,7 @@ export class DecoderGraph {
   ): Promise<DecoderResult> {
     const feeds: Record<string, TensorValue> = {
       ...this.controlFeeds(batch, cache !== undefined),
-      inputs_embeds: floatFeed(this.#embeds, batch.embeds, [
+      [EXPORTED.embeddings]: floatFeed(this.#embeds, batch.embeds, [
         batch.batch,
         batch.length,
         batch.embeds.length / (batch.batch * batch.length),
@@ -121,7 +120,7 @@ export class DecoderGraph {
     };
     const presents = keepCache ? this.#caches.map(({ output }) => output) : [];
     const results = await this.graph.session.run(feeds, {
-      outputs: ['logits', ...presents],
+      outputs: [EXPORTED.logits, ...presents],
       keep: presents,
       signal,
     });
@@ -132,7 +131,7 @@ export class DecoderGraph {
         if (value instanceof NativeTensor) next[input.name] = value;
       }
     }
-    const { values, shape } = floatValues('logits', results.logits);
+    const { values, shape } = floatValues(EXPORTED.logits, results[EXPORTED.logits]);
     return { ...lastRows(values, shape, batch.rows), cache: next };
   }
 
@@ -187,7 +186,7 @@ export class DecoderGraph {
 
 /** Pairs `past_key_values.N.key` with `present.N.key`, which all exports of the ecosystem name so. */
 function cacheTensors(graph: Graph): { input: TensorInfo; output: string }[] {
-  const inputs = graph.session.inputs.filter((input) => input.name.startsWith('past_key_values.'));
+  const inputs = graph.session.inputs.filter(({ name }) => isCache(name));
   if (inputs.length === 0) {
     throw new FsynError(
       'MODEL_CONTRACT',
@@ -197,7 +196,7 @@ function cacheTensors(graph: Graph): { input: TensorInfo; output: string }[] {
   }
   return inputs.map((input) => {
     requireTensor(graph, input, 4, ['float32', 'float16']);
-    const output = input.name.replace('past_key_values', 'present');
+    const output = cacheAfter(input.name);
     requireOutput(graph, output);
     return { input, output };
   });

@@ -1,6 +1,7 @@
 import { FsynError } from '../../errors.js';
 import type { TensorInfo } from '../../inference/session.js';
 import type { TensorArray } from '../../inference/tensor.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import {
   type Graph,
   rejectUnknownInputs,
@@ -34,7 +35,8 @@ export class VisionGraph {
     for (const name of extras) requireInput(graph, name);
     rejectUnknownInputs(graph, (name) => name === pixelInput || extras.includes(name));
     const outputs = graph.session.outputs;
-    this.featureOutput = outputs.length === 1 ? outputs[0].name : requireOutput(graph, 'image_features').name;
+    this.featureOutput =
+      outputs.length === 1 ? outputs[0].name : requireOutput(graph, EXPORTED.features).name;
   }
 
   feeds(encoding: ImageEncoding, pixels: Float32Array): Record<string, TensorArray> {
@@ -76,16 +78,16 @@ export class EmbedGraph {
 
   constructor(graph: Graph) {
     this.graph = graph;
-    this.#ids = requireInput(graph, 'input_ids');
+    this.#ids = requireInput(graph, EXPORTED.tokens);
     requireTensor(graph, this.#ids, 2, ['int64', 'int32']);
-    rejectUnknownInputs(graph, (name) => name === 'input_ids');
-    this.#output = requireOutput(graph, 'inputs_embeds').name;
+    rejectUnknownInputs(graph, (name) => name === EXPORTED.tokens);
+    this.#output = requireOutput(graph, EXPORTED.embeddings).name;
   }
 
   /** @returns [ids.length, hidden] */
   async run(ids: Int32Array, signal?: AbortSignal): Promise<{ values: Float32Array; hidden: number }> {
     const results = await this.graph.session.run(
-      { input_ids: integerFeed(this.#ids, ids, [1, ids.length]) },
+      { [EXPORTED.tokens]: integerFeed(this.#ids, ids, [1, ids.length]) },
       { signal },
     );
     const { values } = floatValues(this.#output, results[this.#output]);

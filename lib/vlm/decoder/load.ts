@@ -2,6 +2,7 @@ import { basename, resolve } from 'node:path';
 import { FsynError } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
 import { Session } from '../../inference/session.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import type { Graph } from '../files/contract.js';
 import { matrixCosts } from '../files/costs.js';
 import { type DtypeChoice, fingerprint, locatePart, type ModelDirectory } from '../files/directory.js';
@@ -50,7 +51,7 @@ export async function loadDecoderVlm(
   const { providers, signal } = options;
   const decoderFile = await readGraph(files.decoder.path);
   const editedDecoder = await editDecoder(decoderFile, options.signal);
-  const decoderCosts = matrixCosts(editedDecoder.graph, 'logits', rowsInput);
+  const decoderCosts = matrixCosts(editedDecoder.graph, EXPORTED.logits, rowsInput);
   // Small models are run side by side, one thread each; of a large one a single pass can keep every core busy, and
   // generation is then as fast as scoring. Neither changes a byte of a result. A device takes one pass after the other.
   const large = decoderCosts.weights > largeModel;

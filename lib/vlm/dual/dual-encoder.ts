@@ -1,6 +1,7 @@
 import { FsynError, invalidArgument } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
 import { Once } from '../../lease.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import { type DtypeChoice, fingerprint, type ModelDirectory } from '../files/directory.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
@@ -170,7 +171,7 @@ export class DualEncoder implements Vlm {
       question,
       instruction,
       options.includeInstruction,
-      this.#towers.text.extent('input_ids', 1),
+      this.#towers.text.extent(EXPORTED.tokens, 1),
     );
     const seen = await this.#encode(image, signal);
     const absent = await this.#encode(await baselineImage(image, options, signal), signal);
@@ -200,7 +201,7 @@ export class DualEncoder implements Vlm {
 
   async #encode(image: RgbImage, signal: AbortSignal | undefined): Promise<ProcessedImage> {
     const processed = await this.#processor.process(image, signal);
-    const wanted = [2, 3].map((axis) => this.#towers.image.extent('pixel_values', axis));
+    const wanted = [2, 3].map((axis) => this.#towers.image.extent(EXPORTED.pixels, axis));
     const found = [processed.height, processed.width];
     if (wanted.some((extent, i) => extent !== undefined && extent !== found[i])) {
       throw new FsynError(
@@ -232,7 +233,7 @@ export class DualEncoder implements Vlm {
         'textMasking "remove" needs a text tower that can overlook tokens; SigLIP attends to its pads. Use "attend".',
       );
     }
-    if (!this.#towers.text.takes('attention_mask')) {
+    if (!this.#towers.text.takes(EXPORTED.mask)) {
       throw new FsynError(
         'UNSUPPORTED_MODEL',
         `textMasking "remove" needs the input attention_mask, which ${JSON.stringify(path)} does not have. Use onnx/model.onnx, or ` +
@@ -251,7 +252,7 @@ export class DualEncoder implements Vlm {
   /** Whether a token's id still counts when it is masked, tried on one short caption. */
   async #tryMask(signal: AbortSignal | undefined): Promise<boolean> {
     const { text } = this.#towers;
-    const caption = probeCaption(this.#tokenizer, this.#style, text.extent('input_ids', 1));
+    const caption = probeCaption(this.#tokenizer, this.#style, text.extent(EXPORTED.tokens, 1));
     const attention = caption.attention.slice();
     attention[1] = 0;
     const other = caption.ids.slice();

@@ -2,6 +2,7 @@ import type { CellScores, EvaluateOptions } from '../../cells/scores.js';
 import { resolveEvaluateOptions } from '../../cells/scores.js';
 import type { CellTable } from '../../cells/table.js';
 import type { EvaluationPlan } from '../../inference/plan.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import { maskPixels } from '../masking.js';
 import type { Answer, ImagePlayers, PreparedSample, RgbImage, TextPlayers } from '../types.js';
 import { type Caption, maskCaption } from './caption.js';
@@ -163,14 +164,14 @@ function imageStates({ image }: Towers, inputs: DualInputs): StateEncoder {
     costs: image.costs,
     tokens: inputs.visionTokens,
     inputBytes: 2 * pixels.byteLength,
-    fixedBatch: image.extent('pixel_values', 0),
+    fixedBatch: image.extent(EXPORTED.pixels, 0),
     memory: inputs.memory,
     encode: (masks, signal) => {
       const all = new Float32Array(masks.length * pixels.length);
       for (const [row, present] of masks.entries()) {
         all.set(maskPixels(pixels, baselinePixels, pixelPlayers, present), row * pixels.length);
       }
-      const feed = image.floatFeed('pixel_values', all, [masks.length, 3, height, width]);
+      const feed = image.floatFeed(EXPORTED.pixels, all, [masks.length, 3, height, width]);
       return image.embed({ pixel_values: feed }, masks.length, signal);
     },
   });
@@ -184,7 +185,7 @@ function textStates({ text }: Towers, inputs: DualInputs): StateEncoder {
     costs: text.costs,
     tokens: caption.ids.length,
     inputBytes: 2 * caption.ids.byteLength,
-    fixedBatch: text.extent('input_ids', 0),
+    fixedBatch: text.extent(EXPORTED.tokens, 0),
     memory: inputs.memory,
     encode: (masks, signal) => {
       const rows = masks.map((present) => maskCaption(caption, present, padTokenId, textMasking));

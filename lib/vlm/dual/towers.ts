@@ -1,6 +1,7 @@
 import { FsynError } from '../../errors.js';
 import { Session, type SessionOptions } from '../../inference/session.js';
 import type { TensorArray } from '../../inference/tensor.js';
+import { EXPORTED } from '../../onnx/exported.js';
 import type { OnnxModel } from '../../onnx/model.js';
 import { readGraph } from '../decoder/file.js';
 import { type Graph, rejectUnknownInputs, requireInput } from '../files/contract.js';
@@ -107,8 +108,8 @@ export interface Towers {
   readonly paths: readonly string[];
 }
 
-const imageInput = 'pixel_values';
-const textInputs = ['input_ids', 'attention_mask'];
+const imageInput = EXPORTED.pixels;
+const textInputs: readonly string[] = [EXPORTED.tokens, EXPORTED.mask];
 const embeddings = { image: 'image_embeds', text: 'text_embeds' };
 
 /**
@@ -176,10 +177,10 @@ export function captionFeeds(text: Tower, captions: readonly EncodedCaption[]): 
     return joined;
   };
   const ids = join(captions.map((caption) => caption.ids));
-  const feeds = { input_ids: text.integerFeed('input_ids', ids, shape) };
-  if (!text.takes('attention_mask')) return feeds;
+  const feeds = { [EXPORTED.tokens]: text.integerFeed(EXPORTED.tokens, ids, shape) };
+  if (!text.takes(EXPORTED.mask)) return feeds;
   const attention = join(captions.map((caption) => caption.attention));
-  return { ...feeds, attention_mask: text.integerFeed('attention_mask', attention, shape) };
+  return { ...feeds, [EXPORTED.mask]: text.integerFeed(EXPORTED.mask, attention, shape) };
 }
 
 function loadEdited(model: OnnxModel, options: SessionOptions): Promise<Session> {

@@ -1,4 +1,5 @@
 import { FsynError } from '../../../errors.js';
+import { EXPORTED } from '../../../onnx/exported.js';
 import type { ModelDirectory } from '../../files/directory.js';
 import { normalisationTable } from '../../images/normalise.js';
 import { imageProcessorConfig, readNormalisation, readResampling } from '../../images/processor.js';
@@ -21,7 +22,7 @@ const largestSide = 4096;
  */
 export class Idefics3 implements Architecture {
   readonly name: string;
-  readonly pixelInput = 'pixel_values';
+  readonly pixelInput = EXPORTED.pixels;
   readonly extraInputs: readonly string[];
   readonly prompt: PromptStyle;
   readonly #geometry: TileGeometry;

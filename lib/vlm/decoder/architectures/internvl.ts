@@ -1,4 +1,5 @@
 import { FsynError } from '../../../errors.js';
+import { EXPORTED } from '../../../onnx/exported.js';
 import type { ModelDirectory } from '../../files/directory.js';
 import { normalisationTable } from '../../images/normalise.js';
 import { imageProcessorConfig, readNormalisation, readResampling } from '../../images/processor.js';
@@ -19,7 +20,7 @@ import { cutTiles, encodeTiles, type TileGeometry } from './tiles.js';
  */
 export class InternVl implements Architecture {
   readonly name = 'internvl';
-  readonly pixelInput = 'pixel_values';
+  readonly pixelInput = EXPORTED.pixels;
   readonly extraInputs: readonly string[] = [];
   readonly prompt: PromptStyle;
   readonly #geometry: TileGeometry;

@@ -1,3 +1,4 @@
+import { EXPORTED } from '../../../onnx/exported.js';
 import type { ModelDirectory } from '../../files/directory.js';
 import { patchGrid, patchPlayers } from '../../images/grid.js';
 import { ClipImageProcessor, imageProcessorConfig } from '../../images/processor.js';
@@ -12,7 +13,7 @@ import { type Architecture, type ImageEncoding, runningPositions } from '../arch
  */
 export class Llava implements Architecture {
   readonly name = 'llava';
-  readonly pixelInput = 'pixel_values';
+  readonly pixelInput = EXPORTED.pixels;
   readonly extraInputs: readonly string[] = [];
   readonly prompt: PromptStyle;
   readonly #processor: ClipImageProcessor;

@@ -1,4 +1,5 @@
 import { FsynError } from '../../../errors.js';
+import { EXPORTED } from '../../../onnx/exported.js';
 import type { ModelDirectory } from '../../files/directory.js';
 import { gridBoxes } from '../../images/grid.js';
 import { runPatches } from '../../images/native.js';
@@ -35,7 +36,7 @@ const gridInputs = ['image_grid_thw', 'grid_thw'];
  */
 export class QwenVl implements Architecture {
   readonly name: string;
-  readonly pixelInput = 'pixel_values';
+  readonly pixelInput = EXPORTED.pixels;
   readonly extraInputs: readonly string[];
   readonly prompt: PromptStyle;
   readonly #geometry: Geometry;
