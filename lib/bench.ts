@@ -58,7 +58,7 @@ export {
   planBenchmark,
   type SamplePlan,
 } from './runner/plan.js';
-export { readRecords } from './runner/result-store.js';
+export { readRecords } from './runner/rows.js';
 export {
   type BenchmarkOptions,
   type BenchmarkOutcome,

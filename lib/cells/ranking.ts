@@ -1,4 +1,4 @@
-import { FsynError } from '../errors.js';
+import { describe, FsynError } from '../errors.js';
 import type { Attribution } from './attribution.js';
 import type { CellTable } from './table.js';
 
@@ -27,21 +27,47 @@ export function rankAttribution(table: CellTable, attribution: Attribution): Ran
  * @throws FsynError ATTRIBUTION when the number of scores is not the number of players or a score is not finite
  */
 export function rankPlayers(name: string, scores: ArrayLike<number>, players: number): Int32Array {
-  if (scores.length !== players) {
-    throw new FsynError(
-      'ATTRIBUTION',
-      `Expected ${players} ${name} scores, one per ${name} player, but received ${scores.length}.`,
-    );
-  }
-  for (let i = 0; i < players; i++) {
-    if (!Number.isFinite(scores[i])) {
-      throw new FsynError(
-        'ATTRIBUTION',
-        `Expected finite ${name} scores but received ${scores[i]} for player ${i}.`,
-      );
-    }
-  }
+  checkScores(name, scores, players);
   return Int32Array.from(
     Array.from({ length: players }, (_, i) => i).sort((a, b) => scores[b] - scores[a] || a - b),
   );
+}
+
+/**
+ * Makes sure that an attribution has one finite score per player before it is handed on.
+ *
+ * @param who names the explainer in the message
+ * @throws FsynError ATTRIBUTION
+ */
+export function checkAttribution(
+  attribution: Attribution,
+  players: { readonly image: number; readonly text: number },
+  who: string,
+): void {
+  if (typeof attribution !== 'object' || attribution === null)
+    throw new FsynError(
+      'ATTRIBUTION',
+      `${who} is to give { image, text } but gave ${describe(attribution)}.`,
+    );
+  for (const name of ['image', 'text'] as const) checkScores(name, attribution[name], players[name], who);
+}
+
+function checkScores(name: string, scores: unknown, players: number, who?: string): void {
+  const from = who === undefined ? '' : ` from ${who}`;
+  const given = scores as ArrayLike<number> | undefined;
+  if (given === null || typeof given !== 'object' || given.length !== players) {
+    const received = typeof given === 'object' && given !== null ? given.length : describe(given);
+    throw new FsynError(
+      'ATTRIBUTION',
+      `Expected ${players} ${name} scores, one per ${name} player,${from} but received ${received}.`,
+    );
+  }
+  for (let i = 0; i < players; i++) {
+    if (!Number.isFinite(given[i])) {
+      throw new FsynError(
+        'ATTRIBUTION',
+        `Expected finite ${name} scores${from} but received ${given[i]} for player ${i}.`,
+      );
+    }
+  }
 }

@@ -13,8 +13,8 @@ export const merge: Command = {
     const folders = values.list('from');
     if (folders.length === 0) throw new UsageError('--from is required.');
     const out = values.required('out');
-    const { rows, repeated } = mergeResults(folders, out);
+    const { rows, repeated, damaged } = mergeResults(folders, out, (text) => io.log(`${text}\n`));
     io.out(`${rows} rows in ${out}${repeated > 0 ? `; ${repeated} repeated rows left out` : ''}\n`);
-    return exitCodes.ok;
+    return damaged > 0 ? exitCodes.failures : exitCodes.ok;
   },
 };

@@ -180,6 +180,11 @@ export class Session {
     return this.#handle;
   }
 
+  /** Whether `dispose` was called. */
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
   /** Frees the model once no run uses it any more; later runs are refused. Safe to call twice and during a run. */
   dispose(): void {
     if (this.#disposed) return;

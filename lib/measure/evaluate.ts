@@ -1,4 +1,5 @@
 import type { Attribution, PlayerTruth } from '../cells/attribution.js';
+import { checkAttribution } from '../cells/ranking.js';
 import { CellTable } from '../cells/table.js';
 import { findExplainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
@@ -27,6 +28,8 @@ export interface ExplainOptions {
  * const model = await loadVlm('models/llava-1.5-7b');
  * const sample = await model.prepare(await decodeImage('dog.jpg'), 'Is there a dog in the image?');
  * const attribution = await explain(sample, 'occlusion');
+ *
+ * @throws FsynError ATTRIBUTION where the explainer does not give one finite score per player, DISPOSED after the model was; else as the explainer
  */
 export async function explain(
   sample: PreparedSample,
@@ -36,13 +39,16 @@ export async function explain(
   const defaults: ExplainOptions = { seed: 0, truth: undefined, signal: undefined };
   const { seed, truth, signal } = resolveOptions('explain', defaults, options);
   const [method] = typeof explainer === 'string' ? findExplainers([explainer]) : [explainer];
-  return method.attribute({
+  const attribution = await method.attribute({
     sample,
     truth,
     seed,
     signal,
     evaluate: (cells, evaluateOptions) => sample.evaluate(cells, { signal, ...evaluateOptions }),
   });
+  const { imagePlayers, textPlayers } = sample;
+  checkAttribution(attribution, { image: imagePlayers.count, text: textPlayers.count }, method.name);
+  return attribution;
 }
 
 export interface EvaluateAttributionOptions extends FaithfulnessOptions {

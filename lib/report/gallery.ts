@@ -56,6 +56,8 @@ export async function galleryRecord(
   return { schema: gallerySchema, model, dataset, sample, width, height, png: png.toString('base64'), boxes };
 }
 
+const withoutIt = 'The file may be deleted: the report then has no pictures.';
+
 /** Key by which rows find their picture. */
 export function galleryKey(row: { model: string; dataset: string; sample: string }): string {
   return JSON.stringify([row.model, row.dataset, row.sample]);
@@ -70,26 +72,33 @@ export async function readGallery(folder: string): Promise<Map<string, GalleryRe
   const path = join(folder, galleryFile);
   const found = new Map<string, GalleryRecord>();
   for await (const { value, where } of readJsonLines(path)) {
-    const record = value as Partial<GalleryRecord> | null;
-    const complete =
-      record !== null &&
-      typeof record === 'object' &&
-      [record.model, record.dataset, record.sample, record.png].every((text) => typeof text === 'string') &&
-      [record.width, record.height].every((size) => Number.isInteger(size) && (size as number) > 0) &&
-      // It goes into the page as it is.
-      /^[A-Za-z0-9+/]+=*$/.test(record.png as string) &&
-      Array.isArray(record.boxes) &&
-      record.boxes.every(Number.isFinite);
-    if (record?.schema !== gallerySchema) {
+    const schema = (value as { schema?: unknown } | null)?.schema;
+    if (schema !== gallerySchema) {
       throw new FsynError(
         'RESULTS',
-        `${where} has gallery version ${record?.schema}, expected ${gallerySchema}.`,
+        `${where} has gallery version ${String(schema)}, expected ${gallerySchema}. ${withoutIt}`,
       );
     }
-    if (!complete) throw new FsynError('RESULTS', `${where} is not a complete gallery line.`);
-    found.set(galleryKey(record as GalleryRecord), record as GalleryRecord);
+    if (!isGalleryRecord(value))
+      throw new FsynError('RESULTS', `${where} is not a complete gallery line. ${withoutIt}`);
+    found.set(galleryKey(value), value);
   }
   return found;
+}
+
+/** Whether a parsed line is a whole picture of this version. */
+export function isGalleryRecord(value: unknown): value is GalleryRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { schema, model, dataset, sample, png, width, height, boxes } = value as Partial<GalleryRecord>;
+  return (
+    schema === gallerySchema &&
+    [model, dataset, sample, png].every((text) => typeof text === 'string') &&
+    [width, height].every((size) => Number.isInteger(size) && Number(size) > 0) &&
+    // It goes into the page as it is.
+    /^[A-Za-z0-9+/]+=*$/.test(String(png)) &&
+    Array.isArray(boxes) &&
+    boxes.every(Number.isFinite)
+  );
 }
 
 /** Lines of a side file as JSON. A torn last line, which a killed run leaves, is passed over; any other bad line is an error. */
@@ -104,7 +113,8 @@ export async function* readJsonLines(path: string): AsyncGenerator<{ value: unkn
     try {
       value = JSON.parse(line);
     } catch (cause) {
-      torn = new FsynError('RESULTS', `${where} is not JSON.`, { cause });
+      const remedy = '`fsyn bench --resume` sets the line aside, or delete the file: it is an extra.';
+      torn = new FsynError('RESULTS', `${where} is not JSON. ${remedy}`, { cause });
       continue;
     }
     yield { value, where };

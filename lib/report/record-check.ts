@@ -1,6 +1,17 @@
 import { describe, FsynError } from '../errors.js';
 import type { BenchmarkRecord, PerturbationRecord } from './record.js';
 
+const identifying = [
+  'key',
+  'model',
+  'modelFingerprint',
+  'dataset',
+  'datasetVersion',
+  'sample',
+  'explainer',
+  'settings',
+] as const;
+
 /**
  * Checks that a parsed row has everything a report reads, so that a damaged or foreign file is named and never half counted.
  *
@@ -10,8 +21,7 @@ import type { BenchmarkRecord, PerturbationRecord } from './record.js';
 export function checkRecord(record: BenchmarkRecord, where: string): void {
   const check = new RowCheck(where);
   check.object('row', record);
-  for (const name of ['key', 'model', 'dataset', 'sample', 'explainer', 'settings'] as const)
-    check.text(name, record[name]);
+  for (const name of identifying) check.text(name, record[name]);
   if (record.status === 'failed') {
     check.object('error', record.error);
     check.text('error.code', record.error.code);
@@ -23,6 +33,7 @@ export function checkRecord(record: BenchmarkRecord, where: string): void {
   check.object('attribution', record.attribution);
   check.numbers('attribution.image', record.attribution.image);
   check.numbers('attribution.text', record.attribution.text);
+  if (!Array.isArray(record.textLabels)) check.fail('textLabels', 'a list of texts', record.textLabels);
   check.numbers('steps', record.steps);
   const points = record.steps.length;
   if (points < 2) check.fail('steps', 'at least 2 fractions', record.steps);

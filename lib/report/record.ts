@@ -72,7 +72,12 @@ export interface MeasuredRecord extends RecordHead {
 /** A (sample, explainer, model) that failed, with the reason. */
 export interface FailedRecord extends RecordHead {
   readonly status: 'failed';
-  readonly error: { code: string; message: string };
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    /** Of failures that fsyn did not foresee, an explainer's bug say: where they come from. */
+    readonly stack?: string;
+  };
 }
 
 export type BenchmarkRecord = MeasuredRecord | FailedRecord;

@@ -1,7 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FsynError } from '../errors.js';
+import { describe, FsynError } from '../errors.js';
 import { readJsonLines } from './gallery.js';
+
+/** Seconds and cell counts per sample, one JSON line each, beside the result rows. */
+export const timingsFile = 'timings.jsonl';
 
 /** What run.json says about a run, as far as reports show it. Unknown keys are kept for the provenance table. */
 export interface RunDescription {
@@ -16,13 +19,15 @@ export interface RunDescription {
   }[];
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly versions?: Readonly<Record<string, string>>;
+  /** How the run was asked for; `fsyn bench --config` reads it. */
+  readonly invocation?: Readonly<Record<string, unknown>>;
   readonly machine?: unknown;
 }
 
 /**
  * Reads a results folder's run.json; null when there is none.
  *
- * @throws FsynError RESULTS when it is not a JSON object
+ * @throws FsynError RESULTS when it is not a JSON object, or a field that reports read has another type
  */
 export function readRunDescription(folder: string): RunDescription | null {
   const path = join(folder, 'run.json');
@@ -31,12 +36,39 @@ export function readRunDescription(folder: string): RunDescription | null {
   try {
     value = JSON.parse(readFileSync(path, 'utf8'));
   } catch (cause) {
-    throw new FsynError('RESULTS', `${path} is not JSON.`, { cause });
+    throw new FsynError('RESULTS', `${path} is not JSON. ${remedy}`, { cause });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new FsynError('RESULTS', `${path} is not a JSON object.`);
-  return value as RunDescription;
+  if (!isObject(value)) throw new FsynError('RESULTS', `${path} is not a JSON object. ${remedy}`);
+  for (const [name, { expected, fits }] of Object.entries(fields)) {
+    if (value[name] !== undefined && !fits(value[name]))
+      throw new FsynError(
+        'RESULTS',
+        `${path}: expected ${expected} for ${name} but found ${describe(value[name])}. ${remedy}`,
+      );
+  }
+  return value;
 }
+
+const remedy = '`fsyn bench --resume` with the options of the run writes it anew.';
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const named = {
+  expected: 'a list of objects with a name',
+  fits: (value: unknown) =>
+    Array.isArray(value) && value.every((item) => isObject(item) && typeof item.name === 'string'),
+};
+const object = { expected: 'an object', fits: isObject };
+const fields: Readonly<Record<string, { expected: string; fits: (value: unknown) => boolean }>> = {
+  models: named,
+  datasets: named,
+  explainers: named,
+  settings: object,
+  versions: object,
+  invocation: object,
+};
 
 /** Mean seconds per sample by model, dataset and explainer. */
 export class Timings {
@@ -86,28 +118,35 @@ export class Timings {
  */
 export async function readTimings(folder: string): Promise<Timings> {
   const timings = new Timings();
-  for await (const { value, where } of readJsonLines(join(folder, 'timings.jsonl'))) {
-    const row = value as {
-      model?: unknown;
-      dataset?: unknown;
-      explainSeconds?: unknown;
-      evaluateSeconds?: unknown;
-      cells?: unknown;
-    } | null;
-    if (
-      typeof row?.model !== 'string' ||
-      typeof row.dataset !== 'string' ||
-      typeof row.explainSeconds !== 'object' ||
-      row.explainSeconds === null
-    ) {
+  for await (const { value, where } of readJsonLines(join(folder, timingsFile))) {
+    if (!isTiming(value)) {
       throw new FsynError(
         'RESULTS',
-        `${where} is not a timing: model, dataset and explainSeconds are needed.`,
+        `${where} is not a timing: model, dataset and explainSeconds are needed. The file may be deleted: the report then has no times.`,
       );
     }
-    timings.add(row.model, row.dataset, row.explainSeconds as Record<string, number>);
-    if (typeof row.evaluateSeconds === 'number' && typeof row.cells === 'number')
-      timings.addEvaluation(row.model, row.evaluateSeconds, row.cells);
+    const { model, dataset, explainSeconds, evaluateSeconds, cells } = value;
+    timings.add(model, dataset, explainSeconds);
+    if (typeof evaluateSeconds === 'number' && typeof cells === 'number')
+      timings.addEvaluation(model, evaluateSeconds, cells);
   }
   return timings;
+}
+
+interface TimingLine {
+  readonly model: string;
+  readonly dataset: string;
+  readonly explainSeconds: Readonly<Record<string, number>>;
+  readonly evaluateSeconds?: unknown;
+  readonly cells?: unknown;
+}
+
+/** Whether a parsed line holds the times of a sample. */
+export function isTiming(value: unknown): value is TimingLine {
+  return (
+    isObject(value) &&
+    typeof value.model === 'string' &&
+    typeof value.dataset === 'string' &&
+    isObject(value.explainSeconds)
+  );
 }

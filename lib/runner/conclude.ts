@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { FsynError } from '../errors.js';
+import { FsynError, reasonOf } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { renderHtml } from '../report/html.js';
 import { buildReport, type Report, type ReportOptions } from '../report/report.js';
 import { type ModelSummary, summariseReport, summaryJson } from '../report/summary.js';
 import { writeWhole } from '../whole-file.js';
-import { readRecords, resultsFile } from './result-store.js';
+import { readRecords, resultsFile } from './rows.js';
 import type { BenchmarkOutcome } from './run.js';
 
 /**
@@ -39,7 +39,7 @@ export interface BenchmarkConclusion {
   /** Null where the rows say nothing, an empty shard's say: the report is a by-product and fails no run. */
   readonly report: Report | null;
   readonly summary: BenchmarkSummary;
-  /** Path of the page; null without a report. */
+  /** Path of the page; null where there is none. */
   readonly page: string | null;
 }
 
@@ -66,12 +66,22 @@ export async function concludeBenchmark(
   });
   const summary = { models: report ? summariseReport(report) : [], seconds, cells, failed, resumed };
   writeWhole(join(out, 'summary.json'), `${summaryJson(summary, 2)}\n`);
-  return { report, summary, page: report && (await writePage(report)) };
+  return { report, summary, page: report && (await writePage(report, onNote, how.signal)) };
 }
 
-/** Writes a report's page beside its rows and returns its path. */
-async function writePage(report: Report): Promise<string> {
+/** Writes a report's page beside its rows and returns its path: an extra, whose failure takes nothing from the run. */
+async function writePage(
+  report: Report,
+  onNote: (text: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<string | null> {
   const path = join(report.source, 'report.html');
-  writeWhole(path, await renderHtml(report));
-  return path;
+  try {
+    writeWhole(path, await renderHtml(report));
+    return path;
+  } catch (error) {
+    signal?.throwIfAborted();
+    onNote(`No page: ${reasonOf(error)}`);
+    return null;
+  }
 }

@@ -1,104 +1,30 @@
-import {
-  appendFileSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  truncateSync,
-  writeSync,
-} from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { FsynError, reasonOf } from '../errors.js';
-import { type BenchmarkRecord, recordSchema } from '../report/record.js';
+import type { BenchmarkRecord } from '../report/record.js';
+import { lockFolder } from './folder-lock.js';
+import { completeLines, damagedFile, guard, keepLines, setAside } from './lines.js';
+import { foreignVersion, readLine, resultsFile } from './rows.js';
 import { describeVersions } from './versions.js';
 
-export const resultsFile = 'results.jsonl';
-
-/** A complete line of a results file and the byte offset behind its newline. */
-interface Line {
-  readonly text: string;
-  readonly number: number;
-  readonly end: number;
+export interface StoreOptions {
+  /** Whether rows that are already there may be continued; without it they are an error, never overwritten. */
+  readonly resume: boolean;
+  /** When resuming, forget failed rows so that they are run again. */
+  readonly retryFailed?: boolean;
+  /** Hears of lines that are set aside. */
+  readonly onNote?: (text: string) => void;
 }
 
-/**
- * Reads the rows of a results folder one after the other, without holding them all.
- *
- * @throws FsynError RESULTS naming file and line for one that is not a row or has another version
- */
-export function* readRecords(folder: string): Generator<BenchmarkRecord> {
-  const path = join(folder, resultsFile);
-  if (!existsSync(path))
-    throw new FsynError('RESULTS', `No results in ${folder}: ${resultsFile} is missing.`);
-  for (const line of completeLines(path)) yield parseRow(path, line);
-}
-
-/** Lines of a file that end in a newline, one after the other; a torn last one is left out. */
-export function* completeLines(path: string): Generator<Line> {
-  const descriptor = openSync(path, 'r');
-  try {
-    const chunk = Buffer.allocUnsafe(1 << 20);
-    let pending: Buffer = Buffer.alloc(0);
-    let end = 0;
-    for (let number = 1; ; ) {
-      const size = readSync(descriptor, chunk, 0, chunk.length, null);
-      if (size === 0) return;
-      pending = Buffer.concat([pending, chunk.subarray(0, size)]);
-      let start = 0;
-      for (let newline = pending.indexOf(10); newline >= 0; newline = pending.indexOf(10, start)) {
-        const text = pending.toString('utf8', start, newline);
-        end += newline + 1 - start;
-        start = newline + 1;
-        yield { text, number: number++, end };
-      }
-      pending = Buffer.from(pending.subarray(start));
-    }
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function parseRow(path: string, { text, number }: Line): BenchmarkRecord {
-  let row: BenchmarkRecord;
-  try {
-    row = JSON.parse(text) as BenchmarkRecord;
-  } catch (cause) {
-    throw new FsynError('RESULTS', `${path}:${number} is not JSON.`, { cause });
-  }
-  if (row.schema !== recordSchema) {
-    throw new FsynError(
-      'RESULTS',
-      `${path}:${number} has result version ${row.schema}, expected ${recordSchema}. ${countVersions(path)}`,
-    );
-  }
-  return row;
-}
-
-/** How many rows there are of every version, so that one knows what a mixed file is made of. */
-function countVersions(path: string): string {
-  const counts = new Map<string, number>();
-  let rows = 0;
-  for (const { text } of completeLines(path)) {
-    rows++;
-    let version = 'none, not being JSON';
-    try {
-      version = String((JSON.parse(text) as BenchmarkRecord).schema);
-    } catch {
-      // Counted under its own name.
-    }
-    counts.set(version, (counts.get(version) ?? 0) + 1);
-  }
-  const list = Array.from(counts, ([version, count]) => `${version}: ${count}`).join(', ');
-  return `Of its ${rows} rows by version, ${list}.`;
+/** What the rows of a name were measured on: a model's fingerprint or a dataset's version. */
+interface Source {
+  readonly name: string;
+  readonly version: string;
 }
 
 /**
  * The append-only results of one run: JSON Lines, written whole and synced per batch, so that a kill at any moment leaves
- * complete rows and at most one torn line, which reopening cuts off. Holds keys, not rows.
+ * complete rows and at most one torn line, which reopening cuts off. Holds keys, not rows, and the folder's lock.
  */
 export class ResultStore {
   readonly folder: string;
@@ -107,40 +33,39 @@ export class ResultStore {
   readonly #fingerprints = new Map<string, Set<string>>();
   /** Versions that rows were measured with, as JSON. */
   readonly #versions = new Set<string>();
-  #descriptor: number | null;
-  #end: number;
+  /** Fingerprints of models and versions of datasets by settings, kind and name. */
+  readonly #sources = new Map<string, Set<string>>();
+  readonly #giveBack: () => void;
+  #descriptor: number | null = null;
+  #end = 0;
 
-  private constructor(folder: string, descriptor: number) {
+  private constructor(folder: string, giveBack: () => void) {
     this.folder = folder;
-    this.#descriptor = descriptor;
-    this.#end = 0;
+    this.#giveBack = giveBack;
   }
 
   /**
-   * Opens a results folder, making it when it is new.
+   * Opens a results folder for this process alone, making it when it is new. When resuming, lines that are no rows (torn,
+   * overwritten, foreign) are set aside in `results.jsonl.damaged`, so that they are measured again.
    *
-   * @param resume whether rows that are already there may be continued; without it they are an error, never overwritten
-   * @param retryFailed when resuming, forget failed rows so that they are run again
+   * @throws FsynError RESULTS naming the owner of a folder in work, a folder with rows that are not to be continued, and rows of another version
    */
-  static open(folder: string, resume: boolean, retryFailed = false): ResultStore {
+  static open(folder: string, options: StoreOptions): ResultStore {
     const path = join(folder, resultsFile);
     guard(`create the results folder ${folder}`, () => mkdirSync(folder, { recursive: true }));
-    if (existsSync(path)) {
-      if (!resume && !completeLines(path).next().done) {
+    const store = new ResultStore(folder, lockFolder(folder));
+    try {
+      if (!options.resume && !completeLines(path).next().done) {
         throw new FsynError(
           'RESULTS',
           `${folder} already holds results; continue them with --resume or choose another --out.`,
         );
       }
-      if (retryFailed) dropFailed(path);
+      store.#read(path, options);
+    } catch (error) {
+      store.close();
+      throw error;
     }
-    const descriptor = guard(`open ${path}`, () => openSync(path, existsSync(path) ? 'r+' : 'w+'));
-    const store = new ResultStore(folder, descriptor);
-    for (const line of completeLines(path)) {
-      store.#remember(parseRow(path, line));
-      store.#end = line.end;
-    }
-    ftruncateSync(descriptor, store.#end);
     return store;
   }
 
@@ -189,6 +114,24 @@ export class ResultStore {
     );
   }
 
+  /**
+   * Makes sure that rows of the same settings and the same name were measured on the same model or data: a corrected typo makes
+   * another dataset, and a report of both would be of none.
+   *
+   * @param settings key of the run's settings
+   * @throws FsynError RESULTS naming the model or dataset and both versions
+   */
+  requireSource(settings: string, kind: 'model' | 'dataset', { name, version }: Source): void {
+    const known = this.#sources.get(sourceKey(settings, kind, name)) ?? [];
+    const before = [...known].find((one) => one !== version);
+    if (before === undefined) return;
+    throw new FsynError(
+      'RESULTS',
+      `${this.folder} holds rows of the ${kind} ${name} as it was in version ${before}; it now is ${version}. ` +
+        `Choose another --out, or take the ${kind} back to what it was.`,
+    );
+  }
+
   /** Appends rows and waits until they are on the disk. On failure (a full disk) nothing of the batch remains in the file. */
   append(records: readonly BenchmarkRecord[]): void {
     if (this.#descriptor === null) throw new FsynError('DISPOSED', 'The result store is closed.');
@@ -211,16 +154,47 @@ export class ResultStore {
     for (const record of records) this.#remember(record);
   }
 
+  /** Closes the file and gives the folder back. */
   close(): void {
     if (this.#descriptor !== null) closeSync(this.#descriptor);
     this.#descriptor = null;
+    this.#giveBack();
+  }
+
+  #read(path: string, { retryFailed = false, onNote = () => {} }: StoreOptions): void {
+    const damaged = new Map<number, { bytes: Buffer; why: string }>();
+    const dropped = new Set<number>();
+    for (const line of completeLines(path)) {
+      const read = readLine(path, line);
+      if (read.kind === 'version') throw foreignVersion(path, line.number, read.version);
+      if (read.kind === 'damaged')
+        damaged.set(line.number, { bytes: Buffer.from(line.bytes), why: read.why });
+      else if (retryFailed && read.record.status === 'failed') dropped.add(line.number);
+      else this.#remember(read.record);
+      this.#end = line.end;
+    }
+    if (damaged.size > 0) {
+      setAside(
+        path,
+        Array.from(damaged.values(), ({ bytes }) => bytes),
+      );
+      onNote(damageNote(path, damaged));
+    }
+    if (damaged.size + dropped.size > 0) {
+      keepLines(path, ({ number }) => !damaged.has(number) && !dropped.has(number));
+      this.#end = [...completeLines(path)].at(-1)?.end ?? 0;
+    }
+    this.#descriptor = guard(`open ${path}`, () => openSync(path, existsSync(path) ? 'r+' : 'w+'));
+    ftruncateSync(this.#descriptor, this.#end);
   }
 
   #remember(record: BenchmarkRecord): void {
     this.#failedByKey.set(record.key, record.status === 'failed');
     this.#versions.add(JSON.stringify(record.versions ?? {}));
-    const known = this.#fingerprints.get(record.explainer) ?? new Set();
-    this.#fingerprints.set(record.explainer, known.add(record.explainerFingerprint ?? ''));
+    addTo(this.#fingerprints, record.explainer, record.explainerFingerprint ?? '');
+    const { settings, model, modelFingerprint, dataset, datasetVersion } = record;
+    addTo(this.#sources, sourceKey(settings, 'model', model), modelFingerprint);
+    addTo(this.#sources, sourceKey(settings, 'dataset', dataset), datasetVersion);
   }
 
   #discardTail(): void {
@@ -232,50 +206,22 @@ export class ResultStore {
   }
 }
 
-/** JSON lines that accompany the results and may be lost without harm; a torn last line is cut off before the first append. */
-export class SideFile {
-  readonly #path: string;
-  #checked = false;
-
-  constructor(path: string) {
-    this.#path = path;
-  }
-
-  append(line: object): void {
-    guard(`write ${this.#path}`, () => {
-      if (!this.#checked && existsSync(this.#path)) {
-        let end = 0;
-        for (const complete of completeLines(this.#path)) end = complete.end;
-        truncateSync(this.#path, end);
-      }
-      this.#checked = true;
-      appendFileSync(this.#path, `${JSON.stringify(line)}\n`);
-    });
-  }
+function sourceKey(settings: string, kind: 'model' | 'dataset', name: string): string {
+  return JSON.stringify([settings, kind, name]);
 }
 
-/** Rewrites the file without its failed rows; the old file stays whole until the new one is complete on the disk. */
-function dropFailed(path: string): void {
-  const temporary = `${path}.new`;
-  guard(`rewrite ${path}`, () => {
-    const descriptor = openSync(temporary, 'w');
-    try {
-      for (const line of completeLines(path)) {
-        if (parseRow(path, line).status === 'ok') writeSync(descriptor, `${line.text}\n`);
-      }
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
-    renameSync(temporary, path);
-  });
+function addTo(map: Map<string, Set<string>>, key: string, value: string): void {
+  const known = map.get(key);
+  if (known) known.add(value);
+  else map.set(key, new Set([value]));
 }
 
-function guard<T>(action: string, work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    if (cause instanceof FsynError) throw cause;
-    throw new FsynError('RESULTS', `Cannot ${action}: ${reasonOf(cause)}`, { cause });
-  }
+/** Names the first lines, and says what becomes of all. */
+function damageNote(path: string, damaged: ReadonlyMap<number, { readonly why: string }>): string {
+  const reasons = Array.from(damaged.values(), ({ why }) => why);
+  const more = reasons.length > 3 ? ` And ${reasons.length - 3} more.` : '';
+  return (
+    `WARNING: ${reasons.length} lines of ${path} are no result rows: ${reasons.slice(0, 3).join(' ')}${more} ` +
+    `They are set aside in ${basename(damagedFile(path))}; what this run lacks is measured again.`
+  );
 }

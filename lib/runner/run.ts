@@ -6,16 +6,18 @@ import { FsynError } from '../errors.js';
 import type { Explainer } from '../explainers/types.js';
 import { releaseWhiteBoxSessions } from '../explainers/white-box/sessions.js';
 import { resolveOptions } from '../options.js';
-import { galleryFile } from '../report/gallery.js';
+import { galleryFile, isGalleryRecord } from '../report/gallery.js';
 import { type RecordHead, recordSchema } from '../report/record.js';
+import { isTiming, timingsFile } from '../report/sources.js';
 import { deriveSeed } from '../statistics/random.js';
 import type { Vlm } from '../vlm/types.js';
 import { writeWhole } from '../whole-file.js';
 import { CellFile } from './cell-file.js';
 import { refuseRepeated } from './names.js';
-import { ResultStore, SideFile } from './result-store.js';
+import { ResultStore } from './result-store.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
+import { SideFile } from './side-file.js';
 import { currentVersions } from './versions.js';
 
 /** What a run reports while it works. */
@@ -98,8 +100,9 @@ export interface BenchmarkOutcome {
  * A killed run that is resumed repeats no finished row and loses none, and finds the cells of the sample in work. Rows hold no clock times, so that equal inputs
  * give equal bytes; times are in timings.jsonl.
  *
- * @throws FsynError RESULTS when rows cannot be written, or a resumed folder's were measured with another version of fsyn or of an
- *   explainer's file; the signal's reason when aborted (finished rows are kept)
+ * @throws FsynError INVALID_ARGUMENT for two models, datasets or explainers of one name; RESULTS when rows cannot be written,
+ *   when another process works in the folder, or when a resumed folder's rows were measured with another version of fsyn, of an
+ *   explainer's file, of a model or of the data; the signal's reason when aborted (finished rows are kept)
  */
 export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<BenchmarkOutcome> {
   const given = resolveOptions<BenchmarkOptions>(
@@ -120,11 +123,16 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   checkInteger('shard.count', count, 1);
   checkInteger('shard.index', index, 0, count - 1);
   if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
-  const store = ResultStore.open(run.out, run.resume, run.retryFailed);
+  const { resume, retryFailed, onNote } = run;
+  const store = ResultStore.open(run.out, { resume, retryFailed, onNote });
   let cells: CellFile | undefined;
   try {
     store.requireVersions(run.versions);
     for (const { name, fingerprint } of run.explainers) store.requireFingerprint(name, fingerprint);
+    const key = settingsKey(run);
+    for (const { name, fingerprint } of run.models)
+      store.requireSource(key, 'model', { name, version: fingerprint });
+    for (const { name, version } of run.datasets) store.requireSource(key, 'dataset', { name, version });
     writeRunFile(run);
     cells = new CellFile(run.out, cellContext(run), run.onNote);
     return await new Runner(run, store, cells).run();
@@ -132,6 +140,11 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
     cells?.close();
     store.close();
   }
+}
+
+/** Rows of equal settings and versions can be compared. */
+function settingsKey({ settings, versions }: ResolvedRun): string {
+  return contentKey({ ...settings, versions });
 }
 
 /** What decides which cells are scored together, and how, besides model and sample: the bytes of a score depend on it. */
@@ -165,11 +178,11 @@ class Runner {
 
   constructor(run: ResolvedRun, store: ResultStore, cellFile: CellFile) {
     this.#run = run;
-    this.#settingsKey = contentKey({ ...run.settings, versions: run.versions });
+    this.#settingsKey = settingsKey(run);
     this.#store = store;
     this.#cellFile = cellFile;
-    this.#timings = new SideFile(join(run.out, 'timings.jsonl'));
-    this.#gallery = new SideFile(join(run.out, galleryFile));
+    this.#timings = new SideFile(join(run.out, timingsFile), isTiming, run.onNote);
+    this.#gallery = new SideFile(join(run.out, galleryFile), isGalleryRecord, run.onNote);
     const { index, count } = run.shard;
     const perModel = run.datasets.reduce((sum, { size }) => sum + Math.ceil((size - index) / count), 0);
     this.#total = run.models.length * perModel;
@@ -254,6 +267,8 @@ class Runner {
         halvings,
       });
       if (outcome.picture) this.#gallery.append(outcome.picture);
+      if (outcome.pictureProblem !== undefined)
+        this.#run.onNote(`No picture of ${sample.id} for the report: ${outcome.pictureProblem}`);
     }
     this.#done++;
     this.#failed += all.filter(({ head }) => this.#store.hasFailed(head.key)).length;

@@ -1,3 +1,4 @@
+import { pathToFileURL } from 'node:url';
 import type { Attribution, PlayerTruth } from '../cells/attribution.js';
 import type { CellStore, EvaluateOptions } from '../cells/scores.js';
 import { CellTable } from '../cells/table.js';
@@ -12,6 +13,7 @@ import {
 } from '../metrics/faithfulness.js';
 import type { PerturbationResult } from '../metrics/perturbation.js';
 import type { ShapleyOptions } from '../metrics/shapley.js';
+import { packageInfo } from '../package.js';
 import { type GalleryRecord, galleryRecord } from '../report/gallery.js';
 import type { BenchmarkRecord, MeasuredRecord, PerturbationRecord, RecordHead } from '../report/record.js';
 import { deriveSeed } from '../statistics/random.js';
@@ -37,6 +39,8 @@ export interface SampleTask {
 export interface SampleOutcome {
   /** The sample's picture, when it was asked for and the sample could be prepared. */
   readonly picture: GalleryRecord | null;
+  /** Why it could not be drawn: the report lacks it, the run loses nothing. */
+  readonly pictureProblem?: string;
   readonly records: readonly BenchmarkRecord[];
   readonly cells: number;
   readonly imageStates: number;
@@ -129,7 +133,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   }
   return {
     records: task.wanted.map(({ head }) => records.get(head.key)!),
-    picture: task.gallery ? await galleryRecord(identityOf(task), prepared) : null,
+    ...(await pictureOf(task, prepared)),
     cells: table.cellCount,
     imageStates: table.imageStateCount,
     explainSeconds,
@@ -139,8 +143,17 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   };
 }
 
-function identityOf({ model, dataset, sample }: SampleTask) {
-  return { model: model.name, dataset: dataset.name, sample: sample.id };
+async function pictureOf(
+  { gallery, model, dataset, sample }: SampleTask,
+  prepared: PreparedSample,
+): Promise<Pick<SampleOutcome, 'picture' | 'pictureProblem'>> {
+  if (!gallery) return { picture: null };
+  const identity = { model: model.name, dataset: dataset.name, sample: sample.id };
+  try {
+    return { picture: await galleryRecord(identity, prepared) };
+  } catch (error) {
+    return { picture: null, pictureProblem: reasonOf(error) };
+  }
 }
 
 /** A memory budget that is too small is a mistake of the run, not of the sample: the user is to change it and resume. */
@@ -189,8 +202,25 @@ function failure(head: RecordHead, error: unknown): BenchmarkRecord {
   return {
     ...head,
     status: 'failed',
-    error: { code, message: reasonOf(error) },
+    error: { code, message: reasonOf(error), ...stackOf(error) },
   };
+}
+
+/**
+ * Where a failure that fsyn did not foresee comes from, for the author of the explainer. Paths are relative to fsyn and to the
+ * working directory, so that rows are the same bytes on every machine.
+ */
+function stackOf(error: unknown): { readonly stack?: string } {
+  const origin = error instanceof FsynError ? error.cause : error;
+  if (!(origin instanceof Error) || origin.stack === undefined) return {};
+  const places = [
+    [pathToFileURL(packageInfo().root).href, 'fsyn:'],
+    [packageInfo().root, 'fsyn:'],
+    [pathToFileURL(process.cwd()).href, '.'],
+    [process.cwd(), '.'],
+  ];
+  const text = places.reduce((stack, [place, name]) => stack.replaceAll(place, name), origin.stack);
+  return { stack: text.split('\n').slice(0, 12).join('\n') };
 }
 
 function measured(

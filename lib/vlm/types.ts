@@ -107,7 +107,7 @@ export interface PreparedSample {
   readonly imagePlayers: ImagePlayers;
   readonly textPlayers: TextPlayers;
   readonly answer: Answer;
-  /** Absent where the model's files cannot be opened up (several images per row, merged single graphs). */
+  /** Absent where the model's files cannot be opened up (several images per row, merged single graphs). @throws FsynError DISPOSED after the model was */
   readonly whiteBox?: WhiteBox;
   /**
    * What scoring these cells would take, without scoring them; a new decoder is tried on a few passes first. Absent where

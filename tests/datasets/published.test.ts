@@ -18,7 +18,7 @@ import { chooseByHash, type PublishedOptions, subsetKey } from '../../lib/datase
 import { openRepope } from '../../lib/datasets/repope.js';
 import type { Dataset, Sample } from '../../lib/datasets/types.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
-import { readRecords } from '../../lib/runner/result-store.js';
+import { readRecords } from '../../lib/runner/rows.js';
 import { runBenchmark } from '../../lib/runner/run.js';
 import type { PrepareOptions } from '../../lib/vlm/types.js';
 import { fakeModel } from '../runner/fake-model.js';

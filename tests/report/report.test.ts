@@ -15,7 +15,7 @@ import { renderHtml } from '../../lib/report/html.js';
 import { renderMarkdown } from '../../lib/report/markdown.js';
 import { buildReport, type Report } from '../../lib/report/report.js';
 import { bySynergy } from '../../lib/report/report-tables.js';
-import { readRecords } from '../../lib/runner/result-store.js';
+import { readRecords } from '../../lib/runner/rows.js';
 import { type FixtureOptions, fixturePicture, writeFixture } from './fixture.js';
 
 // Drawing a page takes a second of an idle core; most tests look at the same one.

@@ -8,7 +8,7 @@ import { expect, it } from 'vitest';
 import type { Dataset } from '../../lib/datasets/types.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import { buildReport } from '../../lib/report/report.js';
-import { readRecords } from '../../lib/runner/result-store.js';
+import { readRecords } from '../../lib/runner/rows.js';
 import { runBenchmark } from '../../lib/runner/run.js';
 import { fakeModel } from './fake-model.js';
 

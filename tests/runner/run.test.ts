@@ -16,7 +16,7 @@ import type { Explainer } from '../../lib/explainers/types.js';
 import { codeVersion } from '../../lib/package.js';
 import { buildReport } from '../../lib/report/report.js';
 import { mergeResults } from '../../lib/runner/merge.js';
-import { readRecords } from '../../lib/runner/result-store.js';
+import { readRecords } from '../../lib/runner/rows.js';
 import { isSpread, runBenchmark } from '../../lib/runner/run.js';
 import { defaultSettings } from '../../lib/runner/settings.js';
 import type { Vlm } from '../../lib/vlm/types.js';
@@ -286,9 +286,13 @@ describe('shards', () => {
       await benchmark({ out: part, shapleySamples: 2, shard: { index, count: 16 } });
     }
     const merged = mergeResults(parts, join(out, 'merged'));
-    expect(merged).toEqual({ rows: 18, repeated: 0 });
+    expect(merged).toEqual({ rows: 18, repeated: 0, damaged: 0 });
     expect(sorted(readFileSync(join(out, 'merged', 'results.jsonl'), 'utf8'))).toBe(sorted(whole));
-    expect(mergeResults([...parts, parts[0]], join(out, 'again'))).toEqual({ rows: 18, repeated: 3 });
+    expect(mergeResults([...parts, parts[0]], join(out, 'again'))).toEqual({
+      rows: 18,
+      repeated: 3,
+      damaged: 0,
+    });
   });
 
   it('merge their pictures and times, too, and leave torn lines behind', async () => {

@@ -154,6 +154,8 @@ export class DecoderSample implements PreparedSample {
   /** All floating inputs in float32, half-precision exports' too: explainers widen their graphs. */
   get whiteBox(): WhiteBox {
     const { architecture, vision, embed, decoder } = this.#parts;
+    // Explainers open sessions of their own, which would go on.
+    if (decoder.graph.session.disposed) throw new FsynError('DISPOSED', 'The model has been disposed.');
     const { prompt, encoding, answer, baselinePixels, padTokenId } = this.#inputs;
     const tokenIds = new Int32Array(prompt.ids.length + answer.tokenIds.length);
     tokenIds.set(prompt.ids);
