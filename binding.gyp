@@ -11,7 +11,7 @@
       "cflags_cc": ["-std=c++20", "-fvisibility=hidden", "-Wall", "-Wextra"],
       "cflags_cc!": ["-std=gnu++17", "-fno-rtti"],
       "conditions": [
-        ["OS=='linux'", {"libraries": ["-ldl", "-lpthread"], "ldflags": ["-static-libstdc++", "-static-libgcc"]}],
+        ["OS=='linux'", {"libraries": ["-ldl", "-lpthread"], "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,-z,nodelete"]}],
         ["OS=='mac'", {"xcode_settings": {"CLANG_CXX_LANGUAGE_STANDARD": "c++20", "MACOSX_DEPLOYMENT_TARGET": "11.0", "GCC_ENABLE_CPP_RTTI": "YES"}}],
         ["OS=='win'", {"msvs_settings": {"VCCLCompilerTool": {"AdditionalOptions": ["/std:c++20"]}}}]
       ]

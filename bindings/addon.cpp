@@ -1,13 +1,19 @@
 #include <napi.h>
 
+#include <chrono>
+
+#include "calls.hpp"
 #include "coalitions.hpp"
+#include "environment.hpp"
+#include "errors.hpp"
 #include "games/cpu_features.hpp"
 #include "imaging.hpp"
 #include "inference.hpp"
 #include "interactions.hpp"
-#include "job.hpp"
 
 namespace {
+
+using namespace fsyn::bindings;
 
 Napi::Value cpu_features(const Napi::CallbackInfo& info) {
   const auto& features = fsyn::games::cpu_features();
@@ -19,18 +25,34 @@ Napi::Value cpu_features(const Napi::CallbackInfo& info) {
 
 /// initialise(FsynError): native errors become instances of the class that the library throws.
 Napi::Value initialise_with(const Napi::CallbackInfo& info) {
-  fsyn::bindings::set_error_class(info.Env(), info[0].As<Napi::Function>());
+  Environment::of(info.Env()).error_class = Napi::Persistent(info[0].As<Napi::Function>());
   return info.Env().Undefined();
 }
 
+/// leave(exitCode): the process is about to end; see JobThreads::leave.
+Napi::Value leave(const Napi::CallbackInfo& info) {
+  constexpr std::chrono::seconds kPatience{3};
+  Environment::of(info.Env()).jobs.leave(info[0].As<Napi::Number>().Int32Value(), kPatience);
+  return info.Env().Undefined();
+}
+
+/// errorCodes() -> every code that native errors may have
+Napi::Value error_codes(const Napi::CallbackInfo& info) {
+  Napi::Array names = Napi::Array::New(info.Env(), fsyn::kErrorCodeNames.size());
+  for (uint32_t i = 0; i < fsyn::kErrorCodeNames.size(); ++i) names.Set(i, fsyn::kErrorCodeNames[i]);
+  return names;
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  fsyn::bindings::install_jobs(env);
-  exports.Set("initialise", Napi::Function::New(env, initialise_with, "initialise"));
-  exports.Set("cpuFeatures", Napi::Function::New(env, cpu_features, "cpuFeatures"));
-  fsyn::bindings::export_inference(env, exports);
-  fsyn::bindings::export_interactions(env, exports);
-  fsyn::bindings::export_coalitions(env, exports);
-  fsyn::bindings::export_imaging(env, exports);
+  Environment::install(env);
+  export_function(exports, "initialise", initialise_with);
+  export_function(exports, "leave", leave);
+  export_function(exports, "errorCodes", error_codes);
+  export_function(exports, "cpuFeatures", cpu_features);
+  export_inference(exports);
+  export_interactions(exports);
+  export_coalitions(exports);
+  export_imaging(exports);
   return exports;
 }
 

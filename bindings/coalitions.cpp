@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "calls.hpp"
 #include "cuda/coalition_kernels.hpp"
 #include "cuda/plugin_library.hpp"
 #include "handles.hpp"
@@ -112,16 +113,14 @@ void read_decoder(CoalitionProgram& program, const Napi::Object& source) {
 
 /// createProgram(description) -> handle; everything is copied.
 Napi::Value create_program(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto source = info[0].As<Napi::Object>();
-    auto program = std::make_shared<CoalitionProgram>();
-    read_vision(*program, source);
-    read_sequence(*program, source);
-    read_decoder(*program, source);
-    program->validate();
-    const auto bytes = static_cast<int64_t>(2 * sizeof(float) * program->pixels.size());
-    return wrap_handle<const CoalitionProgram>(info.Env(), std::move(program), bytes, kProgramTag);
-  });
+  const auto source = info[0].As<Napi::Object>();
+  auto program = std::make_shared<CoalitionProgram>();
+  read_vision(*program, source);
+  read_sequence(*program, source);
+  read_decoder(*program, source);
+  program->validate();
+  const auto bytes = static_cast<int64_t>(2 * sizeof(float) * program->pixels.size());
+  return wrap_handle<const CoalitionProgram>(info.Env(), std::move(program), bytes, kProgramTag);
 }
 
 CoalitionSchedule read_schedule(const Napi::Object& source) {
@@ -208,54 +207,50 @@ class ScoredRows {
 
 /// take() of an evaluation's job -> { rows, logProbabilities }, those scored since the last call.
 Napi::Function taker(Napi::Env env, std::shared_ptr<ScoredRows> scored) {
-  return Napi::Function::New(
-      env,
-      [scored = std::move(scored)](const Napi::CallbackInfo& info) -> Napi::Value {
-        const auto [rows, scores] = scored->take();
-        auto row_array = Napi::Int32Array::New(info.Env(), rows.size());
-        std::copy(rows.begin(), rows.end(), row_array.Data());
-        auto score_array = Napi::Float64Array::New(info.Env(), scores.size());
-        std::copy(scores.begin(), scores.end(), score_array.Data());
-        Napi::Object object = Napi::Object::New(info.Env());
-        object.Set("rows", row_array);
-        object.Set("logProbabilities", score_array);
-        return object;
-      },
-      "take");
+  return make_function(env, "take",
+                       [scored = std::move(scored)](const Napi::CallbackInfo& info) -> Napi::Value {
+                         const auto [rows, scores] = scored->take();
+                         auto row_array = Napi::Int32Array::New(info.Env(), rows.size());
+                         std::copy(rows.begin(), rows.end(), row_array.Data());
+                         auto score_array = Napi::Float64Array::New(info.Env(), scores.size());
+                         std::copy(scores.begin(), scores.end(), score_array.Data());
+                         Napi::Object object = Napi::Object::New(info.Env());
+                         object.Set("rows", row_array);
+                         object.Set("logProbabilities", score_array);
+                         return object;
+                       });
 }
 
 /// evaluateCoalitions(program, schedule, onProgress) -> job of { logProbabilities, done, report, failure? }
 /// with take(); a cancelled one resolves as well, with the rows that were done.
 Napi::Value evaluate(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    auto program = program_of(info[0]);
-    auto schedule = std::make_shared<const CoalitionSchedule>(read_schedule(info[1].As<Napi::Object>()));
-    const Napi::Function on_progress = info[2].IsFunction() ? info[2].As<Napi::Function>() : Napi::Function();
-    auto scored = std::make_shared<ScoredRows>();
-    Napi::Object started = start_job(
-        env, "fsyn.evaluateCoalitions",
-        [program = std::move(program), schedule, scored](const JobContext& job) -> JobResult {
-          const auto total = static_cast<double>(schedule->row_slots.size());
-          auto result = std::make_shared<const CoalitionResult>(inference::evaluate_coalitions(
-              *program, *schedule, [&](size_t done) { job.progress(static_cast<double>(done), total); },
-              job.stop(),
-              [&](std::span<const size_t> rows, std::span<const double> scores) {
-                scored->add(rows, scores);
-              }));
-          return [result](Napi::Env owner) { return describe(owner, *result); };
-        },
-        on_progress, OnCancel::keep_result);
-    started.Set("take", taker(env, std::move(scored)));
-    return started;
-  });
+  auto program = program_of(info[0]);
+  auto schedule = std::make_shared<const CoalitionSchedule>(read_schedule(info[1].As<Napi::Object>()));
+  const auto on_progress = info[2].IsFunction() ? info[2].As<Napi::Function>() : Napi::Function();
+  auto scored = std::make_shared<ScoredRows>();
+  Napi::Object started = start_job(
+      env, "fsyn.evaluateCoalitions",
+      [program = std::move(program), schedule, scored](const JobContext& job) -> JobResult {
+        const auto total = static_cast<double>(schedule->row_slots.size());
+        auto result = std::make_shared<const CoalitionResult>(inference::evaluate_coalitions(
+            *program, *schedule, [&](size_t done) { job.progress(static_cast<double>(done), total); },
+            job.stop(),
+            [&](std::span<const size_t> rows, std::span<const double> scores) {
+              scored->add(rows, scores);
+            }));
+        return [result](Napi::Env owner) { return describe(owner, *result); };
+      },
+      on_progress, OnCancel::keep_result);
+  started.Set("take", taker(env, std::move(scored)));
+  return started;
 }
 
 }  // namespace
 
-void export_coalitions(Napi::Env env, Napi::Object exports) {
-  exports.Set("createProgram", Napi::Function::New(env, create_program, "createProgram"));
-  exports.Set("evaluateCoalitions", Napi::Function::New(env, evaluate, "evaluateCoalitions"));
+void export_coalitions(Napi::Object exports) {
+  export_function(exports, "createProgram", create_program);
+  export_function(exports, "evaluateCoalitions", evaluate);
 }
 
 }  // namespace fsyn::bindings

@@ -4,7 +4,7 @@
 
 namespace fsyn::bindings {
 
-/// The coalition evaluator; lib/addon/addon.ts describes the functions.
-void export_coalitions(Napi::Env env, Napi::Object exports);
+/// The coalition evaluator; lib/inference/native.ts describes the functions.
+void export_coalitions(Napi::Object exports);
 
 }  // namespace fsyn::bindings

@@ -49,22 +49,22 @@ template <typename T>
 
 template <typename T>
 [[nodiscard]] Handle<T>& unwrap_handle(const Napi::Value& value, const napi_type_tag& tag) {
-  if (!value.IsExternal()) throw Error("INVALID_ARGUMENT", "Expected a native handle.");
+  if (!value.IsExternal()) throw Error(ErrorCode::invalid_argument, "Expected a native handle.");
   auto external = value.As<Napi::External<Handle<T>>>();
   if (!external.CheckTypeTag(&tag))
-    throw Error("INVALID_ARGUMENT", "Expected a native handle of another kind.");
+    throw Error(ErrorCode::invalid_argument, "Expected a native handle of another kind.");
   return *external.Data();
 }
 
 [[nodiscard]] inline std::shared_ptr<const inference::Session> session_of(const Napi::Value& value) {
   auto session = unwrap_handle<const inference::Session>(value, kSessionTag).object;
-  if (!session) throw Error("DISPOSED", "The session has been disposed.");
+  if (!session) throw Error(ErrorCode::disposed, "The session has been disposed.");
   return session;
 }
 
 [[nodiscard]] inline std::shared_ptr<inference::Tensor> tensor_of(const Napi::Value& value) {
   auto tensor = unwrap_handle<inference::Tensor>(value, kTensorTag).object;
-  if (!tensor) throw Error("DISPOSED", "The native tensor has been disposed.");
+  if (!tensor) throw Error(ErrorCode::disposed, "The native tensor has been disposed.");
   return tensor;
 }
 

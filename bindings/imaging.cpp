@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "calls.hpp"
 #include "imaging/baseline.hpp"
 #include "imaging/blur.hpp"
 #include "imaging/patches.hpp"
@@ -37,21 +38,17 @@ JobResult nothing() {
 /// blurImage({ source, target, height, width, whole, weight, farWeight, passes, threads }) -> job of
 /// undefined
 Napi::Value blur_image(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto request = info[0].As<Napi::Object>();
-    const imaging::BoxFilter filter = {number(request, "whole"), number(request, "weight"),
-                                       number(request, "farWeight")};
-    return start_job(
-        info.Env(), "fsyn.blurImage",
-        [filter, source = pixels(request, "source"), target = pixels(request, "target"),
-         height = number(request, "height"), width = number(request, "width"),
-         passes = static_cast<int>(number(request, "passes")),
-         threads = static_cast<int>(number(request, "threads"))](const JobContext& job) {
-          imaging::box_blur(source, target, height, width, filter, passes, threads, job.stop());
-          return nothing();
-        },
-        Napi::Function());
-  });
+  const auto request = info[0].As<Napi::Object>();
+  const imaging::BoxFilter filter = {number(request, "whole"), number(request, "weight"),
+                                     number(request, "farWeight")};
+  return start_job(info.Env(), "fsyn.blurImage",
+                   [filter, source = pixels(request, "source"), target = pixels(request, "target"),
+                    height = number(request, "height"), width = number(request, "width"),
+                    passes = static_cast<int>(number(request, "passes")),
+                    threads = static_cast<int>(number(request, "threads"))](const JobContext& job) {
+                     imaging::box_blur(source, target, height, width, filter, passes, threads, job.stop());
+                     return nothing();
+                   });
 }
 
 /// Taps that own their arrays.
@@ -72,80 +69,67 @@ OwnedTaps read_taps(const Napi::Value& value) {
 
 /// resampleImage({ source, target, height, width, columns?, rows?, threads }) -> job of undefined
 Napi::Value resample_image(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto request = info[0].As<Napi::Object>();
-    return start_job(
-        info.Env(), "fsyn.resampleImage",
-        [columns = read_taps(request.Get("columns")), rows = read_taps(request.Get("rows")),
-         source = pixels(request, "source"), target = pixels(request, "target"),
-         height = number(request, "height"), width = number(request, "width"),
-         threads = static_cast<int>(number(request, "threads"))](const JobContext& job) {
-          imaging::resample(source, target, height, width, columns.view(), rows.view(), threads, job.stop());
-          return nothing();
-        },
-        Napi::Function());
-  });
+  const auto request = info[0].As<Napi::Object>();
+  return start_job(info.Env(), "fsyn.resampleImage",
+                   [columns = read_taps(request.Get("columns")), rows = read_taps(request.Get("rows")),
+                    source = pixels(request, "source"), target = pixels(request, "target"),
+                    height = number(request, "height"), width = number(request, "width"),
+                    threads = static_cast<int>(number(request, "threads"))](const JobContext& job) {
+                     imaging::resample(source, target, height, width, columns.view(), rows.view(), threads,
+                                       job.stop());
+                     return nothing();
+                   });
 }
 
 /// fillMean({ source, target }) -> job of undefined
 Napi::Value fill_mean(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto request = info[0].As<Napi::Object>();
-    return start_job(
-        info.Env(), "fsyn.fillMean",
-        [source = pixels(request, "source"), target = pixels(request, "target")](const JobContext& job) {
-          imaging::fill_mean(source, target, job.stop());
-          return nothing();
-        },
-        Napi::Function());
-  });
+  const auto request = info[0].As<Napi::Object>();
+  return start_job(
+      info.Env(), "fsyn.fillMean",
+      [source = pixels(request, "source"), target = pixels(request, "target")](const JobContext& job) {
+        imaging::fill_mean(source, target, job.stop());
+        return nothing();
+      });
 }
 
 /// fillNoise({ state, target }) -> job of undefined
 Napi::Value fill_noise(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto request = info[0].As<Napi::Object>();
-    const auto words = request.Get("state").As<Napi::Uint32Array>();
-    const std::array<uint32_t, 4> state = {words[0], words[1], words[2], words[3]};
-    return start_job(
-        info.Env(), "fsyn.fillNoise",
-        [state, target = pixels(request, "target")](const JobContext& job) {
-          imaging::fill_noise(state, target, job.stop());
-          return nothing();
-        },
-        Napi::Function());
-  });
+  const auto request = info[0].As<Napi::Object>();
+  const auto words = request.Get("state").As<Napi::Uint32Array>();
+  const std::array<uint32_t, 4> state = {words[0], words[1], words[2], words[3]};
+  return start_job(info.Env(), "fsyn.fillNoise",
+                   [state, target = pixels(request, "target")](const JobContext& job) {
+                     imaging::fill_noise(state, target, job.stop());
+                     return nothing();
+                   });
 }
 
 /// cutPatches({ source, target, height, width, side, merge, times, table }) -> job of undefined
 Napi::Value cut_patches(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto request = info[0].As<Napi::Object>();
-    const auto floats = [&](const char* key) {
-      auto array = request.Get(key).As<Napi::Float32Array>();
-      return std::span<float>(array.Data(), array.ElementLength());
-    };
-    const imaging::PatchGrid grid = {number(request, "side"), number(request, "merge"),
-                                     number(request, "times")};
-    return start_job(
-        info.Env(), "fsyn.cutPatches",
-        [grid, source = pixels(request, "source"), target = floats("target"), table = floats("table"),
-         height = number(request, "height"), width = number(request, "width")](const JobContext& job) {
-          imaging::cut_patches(source, target, height, width, grid, table, job.stop());
-          return nothing();
-        },
-        Napi::Function());
-  });
+  const auto request = info[0].As<Napi::Object>();
+  const auto floats = [&](const char* key) {
+    auto array = request.Get(key).As<Napi::Float32Array>();
+    return std::span<float>(array.Data(), array.ElementLength());
+  };
+  const imaging::PatchGrid grid = {number(request, "side"), number(request, "merge"),
+                                   number(request, "times")};
+  return start_job(
+      info.Env(), "fsyn.cutPatches",
+      [grid, source = pixels(request, "source"), target = floats("target"), table = floats("table"),
+       height = number(request, "height"), width = number(request, "width")](const JobContext& job) {
+        imaging::cut_patches(source, target, height, width, grid, table, job.stop());
+        return nothing();
+      });
 }
 
 }  // namespace
 
-void export_imaging(Napi::Env env, Napi::Object exports) {
-  exports.Set("blurImage", Napi::Function::New(env, blur_image, "blurImage"));
-  exports.Set("cutPatches", Napi::Function::New(env, cut_patches, "cutPatches"));
-  exports.Set("fillMean", Napi::Function::New(env, fill_mean, "fillMean"));
-  exports.Set("fillNoise", Napi::Function::New(env, fill_noise, "fillNoise"));
-  exports.Set("resampleImage", Napi::Function::New(env, resample_image, "resampleImage"));
+void export_imaging(Napi::Object exports) {
+  export_function(exports, "blurImage", blur_image);
+  export_function(exports, "cutPatches", cut_patches);
+  export_function(exports, "fillMean", fill_mean);
+  export_function(exports, "fillNoise", fill_noise);
+  export_function(exports, "resampleImage", resample_image);
 }
 
 }  // namespace fsyn::bindings

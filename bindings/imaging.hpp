@@ -5,6 +5,6 @@
 namespace fsyn::bindings {
 
 /// Blur and resampling of 8-bit images; lib/vlm/images/native.ts describes the functions.
-void export_imaging(Napi::Env env, Napi::Object exports);
+void export_imaging(Napi::Object exports);
 
 }  // namespace fsyn::bindings

@@ -11,6 +11,7 @@
 #include <malloc.h>
 #endif
 
+#include "calls.hpp"
 #include "handles.hpp"
 #include "inference/runtime.hpp"
 #include "inference/session.hpp"
@@ -79,23 +80,19 @@ Napi::Object describe_metadata(Napi::Env env, const inference::ModelMetadata& me
 /// loadRuntime(path, version) -> { version, path, buildInfo, compiledProviders }
 Napi::Value load_runtime(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    const Runtime& runtime =
-        Runtime::load(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value());
-    Napi::Object result = Napi::Object::New(env);
-    result.Set("version", runtime.version());
-    result.Set("path", runtime.path());
-    result.Set("buildInfo", runtime.build_info());
-    result.Set("compiledProviders", to_array(env, runtime.compiled_providers()));
-    return result;
-  });
+  const Runtime& runtime =
+      Runtime::load(info[0].As<Napi::String>().Utf8Value(), info[1].As<Napi::String>().Utf8Value());
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("version", runtime.version());
+  result.Set("path", runtime.path());
+  result.Set("buildInfo", runtime.build_info());
+  result.Set("compiledProviders", to_array(env, runtime.compiled_providers()));
+  return result;
 }
 
 /// providerProblem(name) -> "" when the provider can be appended here, else why not
 Napi::Value provider_problem(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::String::New(info.Env(), inference::provider_problem(info[0].As<Napi::String>().Utf8Value()));
-  });
+  return Napi::String::New(info.Env(), inference::provider_problem(info[0].As<Napi::String>().Utf8Value()));
 }
 
 inference::SessionOptions session_options(const Napi::Object& request) {
@@ -127,31 +124,26 @@ Napi::Value session_result(Napi::Env env, const std::shared_ptr<const Session>& 
 /// The bytes are read from JavaScript's memory while the job runs: the caller keeps them alive and unchanged.
 Napi::Value create_session(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    const auto request = info[0].As<Napi::Object>();
-    auto options = session_options(request);
-    std::string path = text(request, "path");
-    std::span<const std::byte> bytes;
-    if (request.Get("bytes").IsTypedArray()) {
-      const auto array = request.Get("bytes").As<Napi::Uint8Array>();
-      bytes = std::as_bytes(std::span<const uint8_t>(array.Data(), array.ElementLength()));
-    }
-    return start_job(
-        env, "fsyn.createSession",
-        [options = std::move(options), path = std::move(path), bytes](const JobContext& job) -> JobResult {
-          auto session = bytes.data() != nullptr ? std::make_shared<const Session>(bytes, options, job.stop())
-                                                 : std::make_shared<const Session>(path, options, job.stop());
-          return [session](Napi::Env owner) { return session_result(owner, session); };
-        },
-        Napi::Function());
-  });
+  const auto request = info[0].As<Napi::Object>();
+  auto options = session_options(request);
+  std::string path = text(request, "path");
+  std::span<const std::byte> bytes;
+  if (request.Get("bytes").IsTypedArray()) {
+    const auto array = request.Get("bytes").As<Napi::Uint8Array>();
+    bytes = std::as_bytes(std::span<const uint8_t>(array.Data(), array.ElementLength()));
+  }
+  return start_job(
+      env, "fsyn.createSession",
+      [options = std::move(options), path = std::move(path), bytes](const JobContext& job) -> JobResult {
+        auto session = bytes.data() != nullptr ? std::make_shared<const Session>(bytes, options, job.stop())
+                                               : std::make_shared<const Session>(path, options, job.stop());
+        return [session](Napi::Env owner) { return session_result(owner, session); };
+      });
 }
 
 Napi::Value dispose_session(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    unwrap_handle<const Session>(info[0], kSessionTag).dispose(info.Env());
-    return info.Env().Undefined();
-  });
+  unwrap_handle<const Session>(info[0], kSessionTag).dispose(info.Env());
+  return info.Env().Undefined();
 }
 
 /// Copies a typed array into a tensor; Int32Array values widen when the model wants int64.
@@ -161,13 +153,13 @@ Tensor tensor_from_array(const Napi::TypedArray& array, ElementType type, const 
   if (type == ElementType::int64 && array.TypedArrayType() == napi_int32_array) {
     const auto values = tensor.as<int64_t>();
     if (array.ElementLength() != values.size())
-      throw Error("INVALID_ARGUMENT", "A fed array has the wrong length.");
+      throw Error(ErrorCode::invalid_argument, "A fed array has the wrong length.");
     const auto narrow = std::span(reinterpret_cast<const int32_t*>(source), values.size());
     std::copy(narrow.begin(), narrow.end(), values.begin());
     return tensor;
   }
   if (array.ByteLength() != tensor.bytes())
-    throw Error("INVALID_ARGUMENT", "A fed array has the wrong length.");
+    throw Error(ErrorCode::invalid_argument, "A fed array has the wrong length.");
   if (tensor.bytes() > 0) std::memcpy(tensor.data(), source, tensor.bytes());
   return tensor;
 }
@@ -287,37 +279,30 @@ Napi::Value run_result(Napi::Env env, const RunRequest& request,
 /// runSession(handle, feeds, outputs) -> job of outputs; the fed arrays are copied before this returns.
 Napi::Value run_session(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    auto request = std::make_shared<RunRequest>(run_request(info));
-    return start_job(
-        env, "fsyn.runSession",
-        [request](const JobContext& job) -> JobResult {
-          std::vector<Session::Feed> feeds;
-          for (size_t i = 0; i < request->inputs.size(); ++i) {
-            feeds.push_back({request->inputs[i], request->tensors[i].get()});
-          }
-          std::vector<std::shared_ptr<Tensor>> outputs;
-          for (Tensor& output : request->session->run(feeds, request->outputs, job.stop())) {
-            outputs.push_back(std::make_shared<Tensor>(std::move(output)));
-          }
-          return [request, outputs = std::move(outputs)](Napi::Env owner) {
-            return run_result(owner, *request, outputs);
-          };
-        },
-        Napi::Function());
+  auto request = std::make_shared<RunRequest>(run_request(info));
+  return start_job(env, "fsyn.runSession", [request](const JobContext& job) -> JobResult {
+    std::vector<Session::Feed> feeds;
+    for (size_t i = 0; i < request->inputs.size(); ++i) {
+      feeds.push_back({request->inputs[i], request->tensors[i].get()});
+    }
+    std::vector<std::shared_ptr<Tensor>> outputs;
+    for (Tensor& output : request->session->run(feeds, request->outputs, job.stop())) {
+      outputs.push_back(std::make_shared<Tensor>(std::move(output)));
+    }
+    return [request, outputs = std::move(outputs)](Napi::Env owner) {
+      return run_result(owner, *request, outputs);
+    };
   });
 }
 
 /// readTensor(handle) -> a copy of the values
 Napi::Value read_tensor(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value { return copy_to_array(info.Env(), *tensor_of(info[0])); });
+  return copy_to_array(info.Env(), *tensor_of(info[0]));
 }
 
 Napi::Value dispose_tensor(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    unwrap_handle<Tensor>(info[0], kTensorTag).dispose(info.Env());
-    return info.Env().Undefined();
-  });
+  unwrap_handle<Tensor>(info[0], kTensorTag).dispose(info.Env());
+  return info.Env().Undefined();
 }
 
 /// returnFreedMemory(): the C library keeps freed blocks, in one heap per thread, for allocations to come.
@@ -331,15 +316,15 @@ Napi::Value return_freed_memory(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void export_inference(Napi::Env env, Napi::Object exports) {
-  exports.Set("loadRuntime", Napi::Function::New(env, load_runtime, "loadRuntime"));
-  exports.Set("providerProblem", Napi::Function::New(env, provider_problem, "providerProblem"));
-  exports.Set("createSession", Napi::Function::New(env, create_session, "createSession"));
-  exports.Set("disposeSession", Napi::Function::New(env, dispose_session, "disposeSession"));
-  exports.Set("runSession", Napi::Function::New(env, run_session, "runSession"));
-  exports.Set("readTensor", Napi::Function::New(env, read_tensor, "readTensor"));
-  exports.Set("returnFreedMemory", Napi::Function::New(env, return_freed_memory, "returnFreedMemory"));
-  exports.Set("disposeTensor", Napi::Function::New(env, dispose_tensor, "disposeTensor"));
+void export_inference(Napi::Object exports) {
+  export_function(exports, "loadRuntime", load_runtime);
+  export_function(exports, "providerProblem", provider_problem);
+  export_function(exports, "createSession", create_session);
+  export_function(exports, "disposeSession", dispose_session);
+  export_function(exports, "runSession", run_session);
+  export_function(exports, "readTensor", read_tensor);
+  export_function(exports, "returnFreedMemory", return_freed_memory);
+  export_function(exports, "disposeTensor", dispose_tensor);
 }
 
 }  // namespace fsyn::bindings

@@ -4,7 +4,7 @@
 
 namespace fsyn::bindings {
 
-/// Runtime, sessions and native tensors; lib/addon/addon.ts describes the functions.
-void export_inference(Napi::Env env, Napi::Object exports);
+/// Runtime, sessions and native tensors; lib/inference/native.ts describes the functions.
+void export_inference(Napi::Object exports);
 
 }  // namespace fsyn::bindings

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "calls.hpp"
 #include "cuda/device_indices.hpp"
 #include "cuda/plugin_library.hpp"
 #include "errors.hpp"
@@ -45,14 +46,14 @@ struct Table {
 
 Table to_table(const Napi::Value& value) {
   if (!value.IsTypedArray())
-    throw Error("INVALID_ARGUMENT", "Expected a Float64Array or Float32Array of values.");
+    throw Error(ErrorCode::invalid_argument, "Expected a Float64Array or Float32Array of values.");
   const auto array = value.As<Napi::TypedArray>();
   const bool wide = array.TypedArrayType() == napi_float64_array;
   if (!wide && array.TypedArrayType() != napi_float32_array) {
-    throw Error("INVALID_ARGUMENT", "Expected a Float64Array or Float32Array of values.");
+    throw Error(ErrorCode::invalid_argument, "Expected a Float64Array or Float32Array of values.");
   }
   if (!std::has_single_bit(array.ElementLength())) {
-    throw Error("INVALID_ARGUMENT",
+    throw Error(ErrorCode::invalid_argument,
                 "Expected 2^players values but received " + std::to_string(array.ElementLength()) + ".");
   }
   // Through the typed accessors: they alone are right for views of shared memory too.
@@ -96,24 +97,22 @@ using Task = std::function<JobResult(const Execution&)>;
 Napi::Value run(const Napi::CallbackInfo& info, const char* name,
                 const std::function<Task(const Napi::Object&)>& prepare) {
   const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    const auto request = info[0].As<Napi::Object>();
-    Execution execution;
-    execution.kernels = &interactions::kernel_set(request.Get("kernels").As<Napi::String>().Utf8Value());
-    execution.threads = integer(request, "threads");
-    Task task = prepare(request);
-    if (info.Length() < 2) return task(execution)(env);
-    const Napi::Function on_progress = info[1].IsFunction() ? info[1].As<Napi::Function>() : Napi::Function();
-    return start_job(
-        env, name,
-        [task = std::move(task), execution](const JobContext& job) -> JobResult {
-          Execution watched = execution;
-          watched.control.stop = job.stop();
-          watched.control.progress = [&job](double done, double total) { job.progress(done, total); };
-          return task(watched);
-        },
-        on_progress);
-  });
+  const auto request = info[0].As<Napi::Object>();
+  Execution execution;
+  execution.kernels = &interactions::kernel_set(request.Get("kernels").As<Napi::String>().Utf8Value());
+  execution.threads = integer(request, "threads");
+  Task task = prepare(request);
+  if (info.Length() < 2) return task(execution)(env);
+  const Napi::Function on_progress = info[1].IsFunction() ? info[1].As<Napi::Function>() : Napi::Function();
+  return start_job(
+      env, name,
+      [task = std::move(task), execution](const JobContext& job) -> JobResult {
+        Execution watched = execution;
+        watched.control.stop = job.stop();
+        watched.control.progress = [&job](double done, double total) { job.progress(done, total); };
+        return task(watched);
+      },
+      on_progress);
 }
 
 /// transformTable({ table, kind, p, device, ... }): in place.
@@ -237,7 +236,7 @@ Napi::Value size_weighted_sum(const Napi::CallbackInfo& info) {
     const Table table = to_table(request.Get("table"));
     const auto weights = to_doubles(request.Get("weights"));
     if (weights.size() != static_cast<std::size_t>(table.players()) + 1) {
-      throw Error("INVALID_ARGUMENT", "Expected players + 1 weights.");
+      throw Error(ErrorCode::invalid_argument, "Expected players + 1 weights.");
     }
     return [table, weights](const Execution&) -> JobResult {
       const double sum = table.visit([&](const auto* values) {
@@ -250,26 +249,21 @@ Napi::Value size_weighted_sum(const Napi::CallbackInfo& info) {
 
 /// cudaDevice() -> { name, memory }: bytes that are free; throws PROVIDER_UNAVAILABLE with what is missing
 Napi::Value cuda_device(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const cuda::Interactions device(cuda::plugin_path());
-    Napi::Object result = Napi::Object::New(info.Env());
-    result.Set("name", device.device_name());
-    result.Set("memory", static_cast<double>(device.available_memory()));
-    return result;
-  });
+  const cuda::Interactions device(cuda::plugin_path());
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("name", device.device_name());
+  result.Set("memory", static_cast<double>(device.available_memory()));
+  return result;
 }
 
 /// firstNotFinite(array) -> index of the first infinite or NaN value, or -1. Any length.
 Napi::Value first_not_finite(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto array = info[0].As<Napi::TypedArray>();
-    const std::size_t count = array.ElementLength();
-    const std::size_t at =
-        array.TypedArrayType() == napi_float64_array
-            ? interactions::first_not_finite(info[0].As<Napi::Float64Array>().Data(), count)
-            : interactions::first_not_finite(info[0].As<Napi::Float32Array>().Data(), count);
-    return Napi::Number::New(info.Env(), at == count ? -1.0 : static_cast<double>(at));
-  });
+  const auto array = info[0].As<Napi::TypedArray>();
+  const std::size_t count = array.ElementLength();
+  const std::size_t at = array.TypedArrayType() == napi_float64_array
+                             ? interactions::first_not_finite(info[0].As<Napi::Float64Array>().Data(), count)
+                             : interactions::first_not_finite(info[0].As<Napi::Float32Array>().Data(), count);
+  return Napi::Number::New(info.Env(), at == count ? -1.0 : static_cast<double>(at));
 }
 
 /// kernelSets() -> names of the kernel sets of this machine, fastest first
@@ -283,37 +277,30 @@ Napi::Value kernel_sets(const Napi::CallbackInfo& info) {
 /// activeKernelSet() -> the one that is used when a call names none (the environment variable FSYN_KERNELS,
 /// or the fastest)
 Napi::Value active_kernel_set(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::String::New(info.Env(), std::string(interactions::kernel_set().name));
-  });
+  return Napi::String::New(info.Env(), std::string(interactions::kernel_set().name));
 }
 
 /// requireMemory(bytes, purpose): throws OUT_OF_MEMORY when that much would make the machine swap
 Napi::Value require_memory(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    games::require_memory(static_cast<std::uint64_t>(info[0].As<Napi::Number>().DoubleValue()),
-                          info[1].As<Napi::String>().Utf8Value().c_str());
-    return info.Env().Undefined();
-  });
+  games::require_memory(static_cast<std::uint64_t>(info[0].As<Napi::Number>().DoubleValue()),
+                        info[1].As<Napi::String>().Utf8Value().c_str());
+  return info.Env().Undefined();
 }
 
 }  // namespace
 
-void export_interactions(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
-  add("transformTable", transform_table);
-  add("pairIndex", pair_index);
-  add("dividendIndex", dividend_index);
-  add("blockValueIndex", block_value_index);
-  add("fitInteractions", fit_interactions);
-  add("sizeWeightedSum", size_weighted_sum);
-  add("firstNotFinite", first_not_finite);
-  add("kernelSets", kernel_sets);
-  add("activeKernelSet", active_kernel_set);
-  add("requireMemory", require_memory);
-  add("cudaDevice", cuda_device);
+void export_interactions(Napi::Object exports) {
+  export_function(exports, "transformTable", transform_table);
+  export_function(exports, "pairIndex", pair_index);
+  export_function(exports, "dividendIndex", dividend_index);
+  export_function(exports, "blockValueIndex", block_value_index);
+  export_function(exports, "fitInteractions", fit_interactions);
+  export_function(exports, "sizeWeightedSum", size_weighted_sum);
+  export_function(exports, "firstNotFinite", first_not_finite);
+  export_function(exports, "kernelSets", kernel_sets);
+  export_function(exports, "activeKernelSet", active_kernel_set);
+  export_function(exports, "requireMemory", require_memory);
+  export_function(exports, "cudaDevice", cuda_device);
 }
 
 }  // namespace fsyn::bindings

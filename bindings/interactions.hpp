@@ -5,6 +5,6 @@
 namespace fsyn::bindings {
 
 /// Transforms, indices and least squares; lib/interactions/native.ts describes the functions.
-void export_interactions(Napi::Env env, Napi::Object exports);
+void export_interactions(Napi::Object exports);
 
 }  // namespace fsyn::bindings

@@ -8,7 +8,7 @@
 
 namespace fsyn::bindings {
 
-struct JobShared;
+class Job;
 
 /// What a job sees of the outside, on its own thread.
 class JobContext {
@@ -22,9 +22,9 @@ class JobContext {
   void progress(double done, double total) const;
 
  private:
-  friend struct JobShared;
-  explicit JobContext(JobShared& shared) : shared_(&shared) {}
-  JobShared* shared_;
+  friend class Job;
+  explicit JobContext(Job& job) : job_(&job) {}
+  Job* job_;
 };
 
 /// Builds the JavaScript result, on the JavaScript thread.
@@ -45,40 +45,14 @@ enum class OnCancel {
 /// Starts `body` on its own thread and returns `{ promise, cancel() }` to JavaScript (lib/addon/job.ts
 /// turns that into a promise with an AbortSignal).
 ///
-/// - Resolves with the JobResult's value. Rejects with an FsynError made from the exception (see
-/// translate_error), or
-///   with an FsynError-less Error of code `CANCELLED` when the job was cancelled.
+/// - Resolves with the JobResult's value. Rejects with the translated exception (see translate_error), or
+/// with
+///   an error of code `CANCELLED` when the job was cancelled.
 /// - `on_progress(done, total)` may be empty; when it throws, the job is cancelled and rejects with what it
-/// threw.
-/// - The event loop stays alive while the job runs. When the environment is torn down (worker.terminate(),
-/// end of a
-///   worker) every job of it is cancelled and joined; process.exit() does not wait.
+///   threw.
+/// - The event loop stays alive while the job runs. When the environment goes down the job is cancelled and
+///   joined, and its promise stays as it is; see JobThreads::leave for process.exit().
 [[nodiscard]] Napi::Object start_job(Napi::Env env, const char* name, JobBody body,
-                                     Napi::Function on_progress, OnCancel on_cancel = OnCancel::reject);
-
-/// Runs `work` on the JavaScript thread and translates its C++ exceptions like a job's.
-template <typename Work>
-auto guarded(Napi::Env env, Work&& work) -> decltype(work());
-
-/// The JavaScript error for a C++ exception: fsyn::Error keeps its code, std::bad_alloc is OUT_OF_MEMORY,
-/// std::invalid_argument is INVALID_ARGUMENT, fsyn::Cancelled is CANCELLED, anything else INFERENCE.
-[[nodiscard]] Napi::Error translate_error(Napi::Env env, const std::exception_ptr& exception);
-
-/// Must be called once when the addon is initialised in an environment; registers the teardown hook.
-void install_jobs(Napi::Env env);
-
-/// The FsynError class of lib/errors.ts, so that native errors are real FsynErrors.
-void set_error_class(Napi::Env env, Napi::Function error_class);
-
-template <typename Work>
-auto guarded(Napi::Env env, Work&& work) -> decltype(work()) {
-  try {
-    return work();
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (...) {
-    throw translate_error(env, std::current_exception());
-  }
-}
+                                     Napi::Function on_progress = {}, OnCancel on_cancel = OnCancel::reject);
 
 }  // namespace fsyn::bindings

@@ -41,11 +41,14 @@
     ],
     "binding_sources": [
       "bindings/addon.cpp",
+      "bindings/calls.cpp",
       "bindings/coalitions.cpp",
+      "bindings/environment.cpp",
       "bindings/imaging.cpp",
       "bindings/inference.cpp",
       "bindings/interactions.cpp",
-      "bindings/job.cpp"
+      "bindings/job.cpp",
+      "bindings/job_threads.cpp"
     ],
     "cuda_sources": [
       "native/cuda/log_probabilities.cu",

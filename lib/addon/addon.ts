@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { FsynError, reasonOf } from '../errors.js';
 import { packageInfo } from '../package.js';
 
@@ -26,6 +27,8 @@ export interface NativeHandle {
 /** The functions of the native addon that every room may use; the others are declared where they are used, by merging. */
 export interface NativeAddon {
   initialise(errorClass: typeof FsynError): void;
+  leave(exitCode: number): void;
+  errorCodes(): readonly string[];
   cpuFeatures(): { avx2: boolean; avx512: boolean };
 }
 
@@ -50,6 +53,8 @@ function load(): NativeAddon {
       file = candidate();
       const native = require(file) as NativeAddon;
       native.initialise(FsynError);
+      // A worker's jobs are stopped when its environment goes down; nothing tells the addon that the process ends.
+      if (isMainThread) process.once('exit', (code) => native.leave(code));
       return native;
     } catch (error) {
       const [reason] = reasonOf(error).split('\n');

@@ -45,7 +45,7 @@ class CoalitionKernels final : public inference::DeviceKernels {
  private:
   void require(int status) const {
     if (status == FSYN_CUDA_OK) return;
-    throw Error(status == FSYN_CUDA_OUT_OF_MEMORY ? "OUT_OF_MEMORY" : "INFERENCE",
+    throw Error(status == FSYN_CUDA_OUT_OF_MEMORY ? ErrorCode::out_of_memory : ErrorCode::inference,
                 std::string("CUDA: ") + plugin_.last_error());
   }
 

@@ -22,7 +22,7 @@ Interactions::Interactions(const std::filesystem::path& plugin) : plugin_(&load_
 void Interactions::require(int status) const {
   if (status == FSYN_CUDA_OK) return;
   if (status == FSYN_CUDA_INVALID) throw std::invalid_argument(plugin_->last_error());
-  throw Error(status == FSYN_CUDA_OUT_OF_MEMORY ? "OUT_OF_MEMORY" : "INFERENCE",
+  throw Error(status == FSYN_CUDA_OUT_OF_MEMORY ? ErrorCode::out_of_memory : ErrorCode::inference,
               std::string("CUDA: ") + plugin_->last_error());
 }
 
@@ -43,10 +43,10 @@ void Interactions::require_memory(int players, int tables) const {
   const std::size_t needed = static_cast<std::size_t>(tables) * (sizeof(double) << players);
   const std::size_t available = available_memory();
   if (needed <= available) return;
-  throw Error("OUT_OF_MEMORY", std::to_string(tables) + " tables of " + std::to_string(players) +
-                                   " players need " + std::to_string(needed >> 20) +
-                                   " MiB of device memory but only " + std::to_string(available >> 20) +
-                                   " MiB are free on the " + device_name() + ".");
+  throw Error(ErrorCode::out_of_memory,
+              std::to_string(tables) + " tables of " + std::to_string(players) + " players need " +
+                  std::to_string(needed >> 20) + " MiB of device memory but only " +
+                  std::to_string(available >> 20) + " MiB are free on the " + device_name() + ".");
 }
 
 Interactions::Table::Table(const Interactions& owner, int players)

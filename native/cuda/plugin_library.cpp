@@ -19,7 +19,8 @@ constexpr const char* kFileName = "libfsyn_cuda.so";
 #endif
 
 Error unavailable(const std::filesystem::path& path, const std::string& problem) {
-  return {"PROVIDER_UNAVAILABLE", "CUDA cannot be used: the plugin " + path.string() + " " + problem};
+  return {ErrorCode::provider_unavailable,
+          "CUDA cannot be used: the plugin " + path.string() + " " + problem};
 }
 
 inference::DynamicLibrary open(const std::filesystem::path& path) {

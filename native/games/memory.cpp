@@ -66,9 +66,9 @@ std::uint64_t available_memory() noexcept {
 void require_memory(std::uint64_t bytes, const char* purpose) {
   const std::uint64_t available = available_memory();
   if (available == kUnknown || bytes <= available) return;
-  throw Error("OUT_OF_MEMORY", std::string(purpose) + " needs " + std::to_string(bytes >> 20) +
-                                   " MiB but only " + std::to_string(available >> 20) +
-                                   " MiB are available without swapping.");
+  throw Error(ErrorCode::out_of_memory, std::string(purpose) + " needs " + std::to_string(bytes >> 20) +
+                                            " MiB but only " + std::to_string(available >> 20) +
+                                            " MiB are available without swapping.");
 }
 
 void prefer_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] std::size_t bytes) noexcept {

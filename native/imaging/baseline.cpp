@@ -39,7 +39,7 @@ uint32_t next_word(std::array<uint32_t, 4>& s) {
 
 void fill_mean(std::span<const uint8_t> source, std::span<uint8_t> target, const std::stop_token& stop) {
   if (source.empty() || source.size() % kChannels != 0 || target.size() != source.size())
-    throw Error("INVALID_ARGUMENT", "An image's values do not fit its size.");
+    throw Error(ErrorCode::invalid_argument, "An image's values do not fit its size.");
   std::array<uint64_t, kChannels> sums{};
   for_each_piece(source.size(), stop, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; i += kChannels) {

@@ -67,7 +67,7 @@ void box_blur(std::span<const uint8_t> source, std::span<uint8_t> target, size_t
   const size_t stride = width * kChannels;
   if (height < 1 || width < 1 || source.size() != height * stride || target.size() != source.size() ||
       passes < 1) {
-    throw Error("INVALID_ARGUMENT", "An image's values do not fit its size.");
+    throw Error(ErrorCode::invalid_argument, "An image's values do not fit its size.");
   }
   games::parallel_for(height, threads, [&](size_t y) {
     throw_if_stopped(stop);

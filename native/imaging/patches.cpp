@@ -27,7 +27,7 @@ void cut_patches(std::span<const uint8_t> source, std::span<float> target, size_
   if (block < 1 || times < 1 || height < 1 || width < 1 || height % block != 0 || width % block != 0 ||
       source.size() != height * width * kChannels || target.size() != source.size() * times ||
       table.size() != kChannels * kValues)
-    throw Error("INVALID_ARGUMENT", "An image's values do not fit its size.");
+    throw Error(ErrorCode::invalid_argument, "An image's values do not fit its size.");
   const size_t stride = width * kChannels;
   const size_t plane = side * side;
   const size_t block_columns = width / block;

@@ -24,7 +24,7 @@ void require_taps(const Taps& taps, size_t length) {
     fits = taps.first[i] >= 0 && taps.count[i] >= 0 && static_cast<size_t>(taps.count[i]) <= taps.size &&
            static_cast<size_t>(taps.first[i]) + static_cast<size_t>(taps.count[i]) <= length;
   }
-  if (!fits) throw Error("INVALID_ARGUMENT", "A resampling filter reaches beyond the image.");
+  if (!fits) throw Error(ErrorCode::invalid_argument, "A resampling filter reaches beyond the image.");
 }
 
 void resample_row(const uint8_t* source, uint8_t* target, const Taps& taps) {
@@ -62,7 +62,7 @@ void resample(std::span<const uint8_t> source, std::span<uint8_t> target, size_t
   const size_t stride = new_width * kChannels;
   if (source.size() != height * width * kChannels || target.size() != new_height * stride ||
       (!across && !down)) {
-    throw Error("INVALID_ARGUMENT", "An image's values do not fit its size.");
+    throw Error(ErrorCode::invalid_argument, "An image's values do not fit its size.");
   }
   require_taps(columns, width);
   require_taps(rows, height);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <functional>
 #include <new>
 
@@ -26,7 +25,7 @@ inline void for_each_batch(size_t count, size_t batch, const std::function<void(
       run(begin, size);
       begin += size;
     } catch (const Error& error) {
-      if (std::strcmp(error.code(), "OUT_OF_MEMORY") != 0) throw;
+      if (error.code() != ErrorCode::out_of_memory) throw;
       retry_smaller();
     } catch (const std::bad_alloc&) {
       retry_smaller();

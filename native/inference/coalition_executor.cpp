@@ -27,7 +27,7 @@ RowTable embed_tokens(const CoalitionProgram& program, const std::stop_token& st
   RowTable table =
       to_rows(results[0], program.decoder->inputs()[program.embeds_input].type, "token embeddings");
   if (table.rows() != ids.size())
-    throw Error("MODEL_CONTRACT", "The embedding graph must give one row per token.");
+    throw Error(ErrorCode::model_contract, "The embedding graph must give one row per token.");
   return table;
 }
 

@@ -110,7 +110,7 @@ void CoalitionWorker::score_run(size_t first, size_t count) {
     texts.push_back(schedule_.row_texts[row]);
     kept.push_back(sequences_.own_tokens(texts.back(), length));
     if (kept.back().size() != kept.front().size()) {
-      throw Error("INVALID_ARGUMENT", "Sequences without their absent tokens cannot share a batch.");
+      throw Error(ErrorCode::invalid_argument, "Sequences without their absent tokens cannot share a batch.");
     }
     features.push_back(&features_[slots.back()]);
   }
@@ -143,7 +143,8 @@ void CoalitionWorker::read_scores(const Tensor& logits, std::span<const size_t> 
   const Shape& shape = logits.shape();
   const size_t targets = program_.targets.size();
   if (shape.size() != 3 || shape[0] != extent(scored.size()) || shape[1] < extent(targets)) {
-    throw Error("MODEL_CONTRACT", "The decoder's logits do not have the shape [batch, rows, vocabulary].");
+    throw Error(ErrorCode::model_contract,
+                "The decoder's logits do not have the shape [batch, rows, vocabulary].");
   }
   if (program_.scores_on_device()) {
     score_on_device(logits, scored);

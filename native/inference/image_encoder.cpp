@@ -25,10 +25,10 @@ Tensor repeated(const VisionConstant& constant, size_t repeats) {
 }
 
 Error wrong_features(const RowTable& all, size_t states, size_t places, size_t width) {
-  return {"MODEL_CONTRACT", "The vision model gave " + std::to_string(all.rows()) + " features of width " +
-                                std::to_string(all.width) + " for " + std::to_string(states) +
-                                " image states with " + std::to_string(places) + " places of width " +
-                                std::to_string(width) + " each."};
+  return {ErrorCode::model_contract,
+          "The vision model gave " + std::to_string(all.rows()) + " features of width " +
+              std::to_string(all.width) + " for " + std::to_string(states) + " image states with " +
+              std::to_string(places) + " places of width " + std::to_string(width) + " each."};
 }
 
 }  // namespace

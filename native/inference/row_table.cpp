@@ -12,7 +12,8 @@ namespace fsyn::inference {
 RowTable to_rows(const Tensor& tensor, ElementType type, const char* what) {
   if (tensor.shape().empty() ||
       (tensor.type() != ElementType::float32 && tensor.type() != ElementType::float16)) {
-    throw Error("MODEL_CONTRACT", std::string("The ") + what + " must be float32 or float16 vectors.");
+    throw Error(ErrorCode::model_contract,
+                std::string("The ") + what + " must be float32 or float16 vectors.");
   }
   RowTable table;
   table.type = type;

@@ -24,7 +24,7 @@ std::atomic<Runtime*> g_runtime{nullptr};
 std::mutex g_load_mutex;
 
 Error version_conflict(const std::string& present, const std::string& wanted) {
-  return {"RUNTIME_NOT_FOUND",
+  return {ErrorCode::runtime_not_found,
           "This process already uses ONNX Runtime " + present + " while fsyn is installed with " + wanted +
               ". Two versions in one process break each other: install one version of onnxruntime-node "
               "(npm ls onnxruntime-node shows who brings which)."};
@@ -37,7 +37,7 @@ DynamicLibrary find_library(const std::string& path) {
   try {
     return DynamicLibrary::open(std::filesystem::path(reinterpret_cast<const char8_t*>(path.c_str())));
   } catch (const std::runtime_error& error) {
-    throw Error("RUNTIME_NOT_FOUND", "Cannot load ONNX Runtime from " + path + ": " + error.what());
+    throw Error(ErrorCode::runtime_not_found, "Cannot load ONNX Runtime from " + path + ": " + error.what());
   }
 }
 
@@ -53,7 +53,7 @@ Runtime& Runtime::load(const std::string& path, const std::string& version) {
   const DynamicLibrary library = find_library(path);
   using GetApiBase = const ort::ApiBase* (*)();
   const auto entry = reinterpret_cast<GetApiBase>(library.symbol("OrtGetApiBase"));
-  if (entry == nullptr) throw Error("RUNTIME_NOT_FOUND", path + " is not an ONNX Runtime library.");
+  if (entry == nullptr) throw Error(ErrorCode::runtime_not_found, path + " is not an ONNX Runtime library.");
   const ort::ApiBase& base = *entry();
 
   std::unique_ptr<Runtime> runtime(new Runtime);
@@ -63,7 +63,7 @@ Runtime& Runtime::load(const std::string& path, const std::string& version) {
     throw version_conflict(runtime->version_, version);
   }
   if (!runtime->api_.load(base)) {
-    throw Error("RUNTIME_NOT_FOUND",
+    throw Error(ErrorCode::runtime_not_found,
                 "ONNX Runtime " + runtime->version_ + " is too old: fsyn needs 1.23 or newer.");
   }
   // Failures come back as errors; printed lines would only repeat them, without saying what to do.
@@ -78,7 +78,7 @@ Runtime& Runtime::load(const std::string& path, const std::string& version) {
 
 Runtime& Runtime::instance() {
   Runtime* runtime = g_runtime.load(std::memory_order_acquire);
-  if (runtime == nullptr) throw Error("RUNTIME_NOT_FOUND", "ONNX Runtime is not loaded yet.");
+  if (runtime == nullptr) throw Error(ErrorCode::runtime_not_found, "ONNX Runtime is not loaded yet.");
   return *runtime;
 }
 

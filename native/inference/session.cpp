@@ -105,7 +105,7 @@ SessionOptionsHandle make_options(const SessionOptions& wanted) {
     try {
       append_provider(raw, provider);
     } catch (const OrtError& error) {
-      throw Error("PROVIDER_UNAVAILABLE",
+      throw Error(ErrorCode::provider_unavailable,
                   "The execution provider \"" + provider + "\" cannot be used here: " + error.what());
     }
   }
@@ -114,13 +114,13 @@ SessionOptionsHandle make_options(const SessionOptions& wanted) {
 
 [[noreturn]] void rethrow_load_error(const OrtError& error, const std::string& label) {
   const std::string message = "Cannot load the model " + label + ": " + error.what();
-  if (is_out_of_memory(message)) throw Error("OUT_OF_MEMORY", message);
-  if (error.code() == ort::ErrorCode::provider_failure) throw Error("PROVIDER_UNAVAILABLE", message);
+  if (is_out_of_memory(message)) throw Error(ErrorCode::out_of_memory, message);
+  if (error.code() == ort::ErrorCode::provider_failure) throw Error(ErrorCode::provider_unavailable, message);
   if (error.code() == ort::ErrorCode::not_implemented ||
       contains(message, "is not a registered function/op")) {
-    throw Error("UNSUPPORTED_OPERATOR", message);
+    throw Error(ErrorCode::unsupported_operator, message);
   }
-  throw Error("MODEL_FILE", message);
+  throw Error(ErrorCode::model_file, message);
 }
 
 SessionHandle create_session(
@@ -265,7 +265,8 @@ DeviceMemory::DeviceMemory(const std::string& name) {
   try {
     check(api().CreateMemoryInfo(name.c_str(), ort::kDeviceAllocator, 0, ort::kDefaultMemory, &info));
   } catch (const OrtError& error) {
-    throw Error("PROVIDER_UNAVAILABLE", "The runtime has no memory \"" + name + "\": " + error.what());
+    throw Error(ErrorCode::provider_unavailable,
+                "The runtime has no memory \"" + name + "\": " + error.what());
   }
   info_.reset(info);
 }
@@ -292,7 +293,7 @@ void Session::compute(const std::function<ort::Status*(const ort::RunOptions*)>&
   } catch (const OrtError& error) {
     if (stop.stop_requested()) throw Cancelled();
     const std::string message = "The model " + label_ + " failed: " + error.what();
-    throw Error(is_out_of_memory(message) ? "OUT_OF_MEMORY" : "INFERENCE", message);
+    throw Error(is_out_of_memory(message) ? ErrorCode::out_of_memory : ErrorCode::inference, message);
   }
 }
 

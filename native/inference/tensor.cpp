@@ -35,10 +35,10 @@ size_t element_size(ElementType type) noexcept {
 size_t element_count(std::span<const int64_t> shape) {
   size_t count = 1;
   for (const int64_t extent : shape) {
-    if (extent < 0) throw Error("INVALID_ARGUMENT", "A tensor dimension is negative.");
+    if (extent < 0) throw Error(ErrorCode::invalid_argument, "A tensor dimension is negative.");
     const auto size = static_cast<size_t>(extent);
     if (size != 0 && count > std::numeric_limits<size_t>::max() / 16 / size) {
-      throw Error("INVALID_ARGUMENT", "A tensor shape is too large.");
+      throw Error(ErrorCode::invalid_argument, "A tensor shape is too large.");
     }
     count *= size;
   }
@@ -56,7 +56,7 @@ Tensor Tensor::allocate(ElementType type, std::span<const int64_t> shape) {
     runtime.check(runtime.api().CreateTensorAsOrtValue(runtime.allocator(), shape.data(), shape.size(),
                                                        static_cast<int32_t>(type), &value));
   } catch (const OrtError& error) {
-    throw Error("OUT_OF_MEMORY",
+    throw Error(ErrorCode::out_of_memory,
                 "Cannot allocate a tensor of " + std::to_string(tensor.bytes_) + " bytes: " + error.what());
   }
   tensor.keep(value);
@@ -70,7 +70,7 @@ Tensor Tensor::view(ElementType type, std::span<const int64_t> shape, void* data
   const Runtime& runtime = Runtime::instance();
   Tensor tensor(type, shape);
   if (tensor.bytes_ > bytes)
-    throw Error("INVALID_ARGUMENT", "The memory is too small for the tensor's shape.");
+    throw Error(ErrorCode::invalid_argument, "The memory is too small for the tensor's shape.");
   ort::Value* value = nullptr;
   runtime.check(runtime.api().CreateTensorWithDataAsOrtValue(
       runtime.cpu_memory(), data, bytes, shape.data(), shape.size(), static_cast<int32_t>(type), &value));
@@ -103,7 +103,7 @@ Tensor Tensor::adopt(ValueHandle value, bool on_host) {
   const ort::Api& api = runtime.api();
   int is_tensor = 0;
   if (value) runtime.check(api.IsTensor(value.get(), &is_tensor));
-  if (is_tensor == 0) throw Error("MODEL_CONTRACT", "An output of the model is not a tensor.");
+  if (is_tensor == 0) throw Error(ErrorCode::model_contract, "An output of the model is not a tensor.");
 
   ort::TensorInfo* raw = nullptr;
   runtime.check(api.GetTensorTypeAndShape(value.get(), &raw));
@@ -116,8 +116,8 @@ Tensor Tensor::adopt(ValueHandle value, bool on_host) {
   Tensor tensor;
   tensor.type_ = static_cast<ElementType>(type);
   if (element_size(tensor.type_) == 0) {
-    throw Error("MODEL_CONTRACT", "An output of the model has an element type without fixed size (" +
-                                      std::to_string(type) + "); fsyn reads numbers only.");
+    throw Error(ErrorCode::model_contract, "An output of the model has an element type without fixed size (" +
+                                               std::to_string(type) + "); fsyn reads numbers only.");
   }
   tensor.shape_.resize(rank);
   runtime.check(api.GetDimensions(raw, tensor.shape_.data(), rank));

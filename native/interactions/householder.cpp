@@ -166,10 +166,10 @@ void Factorisation::reflect_column(std::size_t c, std::size_t panel, std::size_t
   kernels_->matrix.dots(own + top, 1, own + top, 1, q_.stride(), rows, &squared);
   const double rest = std::sqrt(squared);
   if (!(rest > kDependent * norms_[c])) {
-    throw Error("RANK_DEFICIENT", "The sampled coalitions do not determine all interactions: column " +
-                                      std::to_string(c + first_column) + " of " +
-                                      std::to_string(q_.columns() + first_column) +
-                                      " depends on the others. Raise the budget or lower the order.");
+    throw Error(ErrorCode::rank_deficient,
+                "The sampled coalitions do not determine all interactions: column " +
+                    std::to_string(c + first_column) + " of " + std::to_string(q_.columns() + first_column) +
+                    " depends on the others. Raise the budget or lower the order.");
   }
   const double pivot = own[c] > 0 ? -rest : rest;
   r(c, c) = pivot;

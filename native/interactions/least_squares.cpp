@@ -23,8 +23,8 @@ void check(const TallMatrix& matrix, std::span<const double> right, std::span<co
     throw std::invalid_argument("Expected one random flag per row.");
   const std::size_t free = columns - (constraint.empty() ? 0 : 1);
   if (rows < free) {
-    throw Error("BUDGET", "A budget of " + std::to_string(rows) + " coalitions cannot determine " +
-                              std::to_string(free) + " interactions.");
+    throw Error(ErrorCode::budget, "A budget of " + std::to_string(rows) + " coalitions cannot determine " +
+                                       std::to_string(free) + " interactions.");
   }
 }
 

@@ -9,7 +9,7 @@ namespace fsyn::masking {
 PixelMask::PixelMask(std::span<const int32_t> players) : size_(players.size()) {
   int32_t largest = -1;
   for (const int32_t player : players) {
-    if (player < -1) throw Error("INVALID_ARGUMENT", "A pixel's player is below -1.");
+    if (player < -1) throw Error(ErrorCode::invalid_argument, "A pixel's player is below -1.");
     largest = std::max(largest, player);
   }
   std::vector<std::vector<Run>> by_player(static_cast<size_t>(largest + 1));
@@ -41,7 +41,8 @@ void PixelMask::apply(std::span<const uint8_t> present, std::span<const float> i
                       std::span<const float> baseline, std::span<float> out) const {
   if (present.size() < players() || image.size() != size_ || baseline.size() != size_ ||
       out.size() != size_) {
-    throw Error("INVALID_ARGUMENT", "The pixel mask was made for another image size or number of players.");
+    throw Error(ErrorCode::invalid_argument,
+                "The pixel mask was made for another image size or number of players.");
   }
   std::copy(image.begin(), image.end(), out.begin());
   for (size_t player = 0; player < players(); ++player) {

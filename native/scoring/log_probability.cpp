@@ -69,13 +69,14 @@ float block_sum(std::span<const float> logits, float largest) {
 void require_targets(std::span<const int64_t> targets, size_t vocabulary) {
   for (const int64_t target : targets) {
     if (target < 0 || static_cast<size_t>(target) >= vocabulary) {
-      throw Error("INVALID_ARGUMENT", "The scored token is not in the vocabulary.");
+      throw Error(ErrorCode::invalid_argument, "The scored token is not in the vocabulary.");
     }
   }
 }
 
 void require_number(double score) {
-  if (std::isnan(score)) throw Error("INFERENCE", "The model's logits contain values that are not numbers.");
+  if (std::isnan(score))
+    throw Error(ErrorCode::inference, "The model's logits contain values that are not numbers.");
 }
 
 float log_probability(std::span<const float> logits, size_t target) {

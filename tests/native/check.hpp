@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdio>
-#include <cstring>
 #include <string>
 
 #include "errors.hpp"
@@ -20,12 +19,12 @@ inline void check(bool ok, const std::string& what) {
 
 /// Checks that a call throws an fsyn::Error of this code.
 template <class Call>
-void check_code(const Call& call, const char* code, const std::string& what) {
+void check_code(const Call& call, ErrorCode code, const std::string& what) {
   try {
     call();
     check(false, what + ": nothing was thrown");
   } catch (const Error& error) {
-    check(std::strcmp(error.code(), code) == 0, what + ": " + error.code() + " " + error.what());
+    check(error.code() == code, what + ": " + name_of(error.code()) + " " + error.what());
   }
 }
 

@@ -33,7 +33,7 @@ constexpr double kTolerance = 1e-5;
 size_t find(const std::vector<TensorSpec>& specs, const std::string& name) {
   const auto found =
       std::find_if(specs.begin(), specs.end(), [&](const TensorSpec& spec) { return spec.name == name; });
-  if (found == specs.end()) throw Error("MODEL_CONTRACT", "There is no tensor " + name + ".");
+  if (found == specs.end()) throw Error(ErrorCode::model_contract, "There is no tensor " + name + ".");
   return static_cast<size_t>(found - specs.begin());
 }
 
@@ -170,7 +170,7 @@ void test_padding(const std::string& folder) {
   CoalitionProgram program = make_program(folder, prefix, true);
   CoalitionSchedule schedule = make_schedule(10, 1);
   const CoalitionResult refused = evaluate(program, schedule);
-  check_code([&] { std::rethrow_exception(refused.failure); }, "INVALID_ARGUMENT",
+  check_code([&] { std::rethrow_exception(refused.failure); }, ErrorCode::invalid_argument,
              "different lengths without padding");
   program.padded = true;
   program.validate();
@@ -191,7 +191,7 @@ void test_padding(const std::string& folder) {
   program.pad_token = 77;
   check(evaluate(program, schedule).log_probabilities == uneven.log_probabilities, "padding is masked");
   program.compact = false;
-  check_code([&] { program.validate(); }, "INVALID_ARGUMENT", "padding without leaving out");
+  check_code([&] { program.validate(); }, ErrorCode::invalid_argument, "padding without leaving out");
 }
 
 /// The way of providers with a memory of their own, on the host's: tensors that stay there have no data here,
@@ -217,7 +217,8 @@ void test_device_caches(const std::string& folder) {
   CoalitionSchedule schedule = make_schedule(1, 1);
   schedule.prefix_batch = 2;
   check(evaluate(program, schedule).report.cache_copies == 4, "batches on the same prefix share a copy");
-  check_code([] { (void)DeviceMemory("NoSuchMemory"); }, "PROVIDER_UNAVAILABLE", "an unknown memory");
+  check_code([] { (void)DeviceMemory("NoSuchMemory"); }, ErrorCode::provider_unavailable,
+             "an unknown memory");
 }
 
 void test_stopping(const std::string& folder) {
@@ -294,12 +295,12 @@ void test_failure(const std::string& folder) {
   schedule.workers = 1;
   const CoalitionResult result = evaluate(program, schedule);
   check(result.failure != nullptr, "logits that are no numbers are a failure");
-  check_code([&] { std::rethrow_exception(result.failure); }, "INFERENCE", "its code");
+  check_code([&] { std::rethrow_exception(result.failure); }, ErrorCode::inference, "its code");
   check(std::count(result.done.begin(), result.done.end(), 1) == 10, "the first group's cells are kept");
   CoalitionProgram misplaced = make_program(folder, kPromptBegin + kImagePlayers, false);
   misplaced.image_positions.pop_back();
   const CoalitionResult mismatch = evaluate(misplaced, make_schedule(3, 2));
-  check_code([&] { std::rethrow_exception(mismatch.failure); }, "MODEL_CONTRACT",
+  check_code([&] { std::rethrow_exception(mismatch.failure); }, ErrorCode::model_contract,
              "more features than places");
 }
 

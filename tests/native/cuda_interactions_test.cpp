@@ -196,7 +196,7 @@ int main(int count, char** arguments) {
     if (timed && failures == 0) bench(device);
     return failures == 0 ? 0 : 1;
   } catch (const Error& error) {
-    if (std::string(error.code()) != "PROVIDER_UNAVAILABLE") {
+    if (error.code() != ErrorCode::provider_unavailable) {
       std::fprintf(stderr, "FAILED: %s\n", error.what());
       return 1;
     }

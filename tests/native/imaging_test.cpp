@@ -67,7 +67,7 @@ void test_blur() {
     }
   }
   Image small(3);
-  check_code([&] { imaging::box_blur(small, small, 2, 1, {}, 1, 1, {}); }, "INVALID_ARGUMENT",
+  check_code([&] { imaging::box_blur(small, small, 2, 1, {}, 1, 1, {}); }, ErrorCode::invalid_argument,
              "values that do not fit the size");
 }
 
@@ -91,7 +91,7 @@ void test_fills() {
   imaging::fill_noise({1, 2, 3, 4}, long_noise, {});
   imaging::fill_noise({1, 2, 3, 4}, short_noise, {});
   check(std::equal(short_noise.begin(), short_noise.end(), long_noise.begin()), "noise is one stream");
-  check_code([&] { imaging::fill_mean(Image(4), filled, {}); }, "INVALID_ARGUMENT",
+  check_code([&] { imaging::fill_mean(Image(4), filled, {}); }, ErrorCode::invalid_argument,
              "values that do not fit the size");
   std::stop_source stopped;
   stopped.request_stop();
@@ -126,7 +126,7 @@ void test_patches() {
   }
   check(equal, "patches in blocks");
   check_code([&] { imaging::cut_patches(image, patches, width, height + 1, grid, table, {}); },
-             "INVALID_ARGUMENT", "values that do not fit the size");
+             ErrorCode::invalid_argument, "values that do not fit the size");
 }
 
 /// Taps that reach over `reach` samples from a moving start, some weights negative.
@@ -188,8 +188,8 @@ void test_resample() {
   }
   Image out(height * 11 * kChannels);
   const RandomTaps beyond(width + 1, 11, 4);
-  check_code([&] { imaging::resample(image, out, height, 22, beyond.view(), {}, 1, {}); }, "INVALID_ARGUMENT",
-             "values that do not fit the size");
+  check_code([&] { imaging::resample(image, out, height, 22, beyond.view(), {}, 1, {}); },
+             ErrorCode::invalid_argument, "values that do not fit the size");
   std::vector<int32_t> first = columns.first;
   first.back() = static_cast<int32_t>(width);
   check_code(
@@ -197,7 +197,7 @@ void test_resample() {
         const imaging::Taps far = {columns.size, first, columns.count, columns.weights};
         imaging::resample(image, out, height, width, far, {}, 1, {});
       },
-      "INVALID_ARGUMENT", "a filter that reaches beyond the image");
+      ErrorCode::invalid_argument, "a filter that reaches beyond the image");
 }
 
 void test_stopping() {

@@ -44,13 +44,13 @@ void test_sessions(const std::string& folder) {
   }
   check(cancelled, "a run can be cancelled");
   check(session.run(feeds, outputs, {})[0].shape() == Shape{1, 3}, "a session runs");
-  check_code([] { (void)Runtime::load("elsewhere", "0.0.0"); }, "RUNTIME_NOT_FOUND",
+  check_code([] { (void)Runtime::load("elsewhere", "0.0.0"); }, ErrorCode::runtime_not_found,
              "another version is refused");
-  check_code([] { (void)Tensor::allocate(ElementType::float32, Shape{-1}); }, "INVALID_ARGUMENT",
+  check_code([] { (void)Tensor::allocate(ElementType::float32, Shape{-1}); }, ErrorCode::invalid_argument,
              "negative extent");
 #ifndef __SANITIZE_ADDRESS__  // ends the process instead of throwing std::bad_alloc
-  check_code([] { (void)Tensor::allocate(ElementType::float32, Shape{int64_t{1} << 45}); }, "OUT_OF_MEMORY",
-             "a tensor of 128 TiB");
+  check_code([] { (void)Tensor::allocate(ElementType::float32, Shape{int64_t{1} << 45}); },
+             ErrorCode::out_of_memory, "a tensor of 128 TiB");
 #endif
 }
 
@@ -58,7 +58,7 @@ void test_batching() {
   std::vector<size_t> done;
   std::vector<std::pair<size_t, size_t>> halvings;
   const auto run = [&](size_t begin, size_t size) {
-    if (size > 3) throw Error("OUT_OF_MEMORY", "too large");
+    if (size > 3) throw Error(ErrorCode::out_of_memory, "too large");
     if (begin == 7 && size > 1) throw std::bad_alloc();
     for (size_t i = begin; i < begin + size; ++i) done.push_back(i);
   };
@@ -70,15 +70,15 @@ void test_batching() {
   check_code(
       [] {
         for_each_batch(
-            2, 1, [](size_t, size_t) { throw Error("OUT_OF_MEMORY", "no"); }, [](size_t, size_t) {});
+            2, 1, [](size_t, size_t) { throw Error(ErrorCode::out_of_memory, "no"); }, [](size_t, size_t) {});
       },
-      "OUT_OF_MEMORY", "an item that does not fit alone is an error");
+      ErrorCode::out_of_memory, "an item that does not fit alone is an error");
   check_code(
       [] {
         for_each_batch(
-            2, 2, [](size_t, size_t) { throw Error("INFERENCE", "no"); }, [](size_t, size_t) {});
+            2, 2, [](size_t, size_t) { throw Error(ErrorCode::inference, "no"); }, [](size_t, size_t) {});
       },
-      "INFERENCE", "other errors are not retried");
+      ErrorCode::inference, "other errors are not retried");
 }
 
 void test_half() {

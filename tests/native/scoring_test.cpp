@@ -49,7 +49,7 @@ void test_masking() {
         masking::PixelMask(two).apply(std::vector<uint8_t>(2), std::vector<float>(2), std::vector<float>(2),
                                       out);
       },
-      "INVALID_ARGUMENT", "a mask of another size");
+      ErrorCode::invalid_argument, "a mask of another size");
 }
 
 void test_scoring() {
@@ -78,9 +78,10 @@ void test_scoring() {
   check(std::abs(scoring::log_probability(masked, 0) + std::log(2.0F)) < 1e-6F, "-infinity takes no mass");
   for (const float bad : {kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
     const std::vector<float> logits = {0, bad, 1};
-    check_code([&] { (void)scoring::log_probability(logits, 0); }, "INFERENCE", "logits that are no numbers");
+    check_code([&] { (void)scoring::log_probability(logits, 0); }, ErrorCode::inference,
+               "logits that are no numbers");
   }
-  check_code([&] { (void)scoring::log_probability(masked, 3); }, "INVALID_ARGUMENT",
+  check_code([&] { (void)scoring::log_probability(masked, 3); }, ErrorCode::invalid_argument,
              "a target outside the row");
 }
 
