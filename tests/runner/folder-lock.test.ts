@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { packageInfo } from '../../lib/package.js';
@@ -118,12 +119,40 @@ describe('the lock of a results folder', () => {
     expect([existsSync(old), existsSync(young)]).toEqual([false, true]);
   });
 
-  it('has one owner at a time among four processes that take, leave and die', async () => {
+  it('has one owner at a time where four processes find the same stale one at the same moment', async () => {
+    const script = `
+import { createInterface } from 'node:readline';
+let giveBack;
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === 'take') {
+    try { giveBack = lockFolder(folder); console.log('got'); }
+    catch (error) { console.log(error.code === 'RESULTS' ? 'refused' : error.stack); }
+  } else { giveBack?.(); giveBack = undefined; console.log('back'); }
+}`;
+    const children = Array.from({ length: 4 }, () => child(script));
+    const answers = children.map(({ stdout }) => createInterface({ input: stdout! })[Symbol.asyncIterator]());
+    const tell = async (word: string) => {
+      for (const { stdin } of children) stdin!.write(`${word}\n`);
+      return Promise.all(answers.map(async (lines) => (await lines.next()).value));
+    };
+    const seen = new Set<string>();
+    for (let round = 0; round < 150; round++) {
+      alter(() => ({ pid: 999_999_999 }));
+      seen.add((await tell('take')).sort().join());
+      await tell('back');
+    }
+    for (const { stdin } of children) stdin!.end();
+    await Promise.all(children.map(ended));
+    expect([...seen]).toEqual(['got,refused,refused,refused']);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('passes between four processes that take, leave and die', async () => {
     // A mark made exclusively shows two owners at once. Each dies with the folder taken after some turns, and is replaced.
     const script = `
 import { rmSync, writeFileSync } from 'node:fs';
 let turns = 0;
-for (let tries = 0; turns < 12; tries++) {
+for (let tries = 0; turns < 8; tries++) {
   let giveBack;
   try { giveBack = lockFolder(folder); } catch (error) {
     if (error.code !== 'RESULTS') throw error;
@@ -133,7 +162,7 @@ for (let tries = 0; turns < 12; tries++) {
   writeFileSync(folder + '/inside', String(process.pid), { flag: 'wx' });
   await new Promise((resolve) => setTimeout(resolve, Math.random() * 2));
   rmSync(folder + '/inside');
-  if (++turns === 12) process.kill(process.pid, 'SIGKILL');
+  if (++turns === 8) process.kill(process.pid, 'SIGKILL');
   giveBack();
 }`;
     const worker = async () => {
