@@ -1,15 +1,14 @@
 /**
  * fsyn/bench: the benchmark of `fsyn bench` for programs.
  *
- * Choose datasets and explainers by name, load models, run, read what the rows say; a killed run goes on with `resume`.
- * Nothing here starts a process, prints, or reads the command line.
+ * Choose datasets and explainers by name, load models, run, read what the rows say; a killed run goes on with
+ * `resume`. Nothing here starts a process, prints, or reads the command line.
  *
  * @example
  * const models = await loadModels(['llava-tiny']);
- * const chosen = await chooseBenchmark({ datasets: ['presence'], explainers: ['oracle', 'random'], limit: 5 });
- * const outcome = await runBenchmark({ ...chosen, models, out: 'results/first' });
- * const { report } = await concludeBenchmark('results/first', outcome);
- * if (report) console.log(renderConsole(report));
+ * const chosen = await chooseBenchmark({ datasets: ['presence'], explainers: ['oracle', 'random'], limit: 5
+ * }); const outcome = await runBenchmark({ ...chosen, models, out: 'results/first' }); const { report } =
+ * await concludeBenchmark('results/first', outcome); if (report) console.log(renderConsole(report));
  *
  * @module
  */

@@ -15,7 +15,9 @@ const units: Readonly<Record<string, number>> = {
   tib: 2 ** 40,
 };
 
-/** Bytes of a size as people write it (`2GB`, `512 MiB`, `1000000`), or undefined where it is none above 0. */
+/**
+ * Bytes of a size as people write it (`2GB`, `512 MiB`, `1000000`), or undefined where it is none above 0.
+ */
 export function parseBytes(text: string): number | undefined {
   const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
   const factor = units[(unit || 'B').toLowerCase()];

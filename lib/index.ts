@@ -1,8 +1,8 @@
 /**
  * fsyn: synergistic faithfulness of VLM explainers.
  *
- * Load a model, prepare a sample, explain it, evaluate the explanation. Interaction indices of any cooperative game are
- * in `fsyn/interactions`, gradients of ONNX graphs in `fsyn/onnx`.
+ * Load a model, prepare a sample, explain it, evaluate the explanation. Interaction indices of any
+ * cooperative game are in `fsyn/interactions`, gradients of ONNX graphs in `fsyn/onnx`.
  *
  * @module
  */

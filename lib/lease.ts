@@ -6,8 +6,9 @@ interface Memory<K, V> {
 }
 
 /**
- * What was found under a key, found at the first use. A failure is told to those who wait for it and then forgotten, so that
- * the next use tries again: memory may be free by then, and an abort was one caller's wish.
+ * What was found under a key, found at the first use. A failure is told to those who wait for it and then
+ * forgotten, so that the next use tries again: memory may be free by then, and an abort was one caller's
+ * wish.
  */
 export function remember<K, T>(known: Memory<K, Promise<T>>, key: K, find: () => Promise<T>): Promise<T> {
   const before = known.get(key);
@@ -63,7 +64,10 @@ export class Lease<T> {
     return await work(await this.value);
   }
 
-  /** Resolves when it is closed; at once where somebody still uses it. An error of closing is nobody's: it is dropped. */
+  /**
+   * Resolves when it is closed; at once where somebody still uses it. An error of closing is nobody's: it is
+   * dropped.
+   */
   async retire(): Promise<void> {
     if (this.#retired) return;
     this.#retired = true;
@@ -78,7 +82,9 @@ export class Lease<T> {
   }
 }
 
-/** Things by key, each opened at its first use and shared from then on; an opening that failed is forgotten. */
+/**
+ * Things by key, each opened at its first use and shared from then on; an opening that failed is forgotten.
+ */
 export class Leases<K, T> {
   readonly #open = new Map<K, Lease<T>>();
   readonly #close: (value: T) => unknown;
@@ -96,7 +102,9 @@ export class Leases<K, T> {
     return this.#opened(key, open).use(work);
   }
 
-  /** Closes all of them, those in use behind their last user; resolves when those that nobody uses are closed. */
+  /**
+   * Closes all of them, those in use behind their last user; resolves when those that nobody uses are closed.
+   */
   async retire(): Promise<void> {
     const leases = [...this.#open.values()];
     this.#open.clear();

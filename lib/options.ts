@@ -2,7 +2,8 @@ import { describe, FsynError } from './errors.js';
 
 /**
  * Merges an options object with its defaults, once, at a function's edge.
- * `undefined` takes the default; a key that the defaults do not have is an error, so that a misspelt option is never ignored.
+ * `undefined` takes the default; a key that the defaults do not have is an error, so that a misspelt option
+ * is never ignored.
  *
  * @param owner name of the called function, for the message
  * @param defaults every accepted key with its default

@@ -33,15 +33,19 @@ const sources = /\.(js|ts|cpp|h|hpp|inc|cu|cuh)$/;
 
 let code: string | undefined;
 
-/** Which code decides the numbers of this process: `hashCode` of the modules beside this file and of the package's native sources. */
+/**
+ * Which code decides the numbers of this process: `hashCode` of the modules beside this file and of the
+ * package's native sources.
+ */
 export function codeVersion(): string {
   code ??= hashCode(dirname(fileURLToPath(import.meta.url)), packageInfo().root);
   return code;
 }
 
 /**
- * First 12 hex digits of the SHA-256 of all code that decides a number of a result row, by path, line ends aside. The same for
- * a checkout and for the package that was made of it, on every machine; another one for sources that run without being compiled.
+ * First 12 hex digits of the SHA-256 of all code that decides a number of a result row, by path, line ends
+ * aside. The same for a checkout and for the package that was made of it, on every machine; another one for
+ * sources that run without being compiled.
  *
  * @param modules folder of the compiled modules
  * @param root folder of the native sources

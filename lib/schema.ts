@@ -2,8 +2,8 @@ import * as v from 'valibot';
 import { describe, type ErrorCode, FsynError } from './errors.js';
 
 /**
- * Schemas of what is read from outside. The message of every schema says what was expected ("a text"); `conform` makes the
- * sentence that names place, field and what was found.
+ * Schemas of what is read from outside. The message of every schema says what was expected ("a text");
+ * `conform` makes the sentence that names place, field and what was found.
  */
 
 /** Whether every surrogate of a text has its other half. */
@@ -11,7 +11,10 @@ export function isWellFormed(value: string): boolean {
   return !/\p{Surrogate}/u.test(value);
 }
 
-/** A text with something in it. Half of a character (a lone surrogate) is no text: no tokenizer and no file can hold it. */
+/**
+ * A text with something in it. Half of a character (a lone surrogate) is no text: no tokenizer and no file
+ * can hold it.
+ */
 export const text = v.pipe(
   v.string('a text'),
   v.nonEmpty('a text that is not empty'),

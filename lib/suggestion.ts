@@ -1,8 +1,8 @@
 import { closestMatch } from 'leven';
 
 /**
- * What a mistyped word may have meant, to be put behind a message: `; did you mean "presence"?`, or nothing where no known
- * word is near (at most a third of its letters, and three, differ).
+ * What a mistyped word may have meant, to be put behind a message: `; did you mean "presence"?`, or nothing
+ * where no known word is near (at most a third of its letters, and three, differ).
  */
 export function suggestion(word: string, known: readonly string[]): string {
   const folded = word.toLowerCase();

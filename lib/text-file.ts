@@ -15,7 +15,8 @@ const lfsPointerLimit = 1024;
 const deepest = 512;
 
 /**
- * Reads a regular file whole. Devices and pipes, which may never end, are refused unread; so is a Git LFS pointer.
+ * Reads a regular file whole. Devices and pipes, which may never end, are refused unread; so is a Git LFS
+ * pointer.
  *
  * @param limit most bytes
  * @throws FsynError with the role's code, naming the file; the system's reason is the cause
@@ -45,7 +46,10 @@ export function isLfsPointer(bytes: Uint8Array): boolean {
   return Buffer.from(bytes.subarray(0, lfsMark.length)).toString('latin1') === lfsMark;
 }
 
-/** Refuses a Git LFS pointer in the place of a file that others read. A file that is missing is theirs to name. */
+/**
+ * Refuses a Git LFS pointer in the place of a file that others read. A file that is missing is theirs to
+ * name.
+ */
 export async function refuseLfsPointer(path: string, role: FileRole): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile() === true && found.size <= lfsPointerLimit) await readRegularFile(path, role);

@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 import { FsynError, reasonOf } from './errors.js';
 
 /**
- * Writes a text file so that a kill at any moment leaves the old one or the new one, never half of it. Its folder is made
- * where it is missing.
+ * Writes a text file so that a kill at any moment leaves the old one or the new one, never half of it. Its
+ * folder is made where it is missing.
  *
  * @throws FsynError RESULTS naming the path
  */

@@ -56,7 +56,9 @@ function readTable(): Map<string, string> {
   return new Map(rows.map(([, room, uses]) => [room, uses.trim()]));
 }
 
-/** Problems of a set of imports against the table: circles, rooms that it lacks, uses that it does not allow. */
+/**
+ * Problems of a set of imports against the table: circles, rooms that it lacks, uses that it does not allow.
+ */
 function problems(imports: ReadonlyMap<string, readonly string[]>, table: ReadonlyMap<string, string>) {
   const found: string[] = [];
   const circle = findCircle(imports);

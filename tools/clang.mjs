@@ -1,4 +1,5 @@
-// Runs clang-format and clang-tidy over our C++ and CUDA sources: `node tools/clang.mjs format [--write] | tidy [FILE...]`.
+// Runs clang-format and clang-tidy over our C++ and CUDA sources:
+// `node tools/clang.mjs format [--write] | tidy [FILE...]`.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,7 +15,7 @@ const tracked = execFileSync(
   },
 )
   .split('\n')
-  .filter((file) => /\.(cpp|hpp|h|cu|cuh)$/.test(file) && existsSync(file));
+  .filter((file) => /\.(cpp|hpp|h|inc|cu|cuh)$/.test(file) && existsSync(file));
 
 function firstWorking(candidates) {
   return candidates.find((command) => spawnSync(command, ['--version']).status === 0);
@@ -25,7 +26,10 @@ function run(command, args) {
   if (result.status !== 0) process.exit(result.status ?? 1);
 }
 
-/** Whether clang-tidy finds nothing in a file; prints what it finds, without its counts of suppressed warnings. */
+/**
+ * Whether clang-tidy finds nothing in a file; prints what it finds, without its counts of suppressed
+ * warnings.
+ */
 function isTidy(binary, file) {
   return new Promise((resolve, reject) => {
     const child = spawn(binary, ['-p', 'build', '--quiet', file]);

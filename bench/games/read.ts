@@ -11,7 +11,10 @@ export const GAME_FOLDER = join(packageInfo().root, 'bench', 'games');
 export const GAME_IMAGE_PLAYERS = 8;
 export const GAME_TEXT_PLAYERS = 6;
 
-/** A vision-language model on one sample, as a game: v(S) is the probability of its decision token when S is present. */
+/**
+ * A vision-language model on one sample, as a game: v(S) is the probability of its decision token when S is
+ * present.
+ */
 export interface ModelGame {
   readonly name: string;
   /** Of the model that was played. */

@@ -1,9 +1,11 @@
 /**
- * How long an aborted evaluation takes to stop: `npm run bench:abort -- [--model DIR] [--rounds N] [--threads N] [--json]`.
+ * How long an aborted evaluation takes to stop:
+ * `npm run bench:abort -- [--model DIR] [--rounds N] [--threads N] [--json]`.
  *
- * Every round starts the cells of one explanation's metrics afresh, aborts them at a moment drawn over the time that they
- * take, and measures from `abort()` to the rejection of the promise. A run ends between two kernels, so the target is
- * 50 ms plus the longest kernel; the time of one suffix run is printed beside the latencies as an upper bound of that.
+ * Every round starts the cells of one explanation's metrics afresh, aborts them at a moment drawn over the
+ * time that they take, and measures from `abort()` to the rejection of the promise. A run ends between two
+ * kernels, so the target is 50 ms plus the longest kernel; the time of one suffix run is printed beside the
+ * latencies as an upper bound of that.
  */
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { basename, join } from 'node:path';

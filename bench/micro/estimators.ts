@@ -1,10 +1,11 @@
-// Processor time that estimators spend outside the value function: drawing coalitions, bookkeeping, accumulation, least squares.
+// Processor time that estimators spend outside the value function: drawing coalitions, bookkeeping,
+// accumulation, least squares.
 //
 //   node dist/bench/micro/estimators.js [--json file] [--seconds 60]
 //
-// Every case is one call of `estimate` with a value function that costs next to nothing, whose own time is taken off. Processor
-// time of all threads, so that other work on the machine does not count.
-// Cases expected to take more than `--seconds` are left out, and said so.
+// Every case is one call of `estimate` with a value function that costs next to nothing, whose own time is
+// taken off. Processor time of all threads, so that other work on the machine does not count. Cases expected
+// to take more than `--seconds` are left out, and said so.
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import {

@@ -1,10 +1,11 @@
 /**
- * What scoring takes beside the model's weights, against what its plan promised: `npm run bench:memory -- [--model DIR ...]`.
- * Linux only.
+ * What scoring takes beside the model's weights, against what its plan promised:
+ * `npm run bench:memory -- [--model DIR ...]`. Linux only.
  *
- * Every line is a process of its own: it loads the model, notes its resident memory, scores some cells and reads the largest
- * resident memory that it had. The C library is told to give freed memory back at once, because what is left over from loading
- * would be used again and hide a part of the peak. Without --model: the embedded models.
+ * Every line is a process of its own: it loads the model, notes its resident memory, scores some cells and
+ * reads the largest resident memory that it had. The C library is told to give freed memory back at once,
+ * because what is left over from loading would be used again and hide a part of the peak. Without --model:
+ * the embedded models.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -1,11 +1,13 @@
 /**
- * What sharing forward passes is worth: `npm run bench:evaluator -- [--model DIR] [--rounds N] [--threads N] [--json]`.
+ * What sharing forward passes is worth:
+ * `npm run bench:evaluator -- [--model DIR] [--rounds N] [--threads N] [--json]`.
  *
- * One sample, all cells of F_syn and the four unimodal curves of one explanation, in one process and interleaved rounds:
- * planned; every distinct cell as a full pass in batches, each image state encoded once; every cell that the published
- * code asks for one by one with its own encoding, on the export as it is, which computes the logits of every token as the
- * published code does, and on our edit of it, which computes wanted rows only. The slow arms are measured on evenly spaced
- * cells and scaled to all of them. The floor is the plan's operations over the rate of a matrix product of the model's own shape in the same round.
+ * One sample, all cells of F_syn and the four unimodal curves of one explanation, in one process and
+ * interleaved rounds: planned; every distinct cell as a full pass in batches, each image state encoded once;
+ * every cell that the published code asks for one by one with its own encoding, on the export as it is, which
+ * computes the logits of every token as the published code does, and on our edit of it, which computes wanted
+ * rows only. The slow arms are measured on evenly spaced cells and scaled to all of them. The floor is the
+ * plan's operations over the rate of a matrix product of the model's own shape in the same round.
  */
 
 import { existsSync } from 'node:fs';
@@ -28,7 +30,10 @@ import { loadVlm } from '../../lib/vlm/load.js';
 import type { RgbImage } from '../../lib/vlm/types.js';
 import { median } from './median.js';
 
-/** Forward passes of one explanation in the published code: 4 curves of 11 steps, F_syn insertion and deletion. */
+/**
+ * Forward passes of one explanation in the published code: 4 curves of 11 steps, F_syn insertion and
+ * deletion.
+ */
 const PUBLISHED_PASSES = 118;
 const QUESTION =
   'Is the small red circle that lies to the left of the large blue square also above the green triangle in the corner of the picture, or is it not there at all?';

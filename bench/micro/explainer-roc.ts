@@ -1,10 +1,12 @@
 /**
  * Which explainers find the players that decide:
- * `npm run bench:roc -- [--model NAME_OR_DIR] [--families NAMES] [--limit N] [--explainers NAMES] [--seed S] [--json]`.
+ * `npm run bench:roc -- [--model NAME_OR_DIR] [--families NAMES] [--limit N] [--explainers NAMES] [--seed S]
+ * [--json] `.
  *
- * Mean ROC area of the scores against the ground truth's players (1 is perfect, .5 is chance, ties count half), on grounded
- * questions of the embedded suite, all families in turn, that the model answers right: of every registered explainer, and of variants of the
- * signed ones that show what target, reference, path and sign each contribute. `--explainers NAME/` takes the variants of NAME only.
+ * Mean ROC area of the scores against the ground truth's players (1 is perfect, .5 is chance, ties count
+ * half), on grounded questions of the embedded suite, all families in turn, that the model answers right: of
+ * every registered explainer, and of variants of the signed ones that show what target, reference, path and
+ * sign each contribute. `--explainers NAME/` takes the variants of NAME only.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

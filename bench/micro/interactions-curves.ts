@@ -1,9 +1,10 @@
-// Error against budget of the estimators on three families of games: measures docs/interactions-error.csv, draws
-// docs/interactions-error.svg and prints the tables of docs/interactions.md.
+// Error against budget of the estimators on three families of games: measures docs/interactions-error.csv,
+// draws docs/interactions-error.svg and prints the tables of docs/interactions.md.
 //
 //   node dist/bench/micro/interactions-curves.js [family,...] [estimator,...] [budget,...]
 //
-// Only what is named is measured, the other rows stay as they are in the file; a family called none measures nothing.
+// Only what is named is measured, the other rows stay as they are in the file; a family called none measures
+// nothing.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { EstimatorName, ValueTable } from '../../lib/interactions/index.js';
 import { packageInfo } from '../../lib/package.js';
@@ -15,7 +16,9 @@ import { FAMILIES, type Family, gamesOf, relativeError } from './interactions-ga
 /** Games of the drawn families. */
 const DRAWN = 10;
 const BUDGETS = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048];
-/** Texts cost little where an image state is encoded once: the product design goes on where the others end. */
+/**
+ * Texts cost little where an image state is encoded once: the product design goes on where the others end.
+ */
 const MORE_BUDGETS = [3072, 4096, 6144, 8192];
 const ESTIMATORS: readonly EstimatorName[] = [
   'sparse',

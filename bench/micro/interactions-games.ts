@@ -1,4 +1,5 @@
-// The games of the error curves: 8 image and 6 text players each, the interactions of interest their 48 cross-modal pairs.
+// The games of the error curves: 8 image and 6 text players each, the interactions of interest their 48
+// cross-modal pairs.
 import {
   type CrossPairs,
   type EstimatorName,
@@ -28,7 +29,10 @@ export function gamesOf(family: Family, count: number, firstSeed = 100): ValueTa
   return Array.from({ length: count }, (_, seed) => drawGame(family, firstSeed + seed));
 }
 
-/** Squared error of the cross-modal pairs of SII over the sum of their squares; null when the budget is too small. */
+/**
+ * Squared error of the cross-modal pairs of SII over the sum of their squares; null when the budget is too
+ * small.
+ */
 export async function relativeError(
   game: ValueTable,
   estimator: EstimatorName | 'auto',
@@ -56,8 +60,8 @@ function normal(random: Random): number {
 }
 
 /**
- * Main effects, 12 cross pairs, half of them with a third player, 4 image pairs; 'saturating' squashes the sum to 0..1 as a
- * probability does, which spreads small interactions over all orders.
+ * Main effects, 12 cross pairs, half of them with a third player, 4 image pairs; 'saturating' squashes the
+ * sum to 0..1 as a probability does, which spreads small interactions over all orders.
  */
 function drawGame(family: Exclude<Family, 'models'>, seed: number): ValueTable {
   const random = new Random(seed);

@@ -1,5 +1,5 @@
-// The default estimator against the peer's on games that no rule of ours was tuned on: the fifth sample of every kind of
-// question that each embedded model answers right, and games drawn with seeds of their own.
+// The default estimator against the peer's on games that no rule of ours was tuned on: the fifth sample of
+// every kind of question that each embedded model answers right, and games drawn with seeds of their own.
 //
 //   node dist/bench/micro/interactions-heldout.js
 import { ValueTable } from '../../lib/interactions/index.js';

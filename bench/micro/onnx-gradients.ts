@@ -1,11 +1,13 @@
 /**
- * What gradients cost: `npm run bench:gradients -- [--model DIR] [--rounds N] [--seconds N] [--no-decoder] [--json]`.
+ * What gradients cost: `npm run bench:gradients -- [--model DIR] [--rounds N] [--seconds N] [--no-decoder]
+ * [--json] `.
  *
- * First a decoder-like graph made on the spot (6 layers of width 256, 320 tokens, 16384 words): time of forward plus
- * backward for one logit, in modes grad and attnlrp and with all attention maps, over the time of the plain forward pass,
- * interleaved in one process. Then, on a model directory, every white-box explainer over one full pass of the model, with the sessions that its
- * first use opened and that all later rounds opened. Methods of many passes are measured in fewer rounds where they would take more
- * than --seconds (default 60) each, and left out where one round would.
+ * First a decoder-like graph made on the spot (6 layers of width 256, 320 tokens, 16384 words): time of
+ * forward plus backward for one logit, in modes grad and attnlrp and with all attention maps, over the time
+ * of the plain forward pass, interleaved in one process. Then, on a model directory, every white-box
+ * explainer over one full pass of the model, with the sessions that its first use opened and that all later
+ * rounds opened. Methods of many passes are measured in fewer rounds where they would take more than
+ * --seconds (default 60) each, and left out where one round would.
  */
 
 import { existsSync } from 'node:fs';
@@ -31,7 +33,9 @@ import { median } from './median.js';
 
 const [LAYERS, WIDTH, HEADS, HIDDEN, LENGTH, VOCABULARY] = [6, 256, 8, 688, 320, 16384];
 
-/** Processor time of this process: with one thread it is the time that the work takes when nothing else runs. */
+/**
+ * Processor time of this process: with one thread it is the time that the work takes when nothing else runs.
+ */
 async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   const start = process.cpuUsage();
   await work();
@@ -136,8 +140,8 @@ Session.load = (source, options) => {
 };
 
 /**
- * Median times of several works, interleaved; the first round warms up. Every round has an order of its own: garbage is collected at
- * regular distances, which in one order would meet the same work every time.
+ * Median times of several works, interleaved; the first round warms up. Every round has an order of its own:
+ * garbage is collected at regular distances, which in one order would meet the same work every time.
  */
 async function interleaved(works: Readonly<Record<string, () => Promise<unknown>>>, rounds: number) {
   const times = new Map<string, number[]>(Object.keys(works).map((name) => [name, []]));
@@ -205,7 +209,10 @@ const MANY: Readonly<Record<string, number>> = {
 
 type Works = Readonly<Record<string, () => Promise<unknown>>>;
 
-/** One full pass: vision tower, embedding, decoder with all logits, as loaded from the directory; and the same with one row of logits. */
+/**
+ * One full pass: vision tower, embedding, decoder with all logits, as loaded from the directory; and the same
+ * with one row of logits.
+ */
 async function plainPasses(chain: WhiteBoxChain, threads: number): Promise<Works> {
   const { whiteBox, length } = chain;
   const vision = await Session.load(whiteBox.visionModel, { threads });

@@ -1,10 +1,12 @@
 /**
  * What checkpoints save: `node dist/bench/micro/onnx-memory.js --model DIR [--length N] [--json]` (Linux).
  *
- * For the vision tower and the decoder of a LLaVA-like directory: peak resident memory and processor time of a forward and a backward
- * pass in one graph (`DifferentiableModel`; decoder and one logit only), in two with everything kept, and in two with checkpoints behind every block (`SplitModel`), each in
- * a process of its own, beside the estimate that is made before the run. Memory is counted above what the process held before
- * the sessions were opened. Times are medians of the process's own processor time, which other work on the machine hardly touches.
+ * For the vision tower and the decoder of a LLaVA-like directory: peak resident memory and processor time of
+ * a forward and a backward pass in one graph (`DifferentiableModel`; decoder and one logit only), in two with
+ * everything kept, and in two with checkpoints behind every block (`SplitModel`), each in a process of its
+ * own, beside the estimate that is made before the run. Memory is counted above what the process held before
+ * the sessions were opened. Times are medians of the process's own processor time, which other work on the
+ * machine hardly touches.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

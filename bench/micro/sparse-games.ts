@@ -23,7 +23,10 @@ function orderFive(players: number, seed: number): Game {
   return { value: game.value, interaction: (members) => game.shapleyInteraction(members) };
 }
 
-/** Twice as many of up to 3 players, squashed to 0..1: few strong interactions and many weak ones of all orders. */
+/**
+ * Twice as many of up to 3 players, squashed to 0..1: few strong interactions and many weak ones of all
+ * orders.
+ */
 function saturating(players: number, seed: number): Game {
   const inner = UnanimitySum.random(players, 2 * players, 3, seed);
   const values = inner.toTable().values;

@@ -24,7 +24,10 @@ export interface NativeHandle {
   readonly native: unique symbol;
 }
 
-/** The functions of the native addon that every room may use; the others are declared where they are used, by merging. */
+/**
+ * The functions of the native addon that every room may use; the others are declared where they are used, by
+ * merging.
+ */
 export interface NativeAddon {
   initialise(errorClass: typeof FsynError): void;
   leave(exitCode: number): void;

@@ -10,7 +10,8 @@ export interface NativeJob<T> {
  * Awaits a native job under an AbortSignal.
  *
  * @param start starts the job; not called when the signal is already aborted
- * @param signal aborting cancels the job; the promise then rejects with `signal.reason` once the job has stopped
+ * @param signal aborting cancels the job; the promise then rejects with `signal.reason` once the job has
+ *   stopped
  */
 export async function runJob<T>(start: () => NativeJob<T>, signal?: AbortSignal): Promise<T> {
   signal?.throwIfAborted();
@@ -30,8 +31,8 @@ export async function runJob<T>(start: () => NativeJob<T>, signal?: AbortSignal)
 }
 
 /**
- * Awaits a native job whose result holds what was done before it was cancelled: aborting stops the job and resolves with
- * that. The caller throws the reason.
+ * Awaits a native job whose result holds what was done before it was cancelled: aborting stops the job and
+ * resolves with that. The caller throws the reason.
  */
 export async function runPartialJob<T>(start: () => NativeJob<T>, signal: AbortSignal): Promise<T> {
   const job = start();
@@ -47,7 +48,9 @@ export async function runPartialJob<T>(start: () => NativeJob<T>, signal: AbortS
   }
 }
 
-/** Native errors are made on an empty stack; the message alone would be all a person sees without a new trace. */
+/**
+ * Native errors are made on an empty stack; the message alone would be all a person sees without a new trace.
+ */
 function withStack(error: unknown): unknown {
   if (error instanceof FsynError) Error.captureStackTrace(error, withStack);
   return error;

@@ -1,4 +1,7 @@
-/** An explainer's scores: one finite number per image player and one per text player; larger means more important. */
+/**
+ * An explainer's scores: one finite number per image player and one per text player; larger means more
+ * important.
+ */
 export interface Attribution {
   readonly image: Float64Array;
   readonly text: Float64Array;

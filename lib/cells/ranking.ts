@@ -24,7 +24,8 @@ export function rankAttribution(table: CellTable, attribution: Attribution): Ran
 /**
  * Players from most to least important; equal scores keep the lower index first.
  *
- * @throws FsynError ATTRIBUTION when the number of scores is not the number of players or a score is not finite
+ * @throws FsynError ATTRIBUTION when the number of scores is not the number of players or a score is not
+ *   finite
  */
 export function rankPlayers(name: string, scores: ArrayLike<number>, players: number): Int32Array {
   checkScores(name, scores, players);

@@ -1,10 +1,13 @@
 import { resolveOptions } from '../options.js';
 
-/** Log-probabilities (natural log, float32 arithmetic of the model) of answer tokens on cells, or similarities. */
+/**
+ * Log-probabilities (natural log, float32 arithmetic of the model) of answer tokens on cells, or
+ * similarities.
+ */
 export interface CellScores {
   /**
-   * [cells]: the value of every cell where the model gives no probability: CLIP's cosine of image and caption, in [-1, 1].
-   * `logProbabilities` is then empty.
+   * [cells]: the value of every cell where the model gives no probability: CLIP's cosine of image and
+   * caption, in [-1, 1]. `logProbabilities` is then empty.
    */
   readonly similarities?: Float64Array;
   /** [cells, tokens], row-major, in the order of the table's cells. */
@@ -19,8 +22,8 @@ export interface CellScores {
 }
 
 /**
- * Scores of cells that outlive the process, by content: `program` names all that decides a score besides the cell, `cell` the
- * players present.
+ * Scores of cells that outlive the process, by content: `program` names all that decides a score besides the
+ * cell, `cell` the players present.
  */
 export interface CellStore {
   /** Scores of a cell by answer token; undefined where they are not known. */

@@ -5,7 +5,8 @@ import { invalidArgument } from '../errors.js';
  * The cells that metrics and explainers want from one sample, without repeats.
  *
  * A cell is a pair (image state, text state); a state says for every player whether it is present.
- * Requests are data: asking twice for the same state or cell gives the same index, which is what makes sharing possible.
+ * Requests are data: asking twice for the same state or cell gives the same index, which is what makes
+ * sharing possible.
  */
 export class CellTable {
   readonly imagePlayers: number;
@@ -109,17 +110,24 @@ export class CellTable {
     );
   }
 
-  /** The cells in order of first request: [imageState 0, textState 0, imageState 1, ...], length 2 * cellCount. */
+  /**
+   * The cells in order of first request: [imageState 0, textState 0, imageState 1, ...], length 2 *
+   * cellCount.
+   */
   pairs(): Int32Array {
     return Int32Array.from(this.#pairs);
   }
 
-  /** Presence of every image player, one byte (0 or 1) each: shape [imageStateCount, imagePlayers], row-major. */
+  /**
+   * Presence of every image player, one byte (0 or 1) each: shape [imageStateCount, imagePlayers], row-major.
+   */
   imageMasks(): Uint8Array {
     return this.#image.masks();
   }
 
-  /** Presence of every text player, one byte (0 or 1) each: shape [textStateCount, textPlayers], row-major. */
+  /**
+   * Presence of every text player, one byte (0 or 1) each: shape [textStateCount, textPlayers], row-major.
+   */
   textMasks(): Uint8Array {
     return this.#text.masks();
   }

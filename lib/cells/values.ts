@@ -3,8 +3,9 @@ import type { CellScores } from './scores.js';
 
 /**
  * What a cell is worth, from the log-probabilities of its answer tokens.
- * `probability` and `log-probability` look at the decision token only, `answer` at the probability of all answer tokens.
- * Where a model gives similarities instead, `probability` is the similarity and the others are refused.
+ * `probability` and `log-probability` look at the decision token only, `answer` at the probability of all
+ * answer tokens. Where a model gives similarities instead, `probability` is the similarity and the others are
+ * refused.
  */
 export type Scoring = 'probability' | 'log-probability' | 'answer';
 
@@ -35,8 +36,9 @@ export function cellValues(scores: CellScores, scoring: Scoring): Float64Array {
 }
 
 /**
- * Values as the published code scores them: the probability of the one answer token whose log-probability drops most
- * from the full input to the metric's own baseline. Different metrics may so score different tokens.
+ * Values as the published code scores them: the probability of the one answer token whose log-probability
+ * drops most from the full input to the metric's own baseline. Different metrics may so score different
+ * tokens.
  *
  * @param full cell of the full input
  * @param baseline cell of the metric's baseline

@@ -23,7 +23,10 @@ export class ProgressLine {
     this.#start = now();
   }
 
-  /** @param label what is being done; @param skipped units that were there already and say nothing about the rate */
+  /**
+   * @param label what is being done; @param skipped units that were there already and say nothing about the
+   * rate
+   */
   update(done: number, total: number, label: string, skipped = 0): void {
     const now = this.#now();
     this.#first ??= now;

@@ -25,8 +25,9 @@ const set: ChoiceSet = {
 };
 
 /**
- * CV-Bench (Tong et al. 2024): 2638 questions on counting, spatial relation, depth and distance, from its two Parquet files.
- * The question is the column `prompt`, which lists the options; subsets are `2D`, `3D` and the four tasks.
+ * CV-Bench (Tong et al. 2024): 2638 questions on counting, spatial relation, depth and distance, from its two
+ * Parquet files. The question is the column `prompt`, which lists the options; subsets are `2D`, `3D` and the
+ * four tasks.
  *
  * @param path folder of test_2d.parquet and test_3d.parquet, or one of the files
  * @throws FsynError DATASET when there is no file, or one is truncated or of another schema

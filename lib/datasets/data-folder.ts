@@ -5,8 +5,9 @@ import { decodeImage } from '../vlm/images/decode.js';
 import type { RgbImage } from '../vlm/types.js';
 
 /**
- * Pictures that a data file names. A report embeds them and is passed on, so a stranger's file must not choose pictures from
- * all of the disk: they lie in the data's folder, links followed, unless the person says otherwise.
+ * Pictures that a data file names. A report embeds them and is passed on, so a stranger's file must not
+ * choose pictures from all of the disk: they lie in the data's folder, links followed, unless the person says
+ * otherwise.
  */
 export class DataFolder {
   readonly #path: string;

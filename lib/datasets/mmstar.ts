@@ -24,8 +24,8 @@ const set: ChoiceSet = {
 };
 
 /**
- * MMStar (Chen et al. 2024): 1500 four-way questions with their options in the text, from the Parquet file of its split `val`.
- * Subsets are its six categories.
+ * MMStar (Chen et al. 2024): 1500 four-way questions with their options in the text, from the Parquet file of
+ * its split `val`. Subsets are its six categories.
  *
  * @param path the Parquet file, or a folder of Parquet files
  * @throws FsynError DATASET when there is no file, or one is truncated or of another schema

@@ -12,7 +12,10 @@ import {
 } from 'hyparquet';
 import { FsynError, reasonOf } from '../errors.js';
 
-/** What a column holds: `image` is bytes, alone or as `bytes` of a struct, as Hugging Face datasets stores pictures. */
+/**
+ * What a column holds: `image` is bytes, alone or as `bytes` of a struct, as Hugging Face datasets stores
+ * pictures.
+ */
 export type ColumnKind = 'text' | 'integer' | 'texts' | 'image';
 
 /** A row's values by column; null where the file has none. */
@@ -21,8 +24,8 @@ export type ParquetRow = Readonly<Record<string, unknown>>;
 const codecs: readonly string[] = ['UNCOMPRESSED', 'SNAPPY'];
 
 /**
- * A Parquet file whose schema was checked. Texts and numbers are read at once, pictures one by one: what is held at a time
- * is the picture column of one row group.
+ * A Parquet file whose schema was checked. Texts and numbers are read at once, pictures one by one: what is
+ * held at a time is the picture column of one row group.
  */
 export class ParquetTable {
   readonly path: string;
@@ -51,7 +54,8 @@ export class ParquetTable {
   /**
    * Opens a file and checks that it has these columns; others may be there too.
    *
-   * @throws FsynError DATASET when the file cannot be read, is truncated, lacks a column or holds another kind in it
+   * @throws FsynError DATASET when the file cannot be read, is truncated, lacks a column or holds another
+   *   kind in it
    */
   static async open(path: string, columns: Readonly<Record<string, ColumnKind>>): Promise<ParquetTable> {
     const digest = await digestOf(path);
@@ -124,7 +128,10 @@ export async function readTables<T>(
   return { rows, version: digests.sort().join('+') };
 }
 
-/** Ranges of a file, read into one buffer each: a picture column may be large, and hyparquet's own reader holds it thrice. */
+/**
+ * Ranges of a file, read into one buffer each: a picture column may be large, and hyparquet's own reader
+ * holds it thrice.
+ */
 async function rangesOf(path: string): Promise<AsyncBuffer> {
   const { size } = await stat(path);
   return {

@@ -19,10 +19,12 @@ const annotation = object({ image: imagePath, text, label: text }, 'an object');
 type Annotation = v.InferOutput<typeof annotation> & { readonly split: string; readonly where: string };
 
 /**
- * RePOPE (Neuhaus & Hein 2025): yes/no questions on whether an object is in a COCO image, POPE with its labels put right.
- * Without a subset the three splits are joined and equal questions about an image asked once, as published.
+ * RePOPE (Neuhaus & Hein 2025): yes/no questions on whether an object is in a COCO image, POPE with its
+ * labels put right. Without a subset the three splits are joined and equal questions about an image asked
+ * once, as published.
  *
- * @param path folder with `annotations/coco_repope_{random,popular,adversarial}.json` and the COCO images in `val2014/`
+ * @param path folder with `annotations/coco_repope_{random,popular,adversarial}.json` and the COCO images in
+ *   `val2014/`
  * @throws FsynError DATASET when files are missing or hold something else
  */
 export async function openRepope(path: string, options: PublishedOptions): Promise<Dataset> {
@@ -105,7 +107,10 @@ function repeatNotes(annotations: readonly Annotation[]): string[] {
   ];
 }
 
-/** Equal questions about an image become one entry of all their splits; labels that disagree are a problem of it. */
+/**
+ * Equal questions about an image become one entry of all their splits; labels that disagree are a problem of
+ * it.
+ */
 function joinEqual(
   annotations: readonly Annotation[],
   images: string,

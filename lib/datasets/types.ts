@@ -38,9 +38,14 @@ export interface Dataset {
   /** Changes whenever the samples change; part of every result. */
   readonly version: string;
   readonly size: number;
-  /** How absent image players look where the dataset's images ask for something else than the model's default. */
+  /**
+   * How absent image players look where the dataset's images ask for something else than the model's default.
+   */
   readonly masking?: Pick<PrepareOptions, 'baseline' | 'blurRadius' | 'blurUnit'>;
-  /** What a person should know before a run: questions that cannot be asked, repeats, files of an unusual size. */
+  /**
+   * What a person should know before a run: questions that cannot be asked, repeats, files of an unusual
+   * size.
+   */
   readonly notes?: readonly string[];
   /** True where no sample has ground truth, so that the controls that need it cannot run. */
   readonly truthless?: boolean;

@@ -12,8 +12,9 @@ import { DEFAULT_TARGET } from './white-box/target.js';
 
 export interface AttnLrpOptions extends ProductOptions {
   /**
-   * Gamma rule in vision tower and projector, as the paper has it for vision transformers. Default: 1 in matrix products. 0 is the epsilon
-   * rule, under which opposing contributions cancel layer by layer until the sign of what is left says little.
+   * Gamma rule in vision tower and projector, as the paper has it for vision transformers. Default: 1 in
+   * matrix products. 0 is the epsilon rule, under which opposing contributions cancel layer by layer until
+   * the sign of what is left says little.
    */
   readonly visionGamma?: Gamma;
 }
@@ -27,9 +28,10 @@ const DEFAULTS = {
 /**
  * AttnLRP: layer-wise relevance propagation through decoder, projector and vision tower.
  *
- * In the form of modified gradients times the input: deviations of norms are constants, activations and gates follow the
- * identity rule, products of two activations (attention, gated MLPs) share relevance equally, softmax is differentiated;
- * linear layers follow the epsilon rule with epsilon 0 in the decoder and the Gamma rule in the vision tower. Signed.
+ * In the form of modified gradients times the input: deviations of norms are constants, activations and gates
+ * follow the identity rule, products of two activations (attention, gated MLPs) share relevance equally,
+ * softmax is differentiated; linear layers follow the epsilon rule with epsilon 0 in the decoder and the
+ * Gamma rule in the vision tower. Signed.
  */
 export function attnLrp(options?: AttnLrpOptions): Explainer {
   const { visionGamma, ...product } = resolveOptions('attnLrp', DEFAULTS, options);

@@ -6,7 +6,10 @@ import { meanByPlayer } from './white-box/players.js';
 import { floats } from './white-box/results.js';
 
 export interface GradCamOptions {
-  /** Block of the vision tower whose patch tokens make the image map. Default: -1, the last one before the features. */
+  /**
+   * Block of the vision tower whose patch tokens make the image map. Default: -1, the last one before the
+   * features.
+   */
   readonly visionLayer?: LayerChoice;
   /** Block of the decoder whose text tokens make the text scores. Default: 7/32 of the depth. */
   readonly decoderLayer?: LayerChoice;
@@ -15,8 +18,8 @@ export interface GradCamOptions {
 const DEFAULTS = { visionLayer: -1 as LayerChoice, decoderLayer: undefined as LayerChoice | undefined };
 
 /**
- * Grad-CAM of the decision token's logit: for the image on the patch tokens of a vision layer, for the text on the text
- * players of a decoder layer, each with channel weights of its own. Not negative.
+ * Grad-CAM of the decision token's logit: for the image on the patch tokens of a vision layer, for the text
+ * on the text players of a decoder layer, each with channel weights of its own. Not negative.
  */
 export function gradCam(given?: GradCamOptions): Explainer {
   const options = resolveOptions('gradCam', DEFAULTS, given);

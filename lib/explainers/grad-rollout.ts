@@ -4,8 +4,9 @@ import { textScores } from './white-box/players.js';
 import { rollBoth } from './white-box/rollout.js';
 
 /**
- * Gradient-weighted attention rollout: the positive part of attention times its gradient (of the decision token's logit),
- * averaged over heads; R <- R + A R over layers, through decoder and vision tower. Not negative.
+ * Gradient-weighted attention rollout: the positive part of attention times its gradient (of the decision
+ * token's logit), averaged over heads; R <- R + A R over layers, through decoder and vision tower. Not
+ * negative.
  */
 export const gradRollout: Explainer = {
   name: 'grad-rollout',

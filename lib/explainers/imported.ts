@@ -10,7 +10,9 @@ import type { Explainer } from './types.js';
 
 /** Scores computed elsewhere: nested lists or a flat list per modality. */
 export interface ExternalAttribution {
-  /** [count], [rows, columns] or [tiles, rows, columns]; or k times finer in both directions, which is summed. */
+  /**
+   * [count], [rows, columns] or [tiles, rows, columns]; or k times finer in both directions, which is summed.
+   */
   readonly image: NestedNumbers;
   /** [text players]. */
   readonly text: readonly number[];
@@ -18,7 +20,10 @@ export interface ExternalAttribution {
 
 export type NestedNumbers = readonly (number | NestedNumbers)[];
 
-/** `row-major`: as one reads. `merge-block`: finer patches in the order of Qwen's pixel input, all of a token together. */
+/**
+ * `row-major`: as one reads. `merge-block`: finer patches in the order of Qwen's pixel input, all of a token
+ * together.
+ */
 export type ImageOrder = 'row-major' | 'merge-block';
 
 export interface ImportOptions {
@@ -35,7 +40,8 @@ interface Scores {
 }
 
 /**
- * Scores from outside as an attribution of a sample, shapes checked and image scores brought into player order.
+ * Scores from outside as an attribution of a sample, shapes checked and image scores brought into player
+ * order.
  *
  * @throws FsynError `ATTRIBUTION` for a wrong number of scores or a value that is not finite
  */

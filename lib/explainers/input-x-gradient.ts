@@ -2,7 +2,10 @@ import type { Explainer } from './types.js';
 import { WhiteBoxChain } from './white-box/model.js';
 import { measuredProducts, type ProductOptions, resolveProduct } from './white-box/reference.js';
 
-/** Input x Gradient: gradient times input, summed over the pixels of each cell and over the embedding of each token. Signed. */
+/**
+ * Input x Gradient: gradient times input, summed over the pixels of each cell and over the embedding of each
+ * token. Signed.
+ */
 export function inputXGradient(options?: ProductOptions): Explainer {
   const { target, reference } = resolveProduct('inputXGradient', options);
   return {

@@ -10,15 +10,23 @@ export interface IntegratedGradientsOptions {
   /** Gradients along each path, >= 1. Default: 16. */
   readonly steps?: number;
   /**
-   * `separate` (default): the image's path runs with the question given, the words' path with the image given. `joint`: both come
-   * in together, as published.
+   * `separate` (default): the image's path runs with the question given, the words' path with the image
+   * given. `joint`: both come in together, as published.
    */
   readonly path?: 'separate' | 'joint';
-  /** Where the path starts in the image: the sample's own baseline (every player absent), or the mean colour. Default: `absent`. */
+  /**
+   * Where the path starts in the image: the sample's own baseline (every player absent), or the mean colour.
+   * Default: `absent`.
+   */
   readonly imageBaseline?: 'absent' | 'mean';
-  /** Steps per run of the model. Default: as many as make 512 tokens, where the model's graphs take batches. */
+  /**
+   * Steps per run of the model. Default: as many as make 512 tokens, where the model's graphs take batches.
+   */
   readonly batch?: number;
-  /** What is explained. Default: `contrast`, the lead over the token that the model would have said instead of the full input. */
+  /**
+   * What is explained. Default: `contrast`, the lead over the token that the model would have said instead of
+   * the full input.
+   */
   readonly target?: Target;
 }
 
@@ -42,8 +50,9 @@ function even(steps: number): Step[] {
 }
 
 /**
- * Steps of the substitution t = u^4, dense at the start. A decoder divides embeddings by their norm first: from a pad token of zeros,
- * as many models have it, words are at full strength within the first thousandth of the path, which even steps pass over.
+ * Steps of the substitution t = u^4, dense at the start. A decoder divides embeddings by their norm first:
+ * from a pad token of zeros, as many models have it, words are at full strength within the first thousandth
+ * of the path, which even steps pass over.
  */
 function denseAtStart(steps: number): Step[] {
   return Array.from({ length: steps }, (_, i) => ({
@@ -53,12 +62,13 @@ function denseAtStart(steps: number): Step[] {
 }
 
 /**
- * Integrated Gradients on straight paths from the baseline to the input: pixels from the image baseline, the embeddings of
- * text players from the pad token's. Tokens that are no players stay as they are.
+ * Integrated Gradients on straight paths from the baseline to the input: pixels from the image baseline, the
+ * embeddings of text players from the pad token's. Tokens that are no players stay as they are.
  *
- * Midpoint rule with `steps` gradients a path. `diagnostics.completenessError` is |sum of attributions - (f(x) - f(baseline))|, added up
- * over the paths, and `diagnostics.difference` (separate: `imageDifference`, `textDifference`) is f(x) - f(baseline), where the baseline of a
- * separate path lacks one modality. More steps make the error smaller where f is smooth along the path. Signed.
+ * Midpoint rule with `steps` gradients a path. `diagnostics.completenessError` is |sum of attributions -
+ * (f(x) - f(baseline))|, added up over the paths, and `diagnostics.difference` (separate: `imageDifference`,
+ * `textDifference`) is f(x) - f(baseline), where the baseline of a separate path lacks one modality. More
+ * steps make the error smaller where f is smooth along the path. Signed.
  */
 export function integratedGradients(given?: IntegratedGradientsOptions): Explainer {
   const options = resolveOptions('integratedGradients', DEFAULTS, given);
@@ -120,7 +130,8 @@ async function endsOf(
       : (whiteBox.baselinePixels.data as Float32Array);
   const ids = whiteBox.tokenIds.subarray(0, length);
   const text = await chain.embed(ids, signal);
-  // Image positions of the embeddings are overwritten by the merge: both ends agree there, so their product is 0.
+  // Image positions of the embeddings are overwritten by the merge: both ends agree there, so their product
+  // is 0.
   const absentText = await chain.embed(withPad(ids, whiteBox.textPositions, whiteBox.padTokenId), signal);
   return { pixels, absentPixels, text, absentText, hidden: text.length / length };
 }
@@ -148,7 +159,10 @@ async function jointly(
   return { products, diagnostics: { completenessError, difference } };
 }
 
-/** The image's path with all words there, the words' path with the image there: of the decoder alone, as the features stay. */
+/**
+ * The image's path with all words there, the words' path with the image there: of the decoder alone, as the
+ * features stay.
+ */
 async function separately(
   chain: WhiteBoxChain,
   ends: Ends,

@@ -20,8 +20,9 @@ export interface LlavaCamOptions {
 const DEFAULTS = { decoderLayer: undefined as LayerChoice | undefined, samples: 10, noise: 0.1 };
 
 /**
- * LLaVA-CAM: class activation maps of a decoder layer, for the image on the image tokens and for the text on the text
- * players, averaged over copies of the image with Gaussian noise (smoothing). The noise comes from the run's seed. Not negative.
+ * LLaVA-CAM: class activation maps of a decoder layer, for the image on the image tokens and for the text on
+ * the text players, averaged over copies of the image with Gaussian noise (smoothing). The noise comes from
+ * the run's seed. Not negative.
  */
 export function llavaCam(given?: LlavaCamOptions): Explainer {
   const options = resolveOptions('llavaCam', DEFAULTS, given);

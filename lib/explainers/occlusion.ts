@@ -32,8 +32,8 @@ function request(imagePlayers: number, textPlayers: number): OcclusionCells {
 }
 
 /**
- * Leave one player out (Zeiler & Fergus 2014): a player's score is how much the probability of the decision token falls
- * when it alone is absent. One cell per player and the full input.
+ * Leave one player out (Zeiler & Fergus 2014): a player's score is how much the probability of the decision
+ * token falls when it alone is absent. One cell per player and the full input.
  */
 export const occlusion: Explainer = {
   name: 'occlusion',

@@ -2,7 +2,10 @@ import { CellTable } from '../cells/table.js';
 import { Random } from '../statistics/random.js';
 import type { Explainer } from './types.js';
 
-/** Uniform scores from the context's seed: the control that every faithful method must beat. Different for every sample. */
+/**
+ * Uniform scores from the context's seed: the control that every faithful method must beat. Different for
+ * every sample.
+ */
 export const random: Explainer = {
   name: 'random',
   title: 'Random',

@@ -31,8 +31,9 @@ export const explainers: readonly Explainer[] = [
 ];
 
 /**
- * The signed gradient methods with the parameters of the published code: of the log-probability, measured from zeros; Integrated Gradients on
- * the joint path from the mean colour in 5 steps; AttnLRP by the epsilon rule throughout.
+ * The signed gradient methods with the parameters of the published code: of the log-probability, measured
+ * from zeros; Integrated Gradients on the joint path from the mean colour in 5 steps; AttnLRP by the epsilon
+ * rule throughout.
  */
 const published: ReadonlyMap<string, Explainer> = new Map(
   [
@@ -42,7 +43,10 @@ const published: ReadonlyMap<string, Explainer> = new Map(
   ].map((explainer) => [explainer.name, explainer]),
 );
 
-/** The same explainers, registered ones with published parameters where ours differ: what `--compat reference` runs. */
+/**
+ * The same explainers, registered ones with published parameters where ours differ: what `--compat reference`
+ * runs.
+ */
 export function asPublished(chosen: readonly Explainer[]): Explainer[] {
   return chosen.map((explainer) =>
     explainers.includes(explainer) ? (published.get(explainer.name) ?? explainer) : explainer,
@@ -69,7 +73,9 @@ export function findExplainers(names: readonly string[]): Explainer[] {
   });
 }
 
-/** Explainers by name, or for the single name `all` all candidates but those that are asked for by name only. */
+/**
+ * Explainers by name, or for the single name `all` all candidates but those that are asked for by name only.
+ */
 export function selectExplainers(
   names: readonly string[],
   candidates: readonly Explainer[] = explainers,

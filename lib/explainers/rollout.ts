@@ -4,8 +4,9 @@ import { textScores } from './white-box/players.js';
 import { rollBoth } from './white-box/rollout.js';
 
 /**
- * Attention Rollout: attention averaged over heads, plus the identity, rows normalised, multiplied over layers; the row of
- * the position that predicts the decision token, continued through the vision tower's rollout. Independent of the token.
+ * Attention Rollout: attention averaged over heads, plus the identity, rows normalised, multiplied over
+ * layers; the row of the position that predicts the decision token, continued through the vision tower's
+ * rollout. Independent of the token.
  *
  * Only the vision layers that the features come from take part. Not negative.
  */

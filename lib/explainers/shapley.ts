@@ -11,9 +11,15 @@ import type { Explainer } from './types.js';
 export interface ShapleyValueOptions {
   /** Cells that an estimate may evaluate, the full and the empty one included. Default: 1024. */
   readonly budget?: number;
-  /** Up to this many image and text players together, all coalitions are evaluated instead: 2^players cells. Default: 10. */
+  /**
+   * Up to this many image and text players together, all coalitions are evaluated instead: 2^players cells.
+   * Default: 10.
+   */
   readonly exactUpTo?: number;
-  /** `regression` (default): weighted least squares on paired coalitions (KernelSHAP, at least players + 1 cells); `permutation`: unbiased. */
+  /**
+   * `regression` (default): weighted least squares on paired coalitions (KernelSHAP, at least players + 1
+   * cells); `permutation`: unbiased.
+   */
   readonly estimator?: 'regression' | 'permutation';
   /** What a cell is worth. Default: the probability of the decision token, as the metrics have it. */
   readonly scoring?: Scoring;
@@ -33,13 +39,16 @@ const ESTIMATORS = { regression: 'faithful', permutation: 'permutation' } as con
 const MOST_EXACT = 20;
 
 /**
- * Shapley values (Shapley 1953) of all image and text players together, in the game that the metrics play: absent players are
- * replaced by their baselines, a coalition is worth the model's score of its answer. Needs no look inside the model.
+ * Shapley values (Shapley 1953) of all image and text players together, in the game that the metrics play:
+ * absent players are replaced by their baselines, a coalition is worth the model's score of its answer. Needs
+ * no look inside the model.
  *
- * Exact for few players; otherwise estimated within `budget` by `fsyn/interactions`, from the run's seed. Both are efficient: the
- * scores add up to f(everything) - f(nothing), permutations to rounding and regressions by constraint.
+ * Exact for few players; otherwise estimated within `budget` by `fsyn/interactions`, from the run's seed.
+ * Both are efficient: the scores add up to f(everything) - f(nothing), permutations to rounding and
+ * regressions by constraint.
  *
- * `diagnostics`: `cells` evaluated, `exact` (1 or 0), and `standardError`, the mean over players (0 when exact).
+ * `diagnostics`: `cells` evaluated, `exact` (1 or 0), and `standardError`, the mean over players (0 when
+ * exact).
  *
  * @throws FsynError `BUDGET` or `RANK_DEFICIENT` when the budget does not determine all players
  */

@@ -5,13 +5,13 @@ import { meanByPlayer, textScores } from './white-box/players.js';
 import { rankGaussianFilter } from './white-box/rank-filter.js';
 
 /**
- * Token Activation Map: the logit lens of every position for the decision token's class, positive part. From the image part
- * the interference of the context is subtracted (estimated causal inference): the maps of the tokens between the image and
- * the decision token, weighted by their own score for the class and scaled by least squares. Then joint min-max and a
- * 3 x 3 rank-Gaussian filter on the grid. Not negative.
+ * Token Activation Map: the logit lens of every position for the decision token's class, positive part. From
+ * the image part the interference of the context is subtracted (estimated causal inference): the maps of the
+ * tokens between the image and the decision token, weighted by their own score for the class and scaled by
+ * least squares. Then joint min-max and a 3 x 3 rank-Gaussian filter on the grid. Not negative.
  *
- * Differs from the published code, which explains another token and never subtracts anything; and the map keeps its full
- * resolution instead of 8 bits.
+ * Differs from the published code, which explains another token and never subtracts anything; and the map
+ * keeps its full resolution instead of 8 bits.
  */
 export const tam: Explainer = {
   name: 'tam',
@@ -41,7 +41,10 @@ export const tam: Explainer = {
   },
 };
 
-/** Text positions behind the image and before the decision token: the question, the template, earlier answer tokens. */
+/**
+ * Text positions behind the image and before the decision token: the question, the template, earlier answer
+ * tokens.
+ */
 function contextPositions(whiteBox: WhiteBox, length: number): number[] {
   const last = whiteBox.imagePositions.reduce((most, position) => Math.max(most, position), -1);
   const image = new Set(whiteBox.imagePositions);

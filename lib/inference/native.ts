@@ -129,7 +129,9 @@ export interface NativeSchedule {
   readonly rowOffsets: Int32Array;
   readonly rowSlots: Int32Array;
   readonly rowTexts: Int32Array;
-  /** One byte per row: 1 where the score is known. Such a row keeps its place in its batch, but is not run. */
+  /**
+   * One byte per row: 1 where the score is known. Such a row keeps its place in its batch, but is not run.
+   */
   readonly rowKnown?: Uint8Array;
   /** Rows that are run together: those of run r begin at runOffsets[r]; the last offset is the end. */
   readonly runOffsets: Int32Array;
@@ -138,7 +140,10 @@ export interface NativeSchedule {
   readonly workers: number;
 }
 
-/** Runs and seconds (summed over workers) of an evaluation, and batches that had to be halved for want of memory. */
+/**
+ * Runs and seconds (summed over workers) of an evaluation, and batches that had to be halved for want of
+ * memory.
+ */
 export interface ExecutionReport {
   readonly visionRuns: number;
   readonly prefixRuns: number;

@@ -37,14 +37,17 @@ export interface ItemBytes {
   readonly suffix: number;
   /** A full pass, which the trial of a decoder runs whatever is shared later. */
   readonly full: number;
-  /** What stays of an image state until its cells are scored: its features, and with them the prefix's cache. */
+  /**
+   * What stays of an image state until its cells are scored: its features, and with them the prefix's cache.
+   */
   readonly features: number;
   readonly held: number;
 }
 
 /**
- * What a worker takes whatever it runs: its thread, what the runtime's kernels allocate for themselves, rounding of the
- * allocators, and JavaScript's part of an evaluation. Measured on the embedded models, whose passes take less than that.
+ * What a worker takes whatever it runs: its thread, what the runtime's kernels allocate for themselves,
+ * rounding of the allocators, and JavaScript's part of an evaluation. Measured on the embedded models, whose
+ * passes take less than that.
  */
 export const workerBytes = 8e6;
 
@@ -61,7 +64,8 @@ function layerBytes(sizes: ModelSizes, tokens: number, attended: number): number
 /** Bytes that one sequence of `tokens` after `past` cached ones takes while it runs. */
 function sequenceBytes(sizes: ModelSizes, past: number, tokens: number, rows: number): number {
   const { cacheBytesPerToken, layers, vocabulary, floatBytes } = sizes;
-  // The cache given, the cache returned, and what attention makes of one layer's: keys transposed, keys and values repeated.
+  // The cache given, the cache returned, and what attention makes of one layer's: keys transposed, keys and
+  // values repeated.
   const caches = cacheBytesPerToken * (past + (1 + 3 / layers) * (past + tokens));
   return caches + layerBytes(sizes, tokens, past + tokens) + rows * vocabulary * floatBytes;
 }
@@ -84,8 +88,8 @@ export function itemBytes(needs: PassSizes): ItemBytes {
 }
 
 /**
- * Bytes of a worker that runs these numbers at once. The two sessions keep what their largest run took for the next one, so
- * vision tower and decoder add up; the decoder's prefixes and suffixes share.
+ * Bytes of a worker that runs these numbers at once. The two sessions keep what their largest run took for
+ * the next one, so vision tower and decoder add up; the decoder's prefixes and suffixes share.
  */
 export function workerPeak(
   item: ItemBytes,
@@ -95,7 +99,10 @@ export function workerPeak(
   return workerBytes + Math.ceil(fragmentation * (vision * item.vision + runs + group * item.held));
 }
 
-/** The smallest budget that a sample can be scored in: everything one by one, and the trial of two sequences together. */
+/**
+ * The smallest budget that a sample can be scored in: everything one by one, and the trial of two sequences
+ * together.
+ */
 export function leastBytes(item: ItemBytes): number {
   const { vision, prefix, suffix, full, features, held } = item;
   const decoder = Math.max(full + features, prefix + held, (prefix > 0 ? 2 : 1) * suffix + held);

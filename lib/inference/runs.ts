@@ -17,7 +17,10 @@ const START_FLOPS = 5e7;
 /** Operations that fit into the time in which a byte is copied to memory that has not been touched before. */
 const FLOPS_PER_COPIED_BYTE = 30;
 
-/** Measured on decoders of 20 and 110 M weights with 581 cached tokens (bench/micro/evaluator.ts); they only choose, and change no value. */
+/**
+ * Measured on decoders of 20 and 110 M weights with 581 cached tokens (bench/micro/evaluator.ts); they only
+ * choose, and change no value.
+ */
 export function runCosts(
   program: EvaluatorProgram,
   prefixLength: number,
@@ -38,7 +41,8 @@ export function ownTokens(program: EvaluatorProgram, mode: ProgramMode, state: U
 }
 
 /**
- * Cuts sequences into runs so that the whole costs least: the shorter ones of a run are padded to its longest.
+ * Cuts sequences into runs so that the whole costs least: the shorter ones of a run are padded to its
+ * longest.
  *
  * @param lengths tokens of each sequence, longest first
  * @param limits most sequences in one run, and most tokens as long as there are two sequences

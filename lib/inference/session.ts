@@ -30,18 +30,22 @@ export interface SessionOptions {
   readonly providers?: readonly string[];
   /** Threads inside one operator, >= 1. Default: 1. */
   readonly threads?: number;
-  /** Folder of the external weight files. Default: the model file's own folder; needed when bytes refer to some. */
+  /**
+   * Folder of the external weight files. Default: the model file's own folder; needed when bytes refer to
+   * some.
+   */
   readonly externalDataFolder?: string;
   /** How far ONNX Runtime may rewrite the graph. Default: `all`. */
   readonly optimization?: 'disable' | 'basic' | 'extended' | 'all';
   /**
-   * Give memory back after every run, and read weights from their files instead of repacked copies of them: for many
-   * sessions over one model. Slower. Default: false.
+   * Give memory back after every run, and read weights from their files instead of repacked copies of them:
+   * for many sessions over one model. Slower. Default: false.
    */
   readonly lowMemory?: boolean;
   /**
-   * Take the memory of runs from one arena that all sessions with this option share, and that is freed with the last of
-   * them, in place of one each: for sessions that take turns. Not together with `lowMemory`. Default: false.
+   * Take the memory of runs from one arena that all sessions with this option share, and that is freed with
+   * the last of them, in place of one each: for sessions that take turns. Not together with `lowMemory`.
+   * Default: false.
    */
   readonly sharedArena?: boolean;
   /** Where to write the rewritten graph, for inspection. */
@@ -63,7 +67,8 @@ export type TensorValue = TensorArray | NativeTensor;
 const OPTIMIZATION = { disable: 0, basic: 1, extended: 2, all: 99 } as const;
 
 /**
- * A loaded ONNX model. Runs execute on threads of their own, may overlap, and can be aborted; the event loop stays free.
+ * A loaded ONNX model. Runs execute on threads of their own, may overlap, and can be aborted; the event loop
+ * stays free.
  *
  * @example
  * const session = await Session.load('model.onnx');
@@ -133,8 +138,9 @@ export class Session {
    * int64 inputs also take an Int32Array.
    *
    * @param feeds one tensor per input, by name
-   * @throws FsynError INVALID_ARGUMENT (before any work) for names, types, shapes or lengths that the model does not
-   *   have; DISPOSED; INFERENCE or OUT_OF_MEMORY from the model; rejects with the signal's reason when aborted
+   * @throws FsynError INVALID_ARGUMENT (before any work) for names, types, shapes or lengths that the model
+   *   does not have; DISPOSED; INFERENCE or OUT_OF_MEMORY from the model; rejects with the signal's reason
+   *   when aborted
    */
   async run(
     feeds: Readonly<Record<string, TensorValue>>,
@@ -185,7 +191,10 @@ export class Session {
     return this.#disposed;
   }
 
-  /** Frees the model once no run uses it any more; later runs are refused. Safe to call twice and during a run. */
+  /**
+   * Frees the model once no run uses it any more; later runs are refused. Safe to call twice and during a
+   * run.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;

@@ -79,8 +79,9 @@ export function packed(array: TensorArray): TensorData {
 }
 
 /**
- * An output that stays in native memory (option `keep` of `Session.run`): feeds it to further runs without a copy.
- * Disposing frees the memory once no run uses it any more; an undisposed one is freed by the garbage collector.
+ * An output that stays in native memory (option `keep` of `Session.run`): feeds it to further runs without a
+ * copy. Disposing frees the memory once no run uses it any more; an undisposed one is freed by the garbage
+ * collector.
  */
 export class NativeTensor {
   readonly shape: readonly number[];

@@ -26,10 +26,16 @@ export function cudaFacts(): CudaFacts {
   }
 }
 
-/** From this many players on, computing all orders takes so much longer than copying the table that a device pays. */
+/**
+ * From this many players on, computing all orders takes so much longer than copying the table that a device
+ * pays.
+ */
 const WORTH_COPYING = 18;
 
-/** What a computation asks of a device: players of its table, tables held at once, and whether it reads the table once only. */
+/**
+ * What a computation asks of a device: players of its table, tables held at once, and whether it reads the
+ * table once only.
+ */
 export interface DeviceNeeds {
   readonly players: number;
   readonly tables: number;
@@ -37,8 +43,8 @@ export interface DeviceNeeds {
 }
 
 /**
- * The device that 'auto' means: CUDA for transforms of a large table that fits there. What reads the table once stays on
- * the processor, because copying the table to the device reads it once as well.
+ * The device that 'auto' means: CUDA for transforms of a large table that fits there. What reads the table
+ * once stays on the processor, because copying the table to the device reads it once as well.
  */
 export function chooseDevice(
   wanted: Device | 'auto',

@@ -34,8 +34,9 @@ const DIVIDEND_INDICES = [
 ] as const;
 
 /**
- * Name of an index. SV and BV are orders 1 of SII and BII; WBII is the weighted Banzhaf interaction index with probability
- * p; SGV, BGV, CHGV, IGV and EGV are generalised values of blocks; JointSV are joint Shapley values.
+ * Name of an index. SV and BV are orders 1 of SII and BII; WBII is the weighted Banzhaf interaction index
+ * with probability p; SGV, BGV, CHGV, IGV and EGV are generalised values of blocks; JointSV are joint Shapley
+ * values.
  */
 export type IndexName = 'SV' | 'BV' | DividendIndex | BlockIndex;
 
@@ -53,9 +54,9 @@ export interface InteractionOptions {
   /** Probability of WBII, in 0..1. */
   readonly p: number;
   /**
-   * What is stored for the empty set. 'definition': SII, BII, WBII and FBII what their formula gives (a mean of all
-   * values, FBII its intercept), Co-Moebius v(N), every other index v(empty). 'shapiq': the same, but v(empty) for
-   * Co-Moebius and for SII of order 1, as that library stores it.
+   * What is stored for the empty set. 'definition': SII, BII, WBII and FBII what their formula gives (a mean
+   * of all values, FBII its intercept), Co-Moebius v(N), every other index v(empty). 'shapiq': the same, but
+   * v(empty) for Co-Moebius and for SII of order 1, as that library stores it.
    */
   readonly emptySet: 'definition' | 'shapiq';
   /** Threads; 0 chooses. The result does not depend on it. */
@@ -63,9 +64,9 @@ export interface InteractionOptions {
   /** 'avx512', 'avx2' or 'portable'; '' chooses. */
   readonly kernels: string;
   /**
-   * Where: 'cuda' needs the CUDA plugin and a device, and is an error without them. 'auto' takes CUDA where it is there and
-   * pays (orders above 2, large tables), else the processor; the result's `device` says which it was. The empty set's mean
-   * value is summed on the processor in any case.
+   * Where: 'cuda' needs the CUDA plugin and a device, and is an error without them. 'auto' takes CUDA where
+   * it is there and pays (orders above 2, large tables), else the processor; the result's `device` says which
+   * it was. The empty set's mean value is summed on the processor in any case.
    */
   readonly device: Device | 'auto';
 }
@@ -83,11 +84,12 @@ const DEFAULTS: InteractionOptions = {
 };
 
 /**
- * Exact interaction values of a game, on the calling thread. Orders up to 2 of the cardinal indices take one read of the
- * table (n = 20: a third of a millisecond); everything else goes through the dividends, order + 1 in-place transforms.
+ * Exact interaction values of a game, on the calling thread. Orders up to 2 of the cardinal indices take one
+ * read of the table (n = 20: a third of a millisecond); everything else goes through the dividends, order + 1
+ * in-place transforms.
  *
- * @throws FsynError INVALID_ARGUMENT before any work, OUT_OF_MEMORY when the copies would make the machine swap or do not fit
- *   on the device, PROVIDER_UNAVAILABLE for 'cuda' without plugin or device
+ * @throws FsynError INVALID_ARGUMENT before any work, OUT_OF_MEMORY when the copies would make the machine
+ *   swap or do not fit on the device, PROVIDER_UNAVAILABLE for 'cuda' without plugin or device
  * @example
  * interactionsSync(game, { index: 'SII', pairs: { image: [0, 1], text: [2, 3] } }).top(3);
  */
@@ -223,8 +225,9 @@ function* fromPairs(
   }
   if (index === 'STII') for (let i = 0; i < n; i++) values[i] = game.values[2 ** i] - game.values[0];
   if (index === 'k-SII' || index === 'FSII' || index === 'FBII') {
-    // The singles give half of every pair back: for k-SII by definition (Bordt & von Luxburg 2023), for FSII because the
-    // fitted game keeps the Shapley values, for FBII because it keeps the Banzhaf values (Tsai et al. 2023).
+    // The singles give half of every pair back: for k-SII by definition (Bordt & von Luxburg 2023), for FSII
+    // because the fitted game keeps the Shapley values, for FBII because it keeps the Banzhaf values (Tsai et
+    // al. 2023).
     for (let i = 0; i < n; i++) {
       let sum = 0;
       for (let j = 0; j < n; j++) sum += computed.pairs[i * n + j];
@@ -267,7 +270,10 @@ function* emptySetValue(
   }
 }
 
-/** The fitted k-additive game has the game's mean: every interaction of size s is present in 2^-s of the coalitions. */
+/**
+ * The fitted k-additive game has the game's mean: every interaction of size s is present in 2^-s of the
+ * coalitions.
+ */
 function banzhafIntercept(mean: number, n: number, k: number, nonEmpty: Float64Array): number {
   const set = new InteractionSet(n, 1, k);
   let intercept = mean;

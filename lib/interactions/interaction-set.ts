@@ -6,8 +6,9 @@ import { binomial } from './weights.js';
 const LARGEST_SET = 2 ** 26;
 
 /**
- * Which interactions a computation covers, and their order: by size, then lexicographically by ascending players.
- * Either all coalitions of minOrder..maxOrder players, or of those only the ones with members of both modalities.
+ * Which interactions a computation covers, and their order: by size, then lexicographically by ascending
+ * players. Either all coalitions of minOrder..maxOrder players, or of those only the ones with members of
+ * both modalities.
  */
 export class InteractionSet {
   readonly players: number;

@@ -13,12 +13,12 @@ export interface LeastCore {
 const MOST_PLAYERS = 18;
 
 /**
- * Egalitarian least core (Yan & Procaccia 2021): the smallest subsidy under which no coalition wants to leave, and among the
- * payoffs that reach it the shortest. The definition is lexicographic; shapiq minimises the sum of both in one run, so its
- * subsidy can be larger.
+ * Egalitarian least core (Yan & Procaccia 2021): the smallest subsidy under which no coalition wants to
+ * leave, and among the payoffs that reach it the shortest. The definition is lexicographic; shapiq minimises
+ * the sum of both in one run, so its subsidy can be larger.
  *
- * Both are found by projecting a point far down the subsidy's axis onto the feasible payoffs (the penalty is exact once it is
- * large enough, which is verified), with a dual active-set method (Goldfarb & Idnani 1983).
+ * Both are found by projecting a point far down the subsidy's axis onto the feasible payoffs (the penalty is
+ * exact once it is large enough, which is verified), with a dual active-set method (Goldfarb & Idnani 1983).
  *
  * @throws FsynError INVALID_ARGUMENT for more than 18 players
  */

@@ -104,8 +104,9 @@ export interface Step {
 }
 
 /**
- * Native steps of one computation, written once and run either way: `yield* step(...)` gives the step's result.
- * A step's arrays stay referenced by the suspended generator, so they outlive the job that reads them.
+ * Native steps of one computation, written once and run either way: `yield* step(...)` gives the step's
+ * result. A step's arrays stay referenced by the suspended generator, so they outlive the job that reads
+ * them.
  */
 export type Steps<Result> = Generator<Step, Result, unknown>;
 

@@ -12,9 +12,9 @@ export interface UnanimityPart {
 }
 
 /**
- * A sum of unanimity games: its dividends are the weights, so every index of it is known exactly for any number of
- * players (SII of S: sum of weight / (|T| - |S| + 1) over the parts T >= S). The empty part is a constant, parts of one
- * player an additive game, a player in no part is a dummy.
+ * A sum of unanimity games: its dividends are the weights, so every index of it is known exactly for any
+ * number of players (SII of S: sum of weight / (|T| - |S| + 1) over the parts T >= S). The empty part is a
+ * constant, parts of one player an additive game, a player in no part is a dummy.
  */
 export class UnanimitySum {
   readonly players: number;

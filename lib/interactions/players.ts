@@ -7,7 +7,10 @@ export type Player = number | string;
 /** Several players; typed arrays hold indices. */
 export type PlayerList = readonly Player[] | Int32Array | Uint32Array | Uint16Array | Uint8Array;
 
-/** The players of the two modalities: restricts a computation to interactions that have members of both and no others. */
+/**
+ * The players of the two modalities: restricts a computation to interactions that have members of both and no
+ * others.
+ */
 export interface CrossPairs {
   readonly image: PlayerList;
   readonly text: PlayerList;

@@ -19,9 +19,9 @@ export interface Provenance {
   /** Share of the variance of held-out coalitions that the model explains; 'sparse' only. */
   readonly explained?: number;
   /**
-   * Share of the index's weight on strata that no draw fell into and that therefore count as v(empty), the largest of all
-   * interactions, 0..1; 'svarm-iq' only. 0: the estimate is unbiased. Otherwise the weighted means of those strata are
-   * missing from it, which the standard errors allow for.
+   * Share of the index's weight on strata that no draw fell into and that therefore count as v(empty), the
+   * largest of all interactions, 0..1; 'svarm-iq' only. 0: the estimate is unbiased. Otherwise the weighted
+   * means of those strata are missing from it, which the standard errors allow for.
    */
   readonly emptyStrata?: number;
 }

@@ -25,8 +25,10 @@ const KINDS = [
  * - `moebius`: values to dividends m(S); `zeta` back.
  * - `coMoebius`: values to co-dividends, sum of m(T) over T >= S; `inverseCoMoebius` back.
  * - `supersetSum`: y(S) = sum of x(T) over T >= S; `supersetDifference` back.
- * - `walshHadamard`: y(S) = sum over T of (-1)^|S and T| x(T); `inverseWalshHadamard` back (the same divided by 2^n).
- * - `banzhaf`: values to the weighted Banzhaf interaction index with probability p of every coalition (p = 1/2: BII);
+ * - `walshHadamard`: y(S) = sum over T of (-1)^|S and T| x(T); `inverseWalshHadamard` back (the same divided
+ *   by 2^n).
+ * - `banzhaf`: values to the weighted Banzhaf interaction index with probability p of every coalition (p =
+ *   1/2: BII);
  *   `inverseBanzhaf` back.
  */
 export type TransformKind = (typeof KINDS)[number] | 'inverseWalshHadamard';
@@ -41,8 +43,8 @@ export interface TransformOptions {
   /** 'avx512', 'avx2' or 'portable'; '' chooses. */
   readonly kernels: string;
   /**
-   * Where: 'cuda' needs the CUDA plugin and a device, and is an error without them. An array cannot say which device made
-   * it, so there is no 'auto' here; `cudaFacts` tells what there is.
+   * Where: 'cuda' needs the CUDA plugin and a device, and is an error without them. An array cannot say which
+   * device made it, so there is no 'auto' here; `cudaFacts` tells what there is.
    */
   readonly device: Device;
 }
@@ -52,8 +54,8 @@ const DEFAULTS: TransformOptions = { p: 0.5, inPlace: false, threads: 0, kernels
 /**
  * Transforms 2^n values on the calling thread; milliseconds up to n = 20.
  *
- * @throws FsynError INVALID_ARGUMENT for another length, OUT_OF_MEMORY when a copy does not fit, PROVIDER_UNAVAILABLE for
- *   'cuda' without plugin or device
+ * @throws FsynError INVALID_ARGUMENT for another length, OUT_OF_MEMORY when a copy does not fit,
+ *   PROVIDER_UNAVAILABLE for 'cuda' without plugin or device
  */
 export function transformSync<Values extends TableValues>(
   values: Values,
@@ -64,8 +66,8 @@ export function transformSync<Values extends TableValues>(
 }
 
 /**
- * Transforms 2^n values on a thread of its own. With `inPlace` the array must be left alone until the promise settles, and
- * holds garbage after an abort.
+ * Transforms 2^n values on a thread of its own. With `inPlace` the array must be left alone until the promise
+ * settles, and holds garbage after an abort.
  */
 export async function transform<Values extends TableValues>(
   values: Values,

@@ -35,7 +35,8 @@ export interface ValueTableJson {
 }
 
 /**
- * A game as the table of all its values: entry S is v(S), bit i of S is player i. n players need 2^n values, n <= 30.
+ * A game as the table of all its values: entry S is v(S), bit i of S is player i. n players need 2^n values,
+ * n <= 30.
  *
  * @example
  * const game = ValueTable.from(new Float64Array([0, 1, 1, 4]), { players: ['a', 'b'] });
@@ -60,8 +61,8 @@ export class ValueTable {
   /**
    * Wraps the values of all coalitions.
    *
-   * @param values Float64Array or Float32Array (used in place), an ndarray over one (any shape with 2^n elements in
-   *   row-major order, used in place), or an array of numbers (copied)
+   * @param values Float64Array or Float32Array (used in place), an ndarray over one (any shape with 2^n
+   *   elements in row-major order, used in place), or an array of numbers (copied)
    * @param players names; default none
    * @throws FsynError INVALID_ARGUMENT when the length is not 2^n with n in 1..30, or a value is not finite
    */

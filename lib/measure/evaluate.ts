@@ -58,8 +58,8 @@ export interface EvaluateAttributionOptions extends FaithfulnessOptions {
 }
 
 /**
- * Measures attributions of one sample: F_syn, unimodal curves and, on request, the exact Shapley interaction index.
- * All attributions share one table of cells, so that common coalitions are run once.
+ * Measures attributions of one sample: F_syn, unimodal curves and, on request, the exact Shapley interaction
+ * index. All attributions share one table of cells, so that common coalitions are run once.
  *
  * @returns one result per attribution, in order
  */

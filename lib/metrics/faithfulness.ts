@@ -28,13 +28,15 @@ export interface FaithfulnessOptions {
   readonly scoring: Scoring;
   /**
    * `none` scores one decision token for all metrics and leaves normalised unimodal curves unclipped.
-   * `reference` scores as the published code does: per metric the answer token that drops most, unimodal curves clipped.
-   * Needs samples prepared with `answerTokens: 'all'`.
+   * `reference` scores as the published code does: per metric the answer token that drops most, unimodal
+   * curves clipped. Needs samples prepared with `answerTokens: 'all'`.
    */
   readonly compat: 'none' | 'reference';
   /** Smallest denominator of normalised curves. */
   readonly floor: number;
-  /** The exact Shapley interaction index beside F_syn, or null to leave its 2^(2 + groups) cells per step out. */
+  /**
+   * The exact Shapley interaction index beside F_syn, or null to leave its 2^(2 + groups) cells per step out.
+   */
   readonly shapley: ShapleyOptions | null;
 }
 
@@ -65,10 +67,12 @@ export interface FaithfulnessResult {
 }
 
 /**
- * Requests every metric of the paper for one attribution. Requests of several attributions on the same table share cells:
- * with 11 steps one attribution needs 76 cells on 20 image states where the published code runs 118 forward passes.
+ * Requests every metric of the paper for one attribution. Requests of several attributions on the same table
+ * share cells: with 11 steps one attribution needs 76 cells on 20 image states where the published code runs
+ * 118 forward passes.
  *
- * @throws FsynError ATTRIBUTION for scores that are not finite or not one per player; INVALID_ARGUMENT for bad options
+ * @throws FsynError ATTRIBUTION for scores that are not finite or not one per player; INVALID_ARGUMENT for
+ *   bad options
  */
 export function requestFaithfulness(
   table: CellTable,

@@ -29,9 +29,13 @@ export interface PerturbationResult {
 }
 
 export interface NormalisationOptions {
-  /** Smallest denominator of normalised curves, so that a model that ignores its input does not blow noise up. */
+  /**
+   * Smallest denominator of normalised curves, so that a model that ignores its input does not blow noise up.
+   */
   readonly floor: number;
-  /** Clip normalised values of steps above 0 to [0, 1] as the published code does; step 0 is never clipped. */
+  /**
+   * Clip normalised values of steps above 0 to [0, 1] as the published code does; step 0 is never clipped.
+   */
   readonly clip: boolean;
 }
 

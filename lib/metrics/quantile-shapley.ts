@@ -8,7 +8,10 @@ import { areaUnderCurve, playersAtStep } from './steps.js';
 /** The full value table of rank-quantile players: 2^quantiles image states x 2^quantiles text states. */
 export interface QuantileShapleyRequest {
   readonly quantiles: number;
-  /** cells[i + 2^quantiles * t]: bit q of i (of t) says that the q-th most important image (text) group is present. */
+  /**
+   * cells[i + 2^quantiles * t]: bit q of i (of t) says that the q-th most important image (text) group is
+   * present.
+   */
   readonly cells: Int32Array;
 }
 
@@ -17,15 +20,18 @@ export interface QuantileShapleyResult {
   readonly pairs: Float64Array;
   /** Fractions 0, 1/quantiles, ..., 1. */
   readonly steps: readonly number[];
-  /** Index of (top image groups, top text groups) merged into two players, the remaining groups as background. */
+  /**
+   * Index of (top image groups, top text groups) merged into two players, the remaining groups as background.
+   */
   readonly curve: Float64Array;
   readonly auc: number;
 }
 
 /**
- * Requests the exact Shapley interaction index of macro players that are rank quantiles: the players of each modality are
- * dealt, most important first, into `quantiles` groups. One table serves all cross pairs and every step of the curve, where
- * the published protocol enumerates a new table per step, and image and text backgrounds stay separate players.
+ * Requests the exact Shapley interaction index of macro players that are rank quantiles: the players of each
+ * modality are dealt, most important first, into `quantiles` groups. One table serves all cross pairs and
+ * every step of the curve, where the published protocol enumerates a new table per step, and image and text
+ * backgrounds stay separate players.
  *
  * @param quantiles groups per modality, 1..8; the table has 4^quantiles cells on 2^quantiles image states
  */
@@ -76,8 +82,8 @@ export function scoreQuantileShapley(
 }
 
 /**
- * Shapley interaction index (Grabisch & Roubens 1999) of two players in the game where the groups of `image` are merged into
- * one player, those of `text` into another, and every other group is a player of its own.
+ * Shapley interaction index (Grabisch & Roubens 1999) of two players in the game where the groups of `image`
+ * are merged into one player, those of `text` into another, and every other group is a player of its own.
  */
 function mergedIndex(
   value: (image: number, text: number) => number,

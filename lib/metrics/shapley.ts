@@ -7,7 +7,10 @@ import { Random } from '../statistics/random.js';
 import { areaUnderCurve, onlyTop, playersAtStep } from './steps.js';
 
 export interface ShapleyOptions {
-  /** Groups that the players outside the top sets are dealt into; each group's image and text parts switch together. */
+  /**
+   * Groups that the players outside the top sets are dealt into; each group's image and text parts switch
+   * together.
+   */
   readonly groups: number;
   /** Independent random partitions into groups; the result is their mean. */
   readonly partitions: number;
@@ -19,7 +22,10 @@ export interface ShapleyRequest {
   readonly steps: readonly number[];
   readonly groups: number;
   readonly partitions: number;
-  /** tables[partition][step]: cell of every coalition, bit 0 = top image set, bit 1 = top text set, bit 2+j = group j. */
+  /**
+   * tables[partition][step]: cell of every coalition, bit 0 = top image set, bit 1 = top text set, bit 2+j =
+   * group j.
+   */
   readonly tables: readonly (readonly Int32Array[])[];
 }
 
@@ -32,9 +38,9 @@ export interface ShapleyResult {
 }
 
 /**
- * Requests the paper's exact Shapley interaction index (arXiv 2605.22168; reference protocol): at each step the top image
- * set and the top text set are two players and the rest is dealt at random into jointly switched background groups.
- * Seeded, so that repeated runs ask for the same cells.
+ * Requests the paper's exact Shapley interaction index (arXiv 2605.22168; reference protocol): at each step
+ * the top image set and the top text set are two players and the rest is dealt at random into jointly
+ * switched background groups. Seeded, so that repeated runs ask for the same cells.
  */
 export function requestShapley(
   table: CellTable,
@@ -122,7 +128,10 @@ export function scoreShapley(request: ShapleyRequest, values: ArrayLike<number>)
   };
 }
 
-/** Shapley interaction index of players 0 and 1 of a value table indexed by coalition bits (Grabisch & Roubens 1999). */
+/**
+ * Shapley interaction index of players 0 and 1 of a value table indexed by coalition bits (Grabisch & Roubens
+ * 1999).
+ */
 function pairIndex(cells: Int32Array, values: ArrayLike<number>, weights: Float64Array): number {
   let sum = 0;
   for (let coalition = 0; coalition < cells.length; coalition += 4) {

@@ -15,7 +15,10 @@ export function validateSteps(steps: readonly number[]): void {
   }
 }
 
-/** Number of players at a fraction: step * players in double precision, rounded half to even, clamped to 0..players. */
+/**
+ * Number of players at a fraction: step * players in double precision, rounded half to even, clamped to
+ * 0..players.
+ */
 export function playersAtStep(step: number, players: number): number {
   const exact = step * players;
   const floor = Math.floor(exact);

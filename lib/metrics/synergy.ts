@@ -3,7 +3,10 @@ import type { Ranking } from '../cells/ranking.js';
 import type { CellTable } from '../cells/table.js';
 import { areaUnderCurve, onlyTop, playersAtStep, withoutTop } from './steps.js';
 
-/** The cells of F_syn: per step the joint cell and its two one-sided neighbours, for insertion and for deletion. */
+/**
+ * The cells of F_syn: per step the joint cell and its two one-sided neighbours, for insertion and for
+ * deletion.
+ */
 export interface SynergyRequest {
   readonly steps: readonly number[];
   /** v(ins_k, insT_k), v(ins_k, empty), v(empty, insT_k). */
@@ -31,13 +34,16 @@ export interface SynergyResult {
   readonly raw: SynergyAuc;
   /** Divided by max(|f - z|, floor), signed. */
   readonly normalised: SynergyAuc;
-  /** Normalised and clipped to [0, 1] at each step: the number in the paper's tables. Rewards noise; never read it alone. */
+  /**
+   * Normalised and clipped to [0, 1] at each step: the number in the paper's tables. Rewards noise; never
+   * read it alone.
+   */
   readonly clipped: SynergyAuc;
 }
 
 /**
- * Requests the cells of F_syn (arXiv 2605.22168; the joint Harsanyi dividend integrated over insertion and deletion).
- * Image and text use the same fraction of their players at each step.
+ * Requests the cells of F_syn (arXiv 2605.22168; the joint Harsanyi dividend integrated over insertion and
+ * deletion). Image and text use the same fraction of their players at each step.
  */
 export function requestSynergy(
   table: CellTable,

@@ -5,8 +5,9 @@ import type { NodeProto } from './protobuf.js';
 import type { TensorType, TensorTypes } from './types.js';
 
 /**
- * Gives open axes that surely have the same extent the same name, where the runtime's shape inference lost track: behind reshapes to
- * extents of other tensors. So the gradient of a sum knows which axes were not repeated, though they had the extent 1 in the probe.
+ * Gives open axes that surely have the same extent the same name, where the runtime's shape inference lost
+ * track: behind reshapes to extents of other tensors. So the gradient of a sum knows which axes were not
+ * repeated, though they had the extent 1 in the probe.
  *
  * Axes whose extents differ in the probe run are told apart whatever the rules say.
  */

@@ -4,12 +4,15 @@ import { type OnnxGraph, outerReferences } from './graph.js';
 import { cloneNode, type OnnxModel } from './model.js';
 import { createMessage, type GraphProto, type NodeProto } from './protobuf.js';
 
-/** Conditions that are decided before a run: decoders that hold two graphs in one are explained without a cache. */
+/**
+ * Conditions that are decided before a run: decoders that hold two graphs in one are explained without a
+ * cache.
+ */
 const DECIDED: Readonly<Record<string, boolean>> = { [EXPORTED.readsCache]: false };
 
 /**
- * Replaces every `If` whose condition is a constant, or the input `use_cache_branch` (taken as false), by the branch that
- * it selects, in place. Other conditions stay.
+ * Replaces every `If` whose condition is a constant, or the input `use_cache_branch` (taken as false), by the
+ * branch that it selects, in place. Other conditions stay.
  */
 export function inlineBranches(model: OnnxModel): void {
   const { graph } = model;

@@ -32,7 +32,10 @@ export class SegmentChain {
     this.#sessions = new Lease(segments, closeSegments);
   }
 
-  /** Opens forward sessions from first to last and backward ones from last to first: each tells the types of what it passes on. */
+  /**
+   * Opens forward sessions from first to last and backward ones from last to first: each tells the types of
+   * what it passes on.
+   */
   static async open(segments: readonly Segment[], options: ChainOptions): Promise<SegmentChain> {
     const opened: Session[] = [];
     const types = new Map<string, TensorInfo>();
@@ -104,8 +107,9 @@ async function openDeclared(
 }
 
 /**
- * Declares weights that the graph computes others from (half precision that is widened, a matrix that is transposed) as inputs
- * with a default. ONNX Runtime does not fold such constants, so the result exists during a run only.
+ * Declares weights that the graph computes others from (half precision that is widened, a matrix that is
+ * transposed) as inputs with a default. ONNX Runtime does not fold such constants, so the result exists
+ * during a run only.
  */
 function keepUnfolded({ graph }: OnnxModel): void {
   const constants = new Set(graph.initializers.keys());

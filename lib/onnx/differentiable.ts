@@ -21,7 +21,9 @@ import type { Segment } from './segments.js';
 import type { BlockTap } from './taps.js';
 import { type Feeds, int64Feed, openSession } from './types.js';
 
-/** One logit: the position (negative counts from the end) and the vocabulary index; or a difference of two. */
+/**
+ * One logit: the position (negative counts from the end) and the vocabulary index; or a difference of two.
+ */
 export interface LogitTarget {
   readonly position: number;
   readonly token: number;
@@ -45,10 +47,11 @@ export interface GradientResult {
 }
 
 /**
- * A model extended by the backward pass of one of its tensors: gradients, attention maps and hidden states of an ordinary
- * ONNX export, computed by ONNX Runtime. The graph is edited once and the session opened at the first run, when the sizes of
- * the inputs are known; runs are cheap to repeat. Where one run of everything does not fit into memory, only the tensors between transformer
- * blocks are kept, and each block is run forward again before it is run backward, as `SplitModel` does.
+ * A model extended by the backward pass of one of its tensors: gradients, attention maps and hidden states of
+ * an ordinary ONNX export, computed by ONNX Runtime. The graph is edited once and the session opened at the
+ * first run, when the sizes of the inputs are known; runs are cheap to repeat. Where one run of everything
+ * does not fit into memory, only the tensors between transformer blocks are kept, and each block is run
+ * forward again before it is run backward, as `SplitModel` does.
  *
  * @example
  * const model = await DifferentiableModel.load('decoder_model_merged.onnx', { attentions: true });
@@ -87,8 +90,9 @@ export class DifferentiableModel {
   /**
    * Builds the extended graph of a model file; weights stay in the original files.
    *
-   * @throws FsynError `MODEL_FILE`; `UNSUPPORTED_MODEL` (operator set below 13); `UNSUPPORTED_OPERATOR` naming the node
-   *   and the file; `INVALID_ARGUMENT` for a tensor name that the graph does not have, with similar names
+   * @throws FsynError `MODEL_FILE`; `UNSUPPORTED_MODEL` (operator set below 13); `UNSUPPORTED_OPERATOR`
+   *   naming the node and the file; `INVALID_ARGUMENT` for a tensor name that the graph does not have, with
+   *   similar names
    */
   static async load(
     source: string | OnnxModel,
@@ -122,10 +126,12 @@ export class DifferentiableModel {
   /**
    * Runs forward and backward. Feeds that the extended graph does not read are ignored.
    *
-   * @param target the logit to differentiate; or the cotangent of `output` (of its shape) when logits are not selected
+   * @param target the logit to differentiate; or the cotangent of `output` (of its shape) when logits are not
+   *   selected
    * @param options.memory instead of the budget that the model was loaded with
-   * @throws FsynError `INVALID_ARGUMENT` before any work when the token is out of range or the target of the wrong kind;
-   *   `OUT_OF_MEMORY` before any work when the run cannot fit, with what it needs and what there is; `DISPOSED`
+   * @throws FsynError `INVALID_ARGUMENT` before any work when the token is out of range or the target of the
+   *   wrong kind; `OUT_OF_MEMORY` before any work when the run cannot fit, with what it needs and what there
+   *   is; `DISPOSED`
    */
   async run(
     feeds: Feeds,
@@ -220,7 +226,9 @@ export class DifferentiableModel {
   }
 }
 
-/** The sequence is the second axis of what decoders take under these names; other graphs only know at the run. */
+/**
+ * The sequence is the second axis of what decoders take under these names; other graphs only know at the run.
+ */
 function checkPosition(feeds: Feeds, position: number): void {
   const length = sequenceOf(feeds)?.shape[1];
   if (length === undefined) checkInteger('target.position', position);

@@ -1,6 +1,6 @@
 /**
- * What exporters of models that generate (Optimum, the scripts of transformers.js, PyTorch's own for `transformers` classes)
- * call the inputs and outputs of their graphs.
+ * What exporters of models that generate (Optimum, the scripts of transformers.js, PyTorch's own for
+ * `transformers` classes) call the inputs and outputs of their graphs.
  */
 export const EXPORTED = {
   /** int64 [batch, length] */
@@ -23,7 +23,10 @@ export const EXPORTED = {
 
 const CACHE = 'past_key_values.';
 
-/** Whether an input takes keys or values of earlier tokens: `past_key_values.N.key` or `.value`, [batch, heads, past, size]. */
+/**
+ * Whether an input takes keys or values of earlier tokens: `past_key_values.N.key` or `.value`, [batch,
+ * heads, past, size].
+ */
 export function isCache(input: string): boolean {
   return input.startsWith(CACHE);
 }
@@ -33,7 +36,9 @@ export function cacheAfter(input: string): string {
   return input.replace(CACHE, 'present.');
 }
 
-/** What a decoder was fed as its sequence, [batch, length, ...]; undefined for graphs that call it otherwise. */
+/**
+ * What a decoder was fed as its sequence, [batch, length, ...]; undefined for graphs that call it otherwise.
+ */
 export function sequenceOf<T>(feeds: Readonly<Record<string, T>>): T | undefined {
   return feeds[EXPORTED.embeddings] ?? feeds[EXPORTED.tokens];
 }

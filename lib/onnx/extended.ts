@@ -17,9 +17,15 @@ import { transformerBlocks } from './taps.js';
 import { discoverTypes, type Feeds, int64Feed, madeUpFeeds, type TensorTypes } from './types.js';
 
 export interface DifferentiableOptions extends MemoryOptions {
-  /** `grad` (default), or the modified gradients of AttnLRP or CP-LRP: times the tensor, they are its relevance. */
+  /**
+   * `grad` (default), or the modified gradients of AttnLRP or CP-LRP: times the tensor, they are its
+   * relevance.
+   */
   readonly mode?: Mode;
-  /** Strength of the Gamma rule of the LRP modes in layers with constant weights. Default: 0, the epsilon rule. */
+  /**
+   * Strength of the Gamma rule of the LRP modes in layers with constant weights. Default: 0, the epsilon
+   * rule.
+   */
   readonly gamma?: Gamma;
   /** The tensor to differentiate. Default: `logits`. */
   readonly output?: string;
@@ -31,11 +37,15 @@ export interface DifferentiableOptions extends MemoryOptions {
   readonly attentions?: boolean;
   /** The residual stream behind every transformer block and its gradients. Default: false. */
   readonly hiddenStates?: boolean;
-  /** Compute only the logit of the target (rows and columns chosen before the head). Default: true for `logits`. */
+  /**
+   * Compute only the logit of the target (rows and columns chosen before the head). Default: true for
+   * `logits`.
+   */
   readonly selectLogits?: boolean;
   /**
-   * Inputs of one small run that finds ranks, or several to be tried in turn. Batch and sequence should be distinct sizes
-   * above 1; with sizes of 1 the extended graph is larger. Default: made up from the declared inputs.
+   * Inputs of one small run that finds ranks, or several to be tried in turn. Batch and sequence should be
+   * distinct sizes above 1; with sizes of 1 the extended graph is larger. Default: made up from the declared
+   * inputs.
    */
   readonly probe?: Feeds | readonly Feeds[];
   readonly threads?: number;

@@ -12,7 +12,10 @@ export class Fitting {
     this.bytes = bytes;
   }
 
-  /** Whether feeds of at least these extents were found to fit into the memory; undefined for that of the time. */
+  /**
+   * Whether feeds of at least these extents were found to fit into the memory; undefined for that of the
+   * time.
+   */
   covers(feeds: Feeds, memory: number | undefined): boolean {
     if (memory !== undefined && this.bytes > memory) return false;
     return Object.entries(feeds).every(([name, { shape }]) => {

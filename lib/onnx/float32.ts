@@ -7,8 +7,9 @@ import { DataType, dimensions, float32Tensor, tensorValues } from './tensors.js'
 const HALF: ReadonlySet<number> = new Set([DataType.float16, DataType.bfloat16]);
 
 /**
- * Turns a half-precision graph into a float32 one, in place: inputs, outputs and all arithmetic. Weights keep their bytes
- * and are cast when the session opens. Gradients in half precision would underflow, and the CPU computes it in float32 anyway.
+ * Turns a half-precision graph into a float32 one, in place: inputs, outputs and all arithmetic. Weights keep
+ * their bytes and are cast when the session opens. Gradients in half precision would underflow, and the CPU
+ * computes it in float32 anyway.
  */
 export function toFloat32(model: OnnxModel): void {
   const { graph } = model;

@@ -14,7 +14,8 @@ export type Dimension = number | string;
 /**
  * A graph that can be queried and edited: nodes, initializers, inputs, outputs.
  *
- * Lookups are cached and dropped on every edit through this class; code that writes to `proto` directly must call `touch()`.
+ * Lookups are cached and dropped on every edit through this class; code that writes to `proto` directly must
+ * call `touch()`.
  */
 export class OnnxGraph {
   readonly proto: GraphProto;
@@ -95,7 +96,10 @@ export class OnnxGraph {
     return [...names];
   }
 
-  /** Values of a small constant tensor (initializer or Constant node, also behind Identity); undefined when it is not one. */
+  /**
+   * Values of a small constant tensor (initializer or Constant node, also behind Identity); undefined when it
+   * is not one.
+   */
   constantOf(tensorName: string): number[] | undefined {
     const initializer = this.initializers.get(tensorName);
     if (initializer) return tensorValues(initializer);

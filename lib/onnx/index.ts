@@ -1,6 +1,6 @@
 /**
- * Gradients, relevance, attention maps and hidden states of ordinary ONNX exports, and reading and editing their graphs
- * without copying their weights.
+ * Gradients, relevance, attention maps and hidden states of ordinary ONNX exports, and reading and editing
+ * their graphs without copying their weights.
  *
  * @module
  */

@@ -4,8 +4,9 @@ import { createMessage, type TensorProto, type ValueInfoProto } from './protobuf
 import { upgradeOpset } from './upgrade.js';
 
 /**
- * Puts the graph of `first` beside that of `second`, in a copy of the latter: every name of the former gets the prefix. The two
- * are not connected; the caller adds nodes that are, and drops the inputs that these compute.
+ * Puts the graph of `first` beside that of `second`, in a copy of the latter: every name of the former gets
+ * the prefix. The two are not connected; the caller adds nodes that are, and drops the inputs that these
+ * compute.
  *
  * @returns undefined where one file cannot hold both: weights in two folders, subgraphs in `first`
  */

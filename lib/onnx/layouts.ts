@@ -20,7 +20,10 @@ import { cutIntoSegments, type Segment } from './segments.js';
 import { tensorSizes } from './sizes.js';
 import type { Feeds } from './types.js';
 
-/** `auto`: keep everything where it fits, else put a checkpoint behind every transformer block; or one of the two. */
+/**
+ * `auto`: keep everything where it fits, else put a checkpoint behind every transformer block; or one of the
+ * two.
+ */
 export type Checkpoints = 'auto' | 'always' | 'never';
 
 export type Layout = 'plain' | 'checkpointed';
@@ -28,7 +31,10 @@ export type Layout = 'plain' | 'checkpointed';
 export interface MemoryOptions {
   /** What is kept for the backward pass. Default: `auto`. */
   readonly checkpoints?: Checkpoints;
-  /** Bytes that one pass may take. Default: what the system (or its container) has available at the time of the run. */
+  /**
+   * Bytes that one pass may take. Default: what the system (or its container) has available at the time of
+   * the run.
+   */
   readonly memory?: number;
 }
 
@@ -46,7 +52,10 @@ interface LayoutOptions {
   readonly whole: boolean;
 }
 
-/** Decides before a run whether all activations are kept or only checkpoints, from the sizes of all tensors; or refuses. */
+/**
+ * Decides before a run whether all activations are kept or only checkpoints, from the sizes of all tensors;
+ * or refuses.
+ */
 export class Layouts {
   readonly segments: Readonly<Record<Layout, readonly Segment[]>>;
   readonly #model: OnnxModel;
@@ -103,7 +112,8 @@ export class Layouts {
    * The layout for a run on these feeds, given which one is open.
    *
    * @param memory bytes that the run may take; undefined for a share of what is available
-   * @throws FsynError `OUT_OF_MEMORY`; `UNSUPPORTED_MODEL` when sizes cannot be inferred and the choice depends on them
+   * @throws FsynError `OUT_OF_MEMORY`; `UNSUPPORTED_MODEL` when sizes cannot be inferred and the choice
+   *   depends on them
    */
   async choose(
     feeds: Feeds,

@@ -11,7 +11,10 @@ export interface PassMemory {
   readonly peak: number;
   /** Bytes of activations kept between the forward and the backward pass. */
   readonly kept: number;
-  /** Bytes of weights that the sessions hold copies of; weights that are read from their files are not counted. */
+  /**
+   * Bytes of weights that the sessions hold copies of; weights that are read from their files are not
+   * counted.
+   */
   readonly weights: number;
 }
 
@@ -59,11 +62,13 @@ export function boundSizes(model: OnnxModel, sizes: Map<string, number>): string
 }
 
 /**
- * Peak memory of a pass over segments: forward through all of them, then back, each segment's forward part repeated when its
- * residuals were not kept. Tensors are freed behind their last reader, as ONNX Runtime does.
+ * Peak memory of a pass over segments: forward through all of them, then back, each segment's forward part
+ * repeated when its residuals were not kept. Tensors are freed behind their last reader, as ONNX Runtime
+ * does.
  *
  * @param fed bytes of the feeds
- * @param fromFiles whether the sessions read weights from their files, so that only what is computed from them takes memory
+ * @param fromFiles whether the sessions read weights from their files, so that only what is computed from
+ *   them takes memory
  */
 export function passMemory(
   segments: readonly Segment[],
@@ -103,7 +108,10 @@ export function passMemory(
   return { peak, kept, weights };
 }
 
-/** Memory of one graph that runs forward and backward at once; `kept` is what its backward nodes read of the forward ones. */
+/**
+ * Memory of one graph that runs forward and backward at once; `kept` is what its backward nodes read of the
+ * forward ones.
+ */
 export function wholeMemory(
   model: OnnxModel,
   sizes: ReadonlyMap<string, number>,
@@ -117,7 +125,10 @@ function readEarlier(segments: readonly Segment[], index: number, name: string):
   return segments.slice(0, index).some((segment) => segment.backward?.graph.consumersOf(name).length);
 }
 
-/** Bytes of what the nodes of one run make, at the moment when most of it exists; graph outputs stay to the end. */
+/**
+ * Bytes of what the nodes of one run make, at the moment when most of it exists; graph outputs stay to the
+ * end.
+ */
 function runPeak({ graph }: OnnxModel, sizes: ReadonlyMap<string, number>, withConstants: boolean): number {
   const roots = new Map<string, string>();
   const root = (tensor: string) => roots.get(tensor) ?? tensor;

@@ -89,8 +89,9 @@ const NO_PRODUCTS = new Set([
 ]);
 
 /**
- * The constant product that a node computes; undefined where it is none. An operator of another domain that is not known at
- * all counts as a product with its largest constant matrix, so that work is never estimated as nothing.
+ * The constant product that a node computes; undefined where it is none. An operator of another domain that
+ * is not known at all counts as a product with its largest constant matrix, so that work is never estimated
+ * as nothing.
  *
  * @param outer graphs around a subgraph, whose constants it may use
  */

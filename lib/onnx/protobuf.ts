@@ -100,9 +100,10 @@ interface Messages {
   StringStringEntryProto: StringStringEntryProto;
 }
 
-// Field name, number and type of everything that fsyn reads or writes; `*` is repeated, `packed` as in onnx.proto.
-// Whatever is not listed (functions, training info, sparse tensors, metadata) is carried along as unknown fields.
-// Enumerations are declared int32 and the one-of of TypeProto a plain field: both have the same wire format.
+// Field name, number and type of everything that fsyn reads or writes; `*` is repeated, `packed` as in
+// onnx.proto. Whatever is not listed (functions, training info, sparse tensors, metadata) is carried along as
+// unknown fields. Enumerations are declared int32 and the one-of of TypeProto a plain field: both have the
+// same wire format.
 const SCHEMA: Record<string, string> = {
   StringStringEntryProto: 'key 1 string, value 2 string',
   TensorProto:

@@ -4,8 +4,8 @@ import { OnnxModel } from './model.js';
 import type { GraphProto, NodeProto } from './protobuf.js';
 
 /**
- * The operator types that a model file uses, with how many nodes each has; operators of other domains than ONNX's own
- * are written `domain::type`. Subgraphs are included.
+ * The operator types that a model file uses, with how many nodes each has; operators of other domains than
+ * ONNX's own are written `domain::type`. Subgraphs are included.
  *
  * @example
  * const operators = await operatorTypes('decoder_model_merged.onnx');

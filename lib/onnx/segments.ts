@@ -22,13 +22,14 @@ export interface Segment {
 }
 
 /**
- * Cuts an extended graph into segments at the given tensors, for example the residual stream behind every transformer block.
- * Without cuts there is one segment, whose forward and backward graphs are the nodes that do not depend on the cotangent and
- * those that do.
+ * Cuts an extended graph into segments at the given tensors, for example the residual stream behind every
+ * transformer block. Without cuts there is one segment, whose forward and backward graphs are the nodes that
+ * do not depend on the cotangent and those that do.
  *
- * Forward nodes go where their inputs are; those that do not depend on any cut (masks, rotary tables) as late as their first
- * reader. Backward nodes go to the segment of the tensor whose gradient they continue. Nodes over constants alone are repeated
- * in every segment that reads them, so that no weight ever passes between segments.
+ * Forward nodes go where their inputs are; those that do not depend on any cut (masks, rotary tables) as late
+ * as their first reader. Backward nodes go to the segment of the tensor whose gradient they continue. Nodes
+ * over constants alone are repeated in every segment that reads them, so that no weight ever passes between
+ * segments.
  *
  * @param gradients gradient tensor by forward tensor
  */
@@ -193,7 +194,10 @@ function outputsOf(nodes: readonly NodeProto[]): string[] {
   return nodes.flatMap((node) => node.output.filter((output) => output !== ''));
 }
 
-/** The given nodes as a model with the given outputs; inputs that the whole graph does not declare are yet to be declared. */
+/**
+ * The given nodes as a model with the given outputs; inputs that the whole graph does not declare are yet to
+ * be declared.
+ */
 function part(model: OnnxModel, nodes: readonly NodeProto[], outputs: readonly string[]): OnnxModel {
   const made = model.withNodes(nodes, outputs);
   const used = new Set(made.graph.nodes.flatMap((node) => node.input));

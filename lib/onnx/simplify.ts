@@ -7,9 +7,9 @@ import { DataType } from './tensors.js';
 import type { TensorTypes } from './types.js';
 
 /**
- * Rewrites that change no value and leave less to keep and to differentiate, in place: casts to the type that a tensor has already
- * and copies go, and an RMS norm that is written out becomes one operator. The runtime does the same by itself, but not where the
- * tensors between are read by a backward pass.
+ * Rewrites that change no value and leave less to keep and to differentiate, in place: casts to the type that
+ * a tensor has already and copies go, and an RMS norm that is written out becomes one operator. The runtime
+ * does the same by itself, but not where the tensors between are read by a backward pass.
  *
  * @param kept tensors whose names have to stay
  */

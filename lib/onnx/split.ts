@@ -14,7 +14,10 @@ import type { Feeds } from './types.js';
 export { ForwardPass } from './chain.js';
 
 export interface SplitOptions extends Omit<DifferentiableOptions, 'selectLogits'> {
-  /** Part of the available memory, above 0 and up to 1, that a pass may take when `memory` is not given. Default: 1. */
+  /**
+   * Part of the available memory, above 0 and up to 1, that a pass may take when `memory` is not given.
+   * Default: 1.
+   */
   readonly share?: number;
 }
 
@@ -23,9 +26,10 @@ const DEFAULTS = { ...differentiableDefaults, share: 1 };
 /**
  * A model whose backward pass is a graph of its own: one forward run, then any number of cotangents.
  *
- * What the backward pass needs from the forward one stays in native memory where that fits. Where it does not, only the tensors between
- * transformer blocks are kept, and each block is run forward again just before it is run backward: about one more forward
- * pass, for activations of one block instead of all. The estimate that decides is made before the run.
+ * What the backward pass needs from the forward one stays in native memory where that fits. Where it does
+ * not, only the tensors between transformer blocks are kept, and each block is run forward again just before
+ * it is run backward: about one more forward pass, for activations of one block instead of all. The estimate
+ * that decides is made before the run.
  *
  * @example
  * const model = await SplitModel.load('vision_encoder.onnx', { output: 'image_features' });
@@ -51,8 +55,8 @@ export class SplitModel {
   }
 
   /**
-   * Builds the graphs of both passes. Their sessions open at the first run, when the sizes of the inputs are known.
-   * Throws like `DifferentiableModel.load`.
+   * Builds the graphs of both passes. Their sessions open at the first run, when the sizes of the inputs are
+   * known. Throws like `DifferentiableModel.load`.
    */
   static async load(source: string | OnnxModel, options?: SplitOptions): Promise<SplitModel> {
     const given = resolveOptions('SplitModel.load', DEFAULTS, { ...options, selectLogits: false });
@@ -65,7 +69,8 @@ export class SplitModel {
   }
 
   /**
-   * Memory of a forward and a backward pass at the sizes of the given feeds, from the shapes of all tensors, without a run.
+   * Memory of a forward and a backward pass at the sizes of the given feeds, from the shapes of all tensors,
+   * without a run.
    *
    * @throws FsynError `UNSUPPORTED_MODEL` when the runtime cannot infer shapes for these feeds
    */
@@ -74,10 +79,12 @@ export class SplitModel {
   }
 
   /**
-   * Runs forward and keeps what backward runs need until the pass is disposed. Feeds that it does not read are ignored.
+   * Runs forward and keeps what backward runs need until the pass is disposed. Feeds that it does not read
+   * are ignored.
    *
    * @param options.memory instead of the budget that the model was loaded with
-   * @throws FsynError `OUT_OF_MEMORY` before any work when the pass cannot fit, with what it needs and what there is; `DISPOSED`
+   * @throws FsynError `OUT_OF_MEMORY` before any work when the pass cannot fit, with what it needs and what
+   *   there is; `DISPOSED`
    */
   async forward(
     feeds: Feeds,

@@ -15,7 +15,9 @@ export interface TappedOptions {
   readonly tensors?: readonly string[];
   /** Attention probabilities of every transformer block. Default: false. */
   readonly attentions?: boolean;
-  /** Logits of chosen vocabulary entries only, at every position: `run` then takes `tokens`. Default: false. */
+  /**
+   * Logits of chosen vocabulary entries only, at every position: `run` then takes `tokens`. Default: false.
+   */
   readonly logitColumns?: boolean;
   readonly threads?: number;
   readonly signal?: AbortSignal;
@@ -29,7 +31,10 @@ const DEFAULTS = {
   signal: undefined as AbortSignal | undefined,
 };
 
-/** A model that also gives inner tensors: attention probabilities, hidden states, selected logits. Forward only. */
+/**
+ * A model that also gives inner tensors: attention probabilities, hidden states, selected logits. Forward
+ * only.
+ */
 export class TappedModel {
   readonly blocks: readonly BlockTap[];
   readonly #session: Session;

@@ -13,8 +13,9 @@ export interface BlockTap {
 /**
  * The transformer blocks of a decomposed graph, in order.
  *
- * Attention probabilities are the results of a Softmax that a matrix product reads. A block's output is the second
- * addition onto the residual stream behind its attention: the first adds the attention's result, the second the MLP's.
+ * Attention probabilities are the results of a Softmax that a matrix product reads. A block's output is the
+ * second addition onto the residual stream behind its attention: the first adds the attention's result, the
+ * second the MLP's.
  */
 export function transformerBlocks(graph: OnnxGraph): BlockTap[] {
   return attentionTensors(graph).map((attention) => ({ attention, output: blockOutput(graph, attention) }));
@@ -32,7 +33,10 @@ export function attentionTensors(graph: OnnxGraph): string[] {
   return found;
 }
 
-/** Attention in half precision is computed in float32 and cast back; some exporters replace NaN (fully masked rows) by 0. */
+/**
+ * Attention in half precision is computed in float32 and cast back; some exporters replace NaN (fully masked
+ * rows) by 0.
+ */
 function throughCasts(graph: OnnxGraph, tensor: string): string {
   const consumers = graph.consumersOf(tensor);
   const guard = consumers.find((node) => node.opType === 'Where' && node.input[2] === tensor);
@@ -59,8 +63,9 @@ function blockOutput(graph: OnnxGraph, attention: string): string | undefined {
 }
 
 /**
- * The first addition behind `start` of two computed tensors of which one does not depend on it (or is `residual` itself).
- * Biases are constants and rotary embeddings have both operands behind the query, so neither is mistaken for it.
+ * The first addition behind `start` of two computed tensors of which one does not depend on it (or is
+ * `residual` itself). Biases are constants and rotary embeddings have both operands behind the query, so
+ * neither is mistaken for it.
  */
 function nextResidual(graph: OnnxGraph, start: string, residual?: string): string | undefined {
   const behind = new Set([start]);

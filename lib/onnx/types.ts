@@ -28,9 +28,9 @@ export function int64Feed(values: ArrayLike<number>): TensorValue {
 /**
  * Element type, rank and as much of the shape of every tensor as ONNX Runtime's shape inference finds.
  *
- * All node outputs are declared graph outputs and the session's metadata is read. Inference gives up behind some operators,
- * and reports an unknown rank like a scalar's; so one run with `probe` fetches the shape of every tensor. Distinct sizes
- * above 1 in the probe let the gradient of a broadcast know its axes beforehand.
+ * All node outputs are declared graph outputs and the session's metadata is read. Inference gives up behind
+ * some operators, and reports an unknown rank like a scalar's; so one run with `probe` fetches the shape of
+ * every tensor. Distinct sizes above 1 in the probe let the gradient of a broadcast know its axes beforehand.
  *
  * @param probe inputs of one cheap run; without it ranks may stay unknown
  */
@@ -64,8 +64,8 @@ export async function discoverTypes(
 }
 
 /**
- * Opens a session on an edited graph, its weights read from the files that it refers to. Edited graphs of one model take turns more than
- * they run together, and share the memory of their runs.
+ * Opens a session on an edited graph, its weights read from the files that it refers to. Edited graphs of one
+ * model take turns more than they run together, and share the memory of their runs.
  */
 export function openSession(
   model: OnnxModel,
@@ -133,7 +133,10 @@ async function addProbe(
   }
 }
 
-/** Sizes for the open dimensions of a probe: distinct and above 1, so that equal axes are not taken for broadcast ones. */
+/**
+ * Sizes for the open dimensions of a probe: distinct and above 1, so that equal axes are not taken for
+ * broadcast ones.
+ */
 const PROBE = { batch: 2, sequence: 5, past: 3, total: 8 };
 const OTHER_SIZES = [7, 11, 13, 17, 19, 23];
 
@@ -173,8 +176,9 @@ function syntheticFeeds(inputs: readonly TensorInfo[]): Record<string, TensorVal
 }
 
 /**
- * Inputs that only serve to find ranks: every open dimension gets a size of its own, masks are one, all else zero.
- * The inputs of a decoder fit together: the mask covers the cache and the new tokens. Inputs of no declared shape are left out.
+ * Inputs that only serve to find ranks: every open dimension gets a size of its own, masks are one, all else
+ * zero. The inputs of a decoder fit together: the mask covers the cache and the new tokens. Inputs of no
+ * declared shape are left out.
  */
 export function madeUpFeeds(graph: OnnxGraph): Record<string, TensorValue> {
   const inputs = graph.proto.input.flatMap((value) => {

@@ -65,7 +65,10 @@ export function forestChart(
   return chartSvg(spec as TopLevelSpec, id, options.label);
 }
 
-/** Visual, textual and joint rank of every ranked explainer, joined by lines: crossing lines are contradictions. */
+/**
+ * Visual, textual and joint rank of every ranked explainer, joined by lines: crossing lines are
+ * contradictions.
+ */
 export function contradictionChart(id: string, scope: ScopeAnalysis, style: ExplainerStyle): Promise<string> {
   const axes = ['visual (image SRG)', 'textual (text SRG)', 'joint (F_syn)'];
   const ranked = scope.explainers.filter((row) => row.ranks && !Number.isNaN(row.ranks.synergy.estimate));
@@ -242,7 +245,10 @@ const panelTitles: Readonly<Record<CurveName, string>> = {
 /** More bands than this in one panel cover each other. */
 const mostBands = 4;
 
-/** The explainers whose curves get a band: all where they are few, else Random and the one with the largest F_syn. */
+/**
+ * The explainers whose curves get a band: all where they are few, else Random and the one with the largest
+ * F_syn.
+ */
 export function bandedExplainers({ explainers }: ScopeAnalysis): string[] {
   const measured = explainers.filter(({ samples }) => samples > 0);
   if (measured.length <= mostBands) return measured.map(({ name }) => name);

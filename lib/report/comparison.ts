@@ -15,7 +15,10 @@ export interface Comparison {
   readonly pValue: number;
   /** Holm's correction over the family that was compared together. */
   readonly adjusted: number;
-  /** 1 where one is told apart above other, -1 below: the interval excludes zero and the adjusted p-value is below 0.05. */
+  /**
+   * 1 where one is told apart above other, -1 below: the interval excludes zero and the adjusted p-value is
+   * below 0.05.
+   */
   readonly verdict: -1 | 0 | 1;
 }
 

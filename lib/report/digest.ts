@@ -2,7 +2,10 @@ import { FsynError } from '../errors.js';
 import type { BenchmarkRecord, FailedRecord, MeasuredRecord } from './record.js';
 import { checkRecord } from './record-check.js';
 
-/** The numbers of a row that a report keeps; curves are folded into moments and attributions are left on the disk. */
+/**
+ * The numbers of a row that a report keeps; curves are folded into moments and attributions are left on the
+ * disk.
+ */
 export const measures = [
   'raw',
   'rawInsertion',
@@ -26,7 +29,10 @@ export const curveNames = [
 ] as const;
 export type CurveName = (typeof curveNames)[number];
 
-/** Running mean and sum of squared deviations of every point of a curve (Welford 1962, merged as Chan et al. 1979). */
+/**
+ * Running mean and sum of squared deviations of every point of a curve (Welford 1962, merged as Chan et al.
+ * 1979).
+ */
 export class CurveMoments {
   count = 0;
   readonly mean: Float64Array;
@@ -137,7 +143,9 @@ export class GroupDigest {
   readonly grounding: (string | null)[] = [];
   /** Whether the model answered as expected; null where no row was measured. */
   readonly correct: (boolean | null)[] = [];
-  /** f - v(image, none) - v(none, text) + z of every sample: what F_syn's last step is for every explainer. */
+  /**
+   * f - v(image, none) - v(none, text) + z of every sample: what F_syn's last step is for every explainer.
+   */
   readonly cornerDividend: number[] = [];
   readonly shapleyRows: ShapleyRow[] = [];
   readonly #index = new Map<string, number>();
@@ -169,8 +177,8 @@ export interface DigestOptions {
 }
 
 /**
- * Folds result rows, one after the other, into what a report needs: memory grows with a few numbers per row, not with
- * curves or attributions.
+ * Folds result rows, one after the other, into what a report needs: memory grows with a few numbers per row,
+ * not with curves or attributions.
  */
 export class ResultDigest {
   readonly groups = new Map<string, GroupDigest>();
@@ -273,7 +281,8 @@ export class ResultDigest {
 }
 
 function takeFailed(explainer: ExplainerDigest, sample: number, record: FailedRecord): boolean {
-  // A sample may have been measured too, in a run that asked for more samples with the Shapley interaction index.
+  // A sample may have been measured too, in a run that asked for more samples with the Shapley interaction
+  // index.
   if (explainer.isMeasured(sample)) return false;
   explainer.failures.set(sample, record.error);
   return true;
@@ -338,7 +347,10 @@ function rowMeasures({ synergy, image, text }: MeasuredRecord): Record<Measure, 
   };
 }
 
-/** The row's max(|f - z|, floor), read back from the larger of its two areas, so that no setting has to be known. */
+/**
+ * The row's max(|f - z|, floor), read back from the larger of its two areas, so that no setting has to be
+ * known.
+ */
 function normalisingScale({ synergy, corners }: MeasuredRecord): number {
   const { raw, normalised } = synergy;
   const part = Math.abs(raw.insertion) >= Math.abs(raw.deletion) ? 'insertion' : 'deletion';

@@ -11,7 +11,10 @@ export interface Explanation {
   readonly synergy: number;
 }
 
-/** The question with every text player's token on a background of its score's colour, for terminals with 24-bit colour. */
+/**
+ * The question with every text player's token on a background of its score's colour, for terminals with
+ * 24-bit colour.
+ */
 export function colouredWords(labels: readonly string[], scores: Float64Array): string {
   const largest = largestMagnitude(scores);
   return labels
@@ -23,7 +26,10 @@ export function colouredWords(labels: readonly string[], scores: Float64Array): 
     .join(' ');
 }
 
-/** A self-contained HTML page: every explainer's overlay and coloured words side by side, readable in light and dark. */
+/**
+ * A self-contained HTML page: every explainer's overlay and coloured words side by side, readable in light
+ * and dark.
+ */
 export async function explanationPage(
   sample: PreparedSample,
   explanations: readonly Explanation[],

@@ -4,7 +4,10 @@ import { escapeHtml } from './html-text.js';
 import type { GallerySample, GalleryView } from './report.js';
 import { decimal } from './table.js';
 
-/** Samples with every explainer's scores over the picture and the question. Works without scripts; a script adds filters. */
+/**
+ * Samples with every explainer's scores over the picture and the question. Works without scripts; a script
+ * adds filters.
+ */
 export async function galleryHtml(samples: readonly GallerySample[], style: ExplainerStyle): Promise<string> {
   const parts: string[] = [];
   for (const [i, sample] of samples.entries()) parts.push(await sampleHtml(sample, `g${i}`, style));
@@ -62,7 +65,8 @@ async function sampleHtml(sample: GallerySample, id: string, style: ExplainerSty
     grounding ?? '',
     `answer “${sample.answer.trim()}”${judged}`,
   ];
-  // One copy of the picture for all views: grey and pale under scores, because red on a red object could not be seen.
+  // One copy of the picture for all views: grey and pale under scores, because red on a red object could not
+  // be seen.
   return `<style>.${id}{background-image:linear-gradient(#ffffff80,#ffffff80),url(data:image/png;base64,${picture.png})}</style>
 <section class="sample" data-model="${escapeHtml(picture.model)}" data-dataset="${escapeHtml(picture.dataset)}" data-grounding="${escapeHtml(grounding ?? 'unknown')}" data-outcome="${outcome}">
 <h3>${escapeHtml(sample.question)}</h3>

@@ -64,7 +64,8 @@ export function galleryKey(row: { model: string; dataset: string; sample: string
 }
 
 /**
- * Reads a folder's pictures; empty when it has no gallery.jsonl. A sample that a resumed run drew twice is kept once.
+ * Reads a folder's pictures; empty when it has no gallery.jsonl. A sample that a resumed run drew twice is
+ * kept once.
  *
  * @throws FsynError RESULTS naming file and line of a line that is not a picture
  */
@@ -101,7 +102,10 @@ export function isGalleryRecord(value: unknown): value is GalleryRecord {
   );
 }
 
-/** Lines of a side file as JSON. A torn last line, which a killed run leaves, is passed over; any other bad line is an error. */
+/**
+ * Lines of a side file as JSON. A torn last line, which a killed run leaves, is passed over; any other bad
+ * line is an error.
+ */
 export async function* readJsonLines(path: string): AsyncGenerator<{ value: unknown; where: string }> {
   if (!existsSync(path)) return;
   let torn: FsynError | null = null;

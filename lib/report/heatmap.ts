@@ -26,8 +26,8 @@ export function heatColour(score: number, largest: number): HeatColour {
 }
 
 /**
- * Draws the image players' scores over a pale grey copy of the image and encodes it as PNG: on the image's own colours, red
- * on a red object could not be seen. Small images are enlarged so that cells can be.
+ * Draws the image players' scores over a pale grey copy of the image and encodes it as PNG: on the image's
+ * own colours, red on a red object could not be seen. Small images are enlarged so that cells can be.
  *
  * @param image [height, width, 3]
  * @param scores one per image player; where players' boxes overlap (tiles), their mean is drawn

@@ -15,7 +15,10 @@ import {
 } from './report-tables.js';
 import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
 
-/** Writes a report's answers and tables as Markdown, for issues and pull requests. Charts and pictures are in the HTML. */
+/**
+ * Writes a report's answers and tables as Markdown, for issues and pull requests. Charts and pictures are in
+ * the HTML.
+ */
 export function renderMarkdown(report: Report): string {
   const style = new ExplainerStyle(explainerNames(report), report.titles);
   const parts = [

@@ -44,7 +44,9 @@ export class MeasureMeans {
     return this.intervalOf((meanOf) => meanOf(name, measure));
   }
 
-  /** Interval of a statistic of the means: a difference, a rank, a correlation. NaN where it does not exist. */
+  /**
+   * Interval of a statistic of the means: a difference, a rank, a correlation. NaN where it does not exist.
+   */
   intervalOf(statistic: (meanOf: MeanOf) => number): Interval {
     return intervalOfMeans(this.#source, (means) =>
       statistic((name, measure) => means[this.#columns.get(keyOf(name, measure))!.position]),

@@ -1,7 +1,9 @@
 /** The colours of a page under one way of reading it. */
 interface Theme {
   readonly colours: Readonly<Record<string, string>>;
-  /** Explainers besides the controls, in the order of tables; told apart by readers who confuse red and green. */
+  /**
+   * Explainers besides the controls, in the order of tables; told apart by readers who confuse red and green.
+   */
   readonly series: readonly string[];
 }
 

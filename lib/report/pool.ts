@@ -22,8 +22,8 @@ export interface PooledShapleyRow {
 }
 
 /**
- * The samples of one or more groups of one model side by side. A unit is one sample of one dataset; its stratum is the
- * dataset, so that resampling keeps the mix of datasets.
+ * The samples of one or more groups of one model side by side. A unit is one sample of one dataset; its
+ * stratum is the dataset, so that resampling keeps the mix of datasets.
  */
 export class Pool {
   readonly groups: readonly GroupDigest[];

@@ -13,7 +13,8 @@ const identifying = [
 ] as const;
 
 /**
- * Checks that a parsed row has everything a report reads, so that a damaged or foreign file is named and never half counted.
+ * Checks that a parsed row has everything a report reads, so that a damaged or foreign file is named and
+ * never half counted.
  *
  * @param where file and line, for the message
  * @throws FsynError RESULTS naming the field

@@ -65,7 +65,9 @@ export interface MeasuredRecord extends RecordHead {
     normalised: SynergyAuc;
     clipped: SynergyAuc;
   };
-  /** Null when the row was run without the Shapley interaction index; the deviation is null for one partition. */
+  /**
+   * Null when the row was run without the Shapley interaction index; the deviation is null for one partition.
+   */
   readonly shapley: { curve: readonly number[]; auc: number; partitionDeviation: number | null } | null;
 }
 

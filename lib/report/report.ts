@@ -89,7 +89,8 @@ const defaults: ReportOptions = {
  * @param folder holds run.json, timings.jsonl and gallery.jsonl, each optional
  * @param records the folder's rows in file order
  * @param file name of the file with one row per line, for messages
- * @throws FsynError RESULTS for no rows, rows of several settings, models or versions, and damaged rows, naming file and line
+ * @throws FsynError RESULTS for no rows, rows of several settings, models or versions, and damaged rows,
+ *   naming file and line
  */
 export async function buildReport(
   folder: string,

@@ -6,7 +6,9 @@ import { readJsonLines } from './gallery.js';
 /** Seconds and cell counts per sample, one JSON line each, beside the result rows. */
 export const timingsFile = 'timings.jsonl';
 
-/** What run.json says about a run, as far as reports show it. Unknown keys are kept for the provenance table. */
+/**
+ * What run.json says about a run, as far as reports show it. Unknown keys are kept for the provenance table.
+ */
 export interface RunDescription {
   readonly models?: readonly { name: string; architecture?: string; fingerprint?: string }[];
   readonly datasets?: readonly { name: string; version?: string; size?: number }[];

@@ -16,8 +16,8 @@ const standalone =
   '@media(prefers-color-scheme:dark){:root{--ink:#eee;--faint:#999;--grid:#444;--accent:#60a5fa}}</style>';
 
 /**
- * One glance at what the ratio is made of: cells, image encodings, operations and seconds of every arm on logarithmic axes,
- * published arms faint, planned ones in colour.
+ * One glance at what the ratio is made of: cells, image encodings, operations and seconds of every arm on
+ * logarithmic axes, published arms faint, planned ones in colour.
  */
 export async function speedupPicture(report: {
   readonly model: string;
@@ -45,7 +45,8 @@ export async function speedupPicture(report: {
       // Panels share their rows; names once are enough.
       axis: index === 0 ? { ticks: false, domain: false, labelLimit: 200 } : null,
     };
-    // A logarithmic axis has no zero: points on rules from the smallest value's decade say the same without lying bars.
+    // A logarithmic axis has no zero: points on rules from the smallest value's decade say the same without
+    // lying bars.
     const x = {
       field: 'value',
       type: 'quantitative',

@@ -5,7 +5,9 @@ export interface Column<Row> {
   readonly value: (row: Row) => string;
 }
 
-/** A plain text table with aligned columns and a rule under the head; one line per row, no trailing blanks. */
+/**
+ * A plain text table with aligned columns and a rule under the head; one line per row, no trailing blanks.
+ */
 export function textTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
   const cells = [
     columns.map((column) => column.title),
@@ -22,7 +24,9 @@ export function textTable<Row>(columns: readonly Column<Row>[], rows: readonly R
   return lines.join('\n');
 }
 
-/** Fixed decimals with a sign for negatives only; `-` for NaN, so that a missing number never looks like one. */
+/**
+ * Fixed decimals with a sign for negatives only; `-` for NaN, so that a missing number never looks like one.
+ */
 export function decimal(value: number, digits = 3): string {
   if (Number.isNaN(value)) return '-';
   const text = value.toFixed(digits);

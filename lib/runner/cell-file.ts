@@ -33,12 +33,13 @@ export interface CellCounts {
 type Scores = Map<string, Float64Array>;
 
 /**
- * The scores of cells of samples that have no row yet, beside a run's results: a process that is killed in the middle of a
- * sample loses at most the batches that were in the works.
+ * The scores of cells of samples that have no row yet, beside a run's results: a process that is killed in
+ * the middle of a sample loses at most the batches that were in the works.
  *
- * Records are appended when a batch is scored, each with a checksum; what is not whole when the file is opened is cut off and
- * reported. A sample's cells leave the file when its rows are written, so that it holds one sample at a time, and
- * those of samples that failed, up to 64 MiB. What cannot be written costs no result: it is reported, and cells are computed again.
+ * Records are appended when a batch is scored, each with a checksum; what is not whole when the file is
+ * opened is cut off and reported. A sample's cells leave the file when its rows are written, so that it holds
+ * one sample at a time, and those of samples that failed, up to 64 MiB. What cannot be written costs no
+ * result: it is reported, and cells are computed again.
  */
 export class CellFile implements CellStore {
   readonly #path: string;
@@ -61,7 +62,8 @@ export class CellFile implements CellStore {
   /**
    * Reads what an earlier process left in a results folder.
    *
-   * @param context what decides a score besides the program and the cell: another context never finds this one's cells
+   * @param context what decides a score besides the program and the cell: another context never finds this
+   *   one's cells
    * @param note hears of bytes that cannot be believed and of cells that cannot be written
    */
   constructor(folder: string, context: string, note: (text: string) => void) {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 
 /**
- * A cell file is this header and records. A record holds the cells of one or more whole batches, little-endian: bytes of the
- * rest (uint32), owner (24), number of cells, bytes of a cell's key, scores of a cell (uint32 each), the keys, the scores
- * (float64), and the first 8 bytes of the SHA-256 of all before.
+ * A cell file is this header and records. A record holds the cells of one or more whole batches,
+ * little-endian: bytes of the rest (uint32), owner (24), number of cells, bytes of a cell's key, scores of a
+ * cell (uint32 each), the keys, the scores (float64), and the first 8 bytes of the SHA-256 of all before.
  */
 export const cellFileHeader = Buffer.from('fsyn cells v1\n\0\0', 'latin1');
 
@@ -36,7 +36,9 @@ export function encodeCells({ owner, cells, scores }: CellRecord): Buffer {
   return bytes;
 }
 
-/** How reading ended: at the end, in a record that was not written to its end, or at bytes that are no record. */
+/**
+ * How reading ended: at the end, in a record that was not written to its end, or at bytes that are no record.
+ */
 export type CellFileEnd = 'complete' | 'torn' | 'damaged';
 
 /**

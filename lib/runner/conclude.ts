@@ -11,7 +11,8 @@ import type { BenchmarkOutcome } from './run.js';
 /**
  * Computes the report of a results folder: `buildReport` on its rows.
  *
- * @throws FsynError RESULTS for a folder without rows, with rows of several settings, models or versions, and damaged rows
+ * @throws FsynError RESULTS for a folder without rows, with rows of several settings, models or versions, and
+ *   damaged rows
  */
 export function readReport(folder: string, options?: Partial<ReportOptions>): Promise<Report> {
   return buildReport(folder, readRecords(folder), join(folder, resultsFile), options);
@@ -44,8 +45,8 @@ export interface BenchmarkConclusion {
 }
 
 /**
- * Reads the rows of a run that `runBenchmark` finished, and writes what they say beside them: `summary.json` and
- * `report.html`.
+ * Reads the rows of a run that `runBenchmark` finished, and writes what they say beside them: `summary.json`
+ * and `report.html`.
  *
  * @param out folder of the run
  * @param outcome what `runBenchmark` returned: only the rows of this run are reported on

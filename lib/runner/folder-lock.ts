@@ -33,19 +33,23 @@ export interface FolderOwner {
   readonly pid: number;
   /** When it took the folder: ISO 8601, UTC. */
   readonly since: string;
-  /** What tells this process from another of the same number; texts are empty where the system does not say. */
+  /**
+   * What tells this process from another of the same number; texts are empty where the system does not say.
+   */
   readonly origin: Origin;
   /** Names this one taking of the folder. */
   readonly token: string;
 }
 
 /**
- * Takes a results folder for this process until the returned function is called: a second process would write over its rows.
+ * Takes a results folder for this process until the returned function is called: a second process would write
+ * over its rows.
  *
- * The lock is `owner.json` with host and process number, made whole and exclusively by a hard link. One whose process of this
- * host is gone (killed, its number used again, before a reboot) is stale and taken over. Taking over is itself done under a
- * lock named after the stale one's token, so that of several processes that find it stale one gets it. A lock of another
- * host, or of another container, cannot be judged from here and is believed.
+ * The lock is `owner.json` with host and process number, made whole and exclusively by a hard link. One whose
+ * process of this host is gone (killed, its number used again, before a reboot) is stale and taken over.
+ * Taking over is itself done under a lock named after the stale one's token, so that of several processes
+ * that find it stale one gets it. A lock of another host, or of another container, cannot be judged from here
+ * and is believed.
  *
  * @returns gives the folder back
  * @throws FsynError RESULTS naming the owner
@@ -105,7 +109,8 @@ function create(path: string, mine: FolderOwner): boolean {
     return true;
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
-    // File systems without hard links: exclusive all the same, though a reader may come between the two steps.
+    // File systems without hard links: exclusive all the same, though a reader may come between the two
+    // steps.
     if (['EPERM', 'ENOTSUP', 'ENOSYS', 'EOPNOTSUPP', 'EMLINK'].includes(codeOf(error)))
       return createInPlace(path, mine);
     throw new FsynError('RESULTS', `Cannot write ${path}: ${reasonOf(error)}`, { cause: error });
@@ -201,7 +206,10 @@ function startOf(pid: number): string {
   return statOf(pid)?.[19] ?? '';
 }
 
-/** Fields of /proc/PID/stat behind the name (proc(5)): number 3, the state, comes first, number 22 is the start time. */
+/**
+ * Fields of /proc/PID/stat behind the name (proc(5)): number 3, the state, comes first, number 22 is the
+ * start time.
+ */
 function statOf(pid: number): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');

@@ -14,15 +14,20 @@ export interface MergeOutcome {
   /** Rows written, and rows left out because an equal key came before. */
   readonly rows: number;
   readonly repeated: number;
-  /** Lines that are no rows; they are in `results.jsonl.damaged` of the new folder and have to be measured again. */
+  /**
+   * Lines that are no rows; they are in `results.jsonl.damaged` of the new folder and have to be measured
+   * again.
+   */
   readonly damaged: number;
 }
 
 /**
- * Puts the results of several folders (shards of one run), their times and pictures into a new folder, in the given order.
+ * Puts the results of several folders (shards of one run), their times and pictures into a new folder, in the
+ * given order.
  *
  * @param onNote hears of lines that are set aside
- * @throws FsynError RESULTS when a folder was run with other settings, models or versions, or when `out` holds results or is in work
+ * @throws FsynError RESULTS when a folder was run with other settings, models or versions, or when `out`
+ *   holds results or is in work
  */
 export function mergeResults(
   folders: readonly string[],
@@ -96,7 +101,8 @@ function comparedFields(folder: string): Map<string, string> {
   const description = readRunDescription(folder);
   if (description === null)
     throw new FsynError('RESULTS', `${folder} is no results folder: run.json is missing.`);
-  // Shards may run on different machines, with other threads, into other folders; everything else must be equal.
+  // Shards may run on different machines, with other threads, into other folders; everything else must be
+  // equal.
   const { machine: _, invocation: __, ...compared } = description;
   return new Map(Object.entries(compared).map(([name, value]) => [name, JSON.stringify(value)]));
 }

@@ -1,7 +1,8 @@
 import { FsynError } from '../errors.js';
 
 /**
- * Results tell models, datasets and explainers apart by name alone, so two of one name cannot be measured together.
+ * Results tell models, datasets and explainers apart by name alone, so two of one name cannot be measured
+ * together.
  *
  * @throws FsynError INVALID_ARGUMENT naming the first name that comes twice
  */

@@ -1,7 +1,10 @@
 import { runtime } from '../inference/runtime.js';
 import { codeVersion, packageInfo } from '../package.js';
 
-/** Versions of everything that decides a number besides models, data and settings: part of every row and of its key. */
+/**
+ * Versions of everything that decides a number besides models, data and settings: part of every row and of
+ * its key.
+ */
 export function currentVersions(): Readonly<Record<string, string>> {
   return { fsyn: packageInfo().version, code: codeVersion(), onnxruntime: runtime().version };
 }

@@ -54,10 +54,10 @@ export function programOf(prepared: PreparedSample): EvaluatorProgram {
 }
 
 /**
- * Runs one attribution's metrics in every arm. As published, every cell is a full forward pass, repeats included, in the
- * published batch sizes; planned, repeats are dropped, image states encoded once and prefixes shared. One worker thread
- * everywhere, so that batching is not confused with parallelism. Where a published batch holds an image twice it is encoded
- * once, which makes those arms faster than published.
+ * Runs one attribution's metrics in every arm. As published, every cell is a full forward pass, repeats
+ * included, in the published batch sizes; planned, repeats are dropped, image states encoded once and
+ * prefixes shared. One worker thread everywhere, so that batching is not confused with parallelism. Where a
+ * published batch holds an image twice it is encoded once, which makes those arms faster than published.
  */
 export async function timeArms(
   program: EvaluatorProgram,
@@ -104,7 +104,9 @@ export function synergyPasses(program: EvaluatorProgram, attribution: Attributio
   return passes(table, [corners.full, corners.empty, corners.empty, corners.full, ...perStep]);
 }
 
-/** The published forward passes of the index: two that choose the scored token, 2^(groups + 2) at every step. */
+/**
+ * The published forward passes of the index: two that choose the scored token, 2^(groups + 2) at every step.
+ */
 export function shapleyPasses(
   program: EvaluatorProgram,
   attribution: Attribution,

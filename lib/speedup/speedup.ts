@@ -15,11 +15,16 @@ import { mapTruth } from '../vlm/truth.js';
 import type { PreparedSample, Vlm } from '../vlm/types.js';
 import { type Arm, medianArms, programOf, timeArms } from './arms.js';
 
-/** How well a cheaper number ranks attributions like the Shapley interaction index of the published protocol. */
+/**
+ * How well a cheaper number ranks attributions like the Shapley interaction index of the published protocol.
+ */
 export interface Agreement {
   readonly variant: string;
   readonly spearman: number;
-  /** Without the endpoint s = 1, where F_syn and the index coincide by definition; NaN where that has no meaning. */
+  /**
+   * Without the endpoint s = 1, where F_syn and the index coincide by definition; NaN where that has no
+   * meaning.
+   */
   readonly withoutEndpoint: number;
 }
 
@@ -38,7 +43,10 @@ export interface SpeedupOptions {
   readonly model: Vlm | undefined;
   readonly dataset: Dataset | undefined;
   readonly explainers: readonly Explainer[];
-  /** Attributions whose arms are all run and timed; the others only enter the correlations, by the planned way. */
+  /**
+   * Attributions whose arms are all run and timed; the others only enter the correlations, by the planned
+   * way.
+   */
   readonly timed: number;
   /** Background groups of the Shapley interaction index. */
   readonly groups: number;
@@ -62,9 +70,9 @@ const defaults: SpeedupOptions = {
 };
 
 /**
- * Measures the claim of arXiv 2605.22168 that F_syn costs 1/24 of the exact Shapley interaction index and ranks alike:
- * both metrics as published and both planned, on the same attributions in one run (see `timeArms`), and the rank
- * correlation of every variant of F_syn with the index over all attributions.
+ * Measures the claim of arXiv 2605.22168 that F_syn costs 1/24 of the exact Shapley interaction index and
+ * ranks alike: both metrics as published and both planned, on the same attributions in one run (see
+ * `timeArms`), and the rank correlation of every variant of F_syn with the index over all attributions.
  */
 export async function measureSpeedup(options: Partial<SpeedupOptions>): Promise<SpeedupReport> {
   const run = resolveOptions('measureSpeedup', defaults, options);
@@ -114,7 +122,9 @@ async function prepareSample(model: Vlm, dataset: Dataset, sample: Sample, signa
   });
 }
 
-/** The numbers of one attribution that are correlated over attributions; `Inner` ones lack the endpoint s = 1. */
+/**
+ * The numbers of one attribution that are correlated over attributions; `Inner` ones lack the endpoint s = 1.
+ */
 interface Row {
   readonly shapley: number;
   readonly shapleyInner: number;

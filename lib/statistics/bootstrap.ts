@@ -51,7 +51,10 @@ export function bootstrapMean(values: ArrayLike<number>, options?: Partial<Boots
   return bootstrap(values.length, (indices) => meanOf(values, indices), options);
 }
 
-/** Linear interpolation between order statistics of ascending values (type 7); NaN where a NaN sorts into reach. */
+/**
+ * Linear interpolation between order statistics of ascending values (type 7); NaN where a NaN sorts into
+ * reach.
+ */
 export function quantile(ascending: ArrayLike<number>, probability: number): number {
   const position = (ascending.length - 1) * probability;
   const below = Math.floor(position);

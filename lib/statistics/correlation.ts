@@ -13,8 +13,8 @@ export interface CorrelationPair {
 }
 
 /**
- * Correlations over rows with intervals from a bootstrap over clusters: rows of one sample share its difficulty and are
- * not independent, so whole samples are drawn. All pairs see the same resamples.
+ * Correlations over rows with intervals from a bootstrap over clusters: rows of one sample share its
+ * difficulty and are not independent, so whole samples are drawn. All pairs see the same resamples.
  *
  * @param clusters index of each row's cluster, 0-based and dense; its length is that of every column
  */
@@ -53,8 +53,9 @@ export function clusteredCorrelation(
 }
 
 /**
- * Correlation of rows with whole-number weights, equal to that of the rows repeated as often. Sorting is done once, so
- * that one evaluation is linear in the rows. NaN where one side is constant among the rows that count.
+ * Correlation of rows with whole-number weights, equal to that of the rows repeated as often. Sorting is done
+ * once, so that one evaluation is linear in the rows. NaN where one side is constant among the rows that
+ * count.
  *
  * @throws FsynError INVALID_ARGUMENT for values that are not finite
  */
@@ -92,7 +93,10 @@ function ranker(values: Float64Array): (weights: Float64Array) => Float64Array {
 /** Rows that a correlation inside a cluster takes. */
 export const smallestCluster = 3;
 
-/** Spearman correlation inside each cluster of three rows or more; clusters in which one side is constant are left out. */
+/**
+ * Spearman correlation inside each cluster of three rows or more; clusters in which one side is constant are
+ * left out.
+ */
 export function withinClusterSpearman(x: Float64Array, y: Float64Array, clusters: Int32Array): Float64Array {
   const rows = new Map<number, number[]>();
   for (let row = 0; row < clusters.length; row++) {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { checkInteger } from '../checks.js';
 
 /**
- * A seeded generator of 32-bit words (xoshiro128**, Blackman & Vigna 2018) with the draws that the benchmark needs.
- * The stream depends on the seed only, so every result that uses it can be reproduced.
+ * A seeded generator of 32-bit words (xoshiro128**, Blackman & Vigna 2018) with the draws that the benchmark
+ * needs. The stream depends on the seed only, so every result that uses it can be reproduced.
  */
 export class Random {
   readonly #state: Uint32Array;

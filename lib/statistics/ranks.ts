@@ -21,8 +21,8 @@ export function ranks(values: ArrayLike<number>): Float64Array {
 }
 
 /**
- * Pearson correlation; NaN when either side is constant or there are fewer than two pairs. Values of any finite size: they
- * are brought to 0..1 first, so that nothing overflows.
+ * Pearson correlation; NaN when either side is constant or there are fewer than two pairs. Values of any
+ * finite size: they are brought to 0..1 first, so that nothing overflows.
  *
  * @throws FsynError INVALID_ARGUMENT for sides of different lengths and for values that are not finite
  */
@@ -32,8 +32,8 @@ export function pearson(x: ArrayLike<number>, y: ArrayLike<number>): number {
 }
 
 /**
- * Pearson correlation of rows that count as often as their weights (>= 0) say; NaN when either side is constant among the
- * rows that count.
+ * Pearson correlation of rows that count as often as their weights (>= 0) say; NaN when either side is
+ * constant among the rows that count.
  *
  * @param x finite values, as many as there are weights; y likewise
  */
@@ -94,7 +94,8 @@ function within({ low, width, factor }: Span, value: number): number {
 }
 
 /**
- * Spearman rank correlation (ties by mean ranks); NaN when either side is constant or there are fewer than two pairs.
+ * Spearman rank correlation (ties by mean ranks); NaN when either side is constant or there are fewer than
+ * two pairs.
  *
  * @throws FsynError INVALID_ARGUMENT for sides of different lengths and for values that are not finite
  */

@@ -8,7 +8,10 @@ export interface ResampleOptions {
   /** Number of resamples. */
   readonly resamples: number;
   readonly seed: number;
-  /** One small integer >= 0 per unit; units are drawn within their stratum, so that its size stays fixed. Empty: one stratum. */
+  /**
+   * One small integer >= 0 per unit; units are drawn within their stratum, so that its size stays fixed.
+   * Empty: one stratum.
+   */
   readonly strata: ArrayLike<number>;
 }
 
@@ -46,8 +49,8 @@ export function resample(
 }
 
 /**
- * Joins small strata until none holds fewer than `fewest` units or one is left: drawing within a stratum of one unit would
- * always give that unit back and make an interval of no width.
+ * Joins small strata until none holds fewer than `fewest` units or one is left: drawing within a stratum of
+ * one unit would always give that unit back and make an interval of no width.
  *
  * @returns stratum of every unit
  */
@@ -80,8 +83,8 @@ export interface ResampledMeans {
 }
 
 /**
- * Means of many columns on the same bootstrap resamples of units. NaN marks a unit without a value in a column; it is left
- * out of that column's mean only.
+ * Means of many columns on the same bootstrap resamples of units. NaN marks a unit without a value in a
+ * column; it is left out of that column's mean only.
  *
  * @param columns [columns][units]
  */
@@ -119,7 +122,10 @@ function dot(a: Float64Array, b: Float64Array): number {
   return sum;
 }
 
-/** Interval of a statistic of the column means, from the shared resamples; e.g. a difference, a rank correlation. */
+/**
+ * Interval of a statistic of the column means, from the shared resamples; e.g. a difference, a rank
+ * correlation.
+ */
 export function intervalOfMeans(
   source: ResampledMeans,
   statistic: (means: Float64Array) => number,

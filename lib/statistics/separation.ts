@@ -11,8 +11,9 @@ export interface Separation extends Interval {
 type Options = Partial<Omit<ResampleOptions, 'strata'>>;
 
 /**
- * Area under the ROC curve: the probability that a random positive scores above a random negative, ties counting half
- * (Mann-Whitney U / (m n)). The interval draws positives and negatives separately. NaN when one side is empty.
+ * Area under the ROC curve: the probability that a random positive scores above a random negative, ties
+ * counting half (Mann-Whitney U / (m n)). The interval draws positives and negatives separately. NaN when one
+ * side is empty.
  */
 export function rocAuc(
   positive: ArrayLike<number>,
@@ -25,8 +26,8 @@ export function rocAuc(
 }
 
 /**
- * ROC areas of several scores of the same samples, on the same resamples. NaN marks a sample without a score; it is left
- * out of that score's area only.
+ * ROC areas of several scores of the same samples, on the same resamples. NaN marks a sample without a score;
+ * it is left out of that score's area only.
  *
  * @param columns [columns][samples]
  * @param isPositive one byte per sample: 1 positive, 0 negative

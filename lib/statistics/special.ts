@@ -13,8 +13,8 @@ export function normalSurvival(z: number): number {
 }
 
 /**
- * Regularised upper incomplete gamma function Q(a, x) for a a multiple of 1/2: power series below a + 1, Lentz' continued
- * fraction above, where each converges fast (Abramowitz & Stegun 6.5.29 and 6.5.31).
+ * Regularised upper incomplete gamma function Q(a, x) for a a multiple of 1/2: power series below a + 1,
+ * Lentz' continued fraction above, where each converges fast (Abramowitz & Stegun 6.5.29 and 6.5.31).
  */
 function upperGamma(a: number, x: number): number {
   if (Number.isNaN(x)) return Number.NaN;

@@ -12,12 +12,16 @@ export interface SignedRankResult {
   readonly pValue: number;
 }
 
-/** Up to this many differences the permutation distribution is enumerated, ties included; beyond it is normal enough. */
+/**
+ * Up to this many differences the permutation distribution is enumerated, ties included; beyond it is normal
+ * enough.
+ */
 const exactLimit = 50;
 
 /**
- * Wilcoxon's signed-rank test that paired differences are symmetric about zero, two-sided. Exact up to 50 differences
- * (conditional on ties), above that the normal approximation with the tie-corrected variance and no continuity correction.
+ * Wilcoxon's signed-rank test that paired differences are symmetric about zero, two-sided. Exact up to 50
+ * differences (conditional on ties), above that the normal approximation with the tie-corrected variance and
+ * no continuity correction.
  */
 export function signedRankTest(differences: ArrayLike<number>): SignedRankResult {
   const kept: number[] = [];
@@ -37,7 +41,10 @@ export function signedRankTest(differences: ArrayLike<number>): SignedRankResult
   return { n, positiveRanks, pValue };
 }
 
-/** Every sign is a fair coin: counts of 2^n sign patterns by the doubled rank sum, which is whole even with mid-ranks. */
+/**
+ * Every sign is a fair coin: counts of 2^n sign patterns by the doubled rank sum, which is whole even with
+ * mid-ranks.
+ */
 function exactSignedRank(magnitudes: Float64Array, positiveRanks: number): number {
   const doubled = Array.from(magnitudes, (rank) => Math.round(2 * rank));
   const total = doubled.reduce((sum, rank) => sum + rank, 0);
@@ -122,8 +129,8 @@ export function friedmanTest(columns: readonly ArrayLike<number>[]): FriedmanRes
 }
 
 /**
- * Holm's (1979) step-down adjusted p-values, in the order given: they bound the chance of any false claim in the family.
- * NaN stands for a test that could not be made; it stays NaN and does not count.
+ * Holm's (1979) step-down adjusted p-values, in the order given: they bound the chance of any false claim in
+ * the family. NaN stands for a test that could not be made; it stays NaN and does not count.
  */
 export function holm(pValues: ArrayLike<number>): Float64Array {
   const order: number[] = [];

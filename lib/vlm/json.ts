@@ -27,7 +27,10 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A typed view of one object of a configuration file: every read names the key, what was expected and what is there. */
+/**
+ * A typed view of one object of a configuration file: every read names the key, what was expected and what is
+ * there.
+ */
 export class Fields {
   readonly #values: JsonObject;
   readonly #where: string;

@@ -20,11 +20,14 @@ export interface LoadVlmOptions {
   /** Threads for inference; the number never changes a result. Default: 1. */
   readonly threads?: number;
   /**
-   * Bytes that scoring may use beside the model's weights. Default: a quarter of the machine's memory. A sample that does not
-   * fit is refused by `prepare` with the code BUDGET.
+   * Bytes that scoring may use beside the model's weights. Default: a quarter of the machine's memory. A
+   * sample that does not fit is refused by `prepare` with the code BUDGET.
    */
   readonly memory?: number;
-  /** Qwen-VL: largest area of the resized image in pixels, instead of the configuration's (the paper: 313 600). */
+  /**
+   * Qwen-VL: largest area of the resized image in pixels, instead of the configuration's (the paper: 313
+   * 600).
+   */
   readonly maxPixels?: number;
   /** InternVL: most tiles beside the thumbnail, instead of the configuration's (the paper: 2). */
   readonly maxTiles?: number;
@@ -43,15 +46,15 @@ const defaults = {
 };
 
 /**
- * Loads a vision-language model: a directory as the transformers.js ecosystem ships them, or a classifier's manifest
- * (the path of a .json file, or of a directory with classifier.json and no config.json).
+ * Loads a vision-language model: a directory as the transformers.js ecosystem ships them, or a classifier's
+ * manifest (the path of a .json file, or of a directory with classifier.json and no config.json).
  *
  * @example
  * const vlm = await loadVlm('models/llava-1.5-7b');
  * const sample = await vlm.prepare(await decodeImage('dog.jpg'), 'Is there a dog?');
  *
- * @throws FsynError MODEL_FILE (missing, truncated), MODEL_CONTRACT (files that do not fit together or lack a tensor),
- *   UNSUPPORTED_MODEL, TOKENIZER, PROVIDER_UNAVAILABLE
+ * @throws FsynError MODEL_FILE (missing, truncated), MODEL_CONTRACT (files that do not fit together or lack a
+ *   tensor), UNSUPPORTED_MODEL, TOKENIZER, PROVIDER_UNAVAILABLE
  */
 export async function loadVlm(directory: string, given?: LoadVlmOptions): Promise<Vlm> {
   const options = resolveOptions('loadVlm', defaults, given as Partial<typeof defaults> | undefined);

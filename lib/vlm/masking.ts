@@ -1,7 +1,8 @@
 import type { DecoderBatch } from './decoder/graph.js';
 
 /**
- * The pixel input of an image state: elements of absent players from the baseline, all others from the original.
+ * The pixel input of an image state: elements of absent players from the baseline, all others from the
+ * original.
  *
  * @param players image player of every element, -1 for elements that no player owns
  * @param present one byte per image player
@@ -27,8 +28,8 @@ export interface MaskedTokens {
 }
 
 /**
- * The token sequence of a text state: absent players become pad tokens; with `remove` they also leave attention.
- * Positions never change.
+ * The token sequence of a text state: absent players become pad tokens; with `remove` they also leave
+ * attention. Positions never change.
  *
  * @param ids prompt and, where wanted, answer
  * @param positions position of every text player in `ids`
@@ -52,8 +53,8 @@ export function maskTokens(
 }
 
 /**
- * The batch of one sequence without its unattended tokens; the others keep their positions. To a decoder with positions
- * as an input this is the same as masking them.
+ * The batch of one sequence without its unattended tokens; the others keep their positions. To a decoder with
+ * positions as an input this is the same as masking them.
  */
 export function leaveOut(batch: DecoderBatch): DecoderBatch {
   const kept = Array.from(batch.mask.keys()).filter((i) => batch.mask[i] === 1);

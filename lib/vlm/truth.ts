@@ -13,15 +13,20 @@ export interface RegionsAndWords {
 }
 
 export interface MapTruthOptions {
-  /** Share of a cell, or of a box that is smaller than a cell, that must be covered for the cell to count; in (0, 1]. */
+  /**
+   * Share of a cell, or of a box that is smaller than a cell, that must be covered for the cell to count; in
+   * (0, 1].
+   */
   readonly coverage: number;
 }
 
 /**
- * Maps ground truth to a prepared sample's players: an image player counts when its cell is covered by a box (or holds
- * most of a box smaller than itself, or is the one that a box between cells meets most), a text player when its characters meet a word.
+ * Maps ground truth to a prepared sample's players: an image player counts when its cell is covered by a box
+ * (or holds most of a box smaller than itself, or is the one that a box between cells meets most), a text
+ * player when its characters meet a word.
  *
- * @throws FsynError DATASET when a box or range is malformed, or when something decides but no player carries it
+ * @throws FsynError DATASET when a box or range is malformed, or when something decides but no player carries
+ *   it
  */
 export function mapTruth(
   truth: RegionsAndWords,
@@ -74,7 +79,10 @@ export function mapTruth(
   return { image, text };
 }
 
-/** Marks the cells of one box. An object that lies between cells keeps the one that it meets most, the first of equals. */
+/**
+ * Marks the cells of one box. An object that lies between cells keeps the one that it meets most, the first
+ * of equals.
+ */
 function markCells(marks: Uint8Array, boxes: Float64Array, box: readonly number[], coverage: number): void {
   let best = -1;
   let bestOverlap = 0;

@@ -13,7 +13,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A sample on each of two models with the exact index (about 1,100 cells); one of the explainers asks for cells itself. */
+/**
+ * A sample on each of two models with the exact index (about 1,100 cells); one of the explainers asks for
+ * cells itself.
+ */
 function bench(...args: string[]): { child: ChildProcess; end: Promise<unknown>; printed: () => string } {
   const grid = ['--model', 'llava-tiny', '--model', 'internvl-tiny', '--dataset', 'presence', '--limit', '1'];
   const cells = ['--explainers', 'occlusion,random', '--sii-samples', '1', '--sii-partitions', '1'];
@@ -51,7 +54,8 @@ it('a run killed in the middle of samples computes every cell once and ends with
   const undisturbed = timings('whole');
   expect(undisturbed.map(({ found }) => found)).toEqual([0, 0]);
 
-  // Killed three times in the first sample and once in the other, each time with cells that are not in a row yet.
+  // Killed three times in the first sample and once in the other, each time with cells that are not in a row
+  // yet.
   let inSample = -1;
   for (const [rows, share] of [
     [0, 0.02],
@@ -61,7 +65,8 @@ it('a run killed in the middle of samples computes every cell once and ends with
   ]) {
     const { computed } = undisturbed[rows / 2];
     const { child, end } = bench('--out', 'killed');
-    // When the rows of a sample are there its cells still are for a moment: the next one's come after few have been seen.
+    // When the rows of a sample are there its cells still are for a moment: the next one's come after few
+    // have been seen.
     let fresh = rows === 0;
     const ready = () => {
       if (readRows('killed') < rows) return false;
@@ -81,7 +86,8 @@ it('a run killed in the middle of samples computes every cell once and ends with
   const last = bench('--out', 'killed');
   expect(await last.end).toEqual([0, null]);
   const resumed = timings('killed');
-  // Each sample: what was found, and what was computed by the process that wrote its rows, is what an undisturbed run computes.
+  // Each sample: what was found, and what was computed by the process that wrote its rows, is what an
+  // undisturbed run computes.
   expect(resumed.map(({ computed, found }) => computed + found)).toEqual(
     undisturbed.map(({ computed }) => computed),
   );

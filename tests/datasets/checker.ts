@@ -17,7 +17,10 @@ export interface Verdict {
 const rowOf = (o: SceneObject) => (o.cell - (o.cell % 8)) / 8;
 const columnOf = (o: SceneObject) => o.cell % 8;
 
-/** Answers a question of the suite by reading its English and looking at the objects; shares no code with the generator. */
+/**
+ * Answers a question of the suite by reading its English and looking at the objects; shares no code with the
+ * generator.
+ */
 export function answerOf(question: string, scene: Scene): Verdict {
   const { objects } = scene;
   let match = question.match(/^Is there a (\w+) (\w+)\?$/);

@@ -82,7 +82,8 @@ describe('embedded suite', () => {
   });
 
   it('balances the answers within every form of question, so that a question alone says nothing', async () => {
-    // 8 forms-times-answers per family at most: 96 samples per family and grounding are whole blocks for all of them.
+    // 8 forms-times-answers per family at most: 96 samples per family and grounding are whole blocks for all
+    // of them.
     const samples = await all({ ...everything, size: 4 * 3 * 96 });
     const counts = new Map<string, Map<string, number>>();
     for (const { form, grounding, answer } of samples) {
@@ -121,7 +122,8 @@ describe('embedded suite', () => {
       if (grounding === 'image-prior' && answerOf(question, scene).answer !== answer) overridden++;
     }
     for (const [question, answers] of byQuestion) expect(answers.size, question).toBe(1);
-    // The sign contradicts what the objects say in half of the yes/no and three quarters of the other questions.
+    // The sign contradicts what the objects say in half of the yes/no and three quarters of the other
+    // questions.
     expect(overridden).toBeGreaterThan(0.5 * 800);
   });
 

@@ -12,8 +12,8 @@ import type { Vlm } from '../../lib/vlm/types.js';
 import { built } from '../built.js';
 import { cellsOf, distance, loadTiny, prepare } from './support.js';
 
-// The way that caches take on providers with a memory of their own, on the host's memory: bound outputs without data here,
-// copies made by a graph. What a GPU would do differently cannot be seen in these tests.
+// The way that caches take on providers with a memory of their own, on the host's memory: bound outputs
+// without data here, copies made by a graph. What a GPU would do differently cannot be seen in these tests.
 
 let vlm: Vlm;
 let sample: DecoderSample;
@@ -106,7 +106,8 @@ describe('pixels and logits in the memory of the CUDA plugin', () => {
         const { visionRuns, suffixRuns, deviceMasks, deviceScores } = device.execution!;
         expect([deviceMasks, deviceScores]).toEqual([visionRuns, suffixRuns]);
         expect([host.execution!.deviceMasks, host.execution!.deviceScores]).toEqual([0, 0]);
-        // Pixels are the same; the device sums a row's float32 exponentials in another order, three rows to a cell.
+        // Pixels are the same; the device sums a row's float32 exponentials in another order, three rows to a
+        // cell.
         expect(distance(device.logProbabilities, host.logProbabilities)).toBeLessThan(1e-5);
       }),
       { numRuns: 8, seed: 44 },

@@ -152,7 +152,8 @@ describe('cache', () => {
   });
 
   test('failed work keeps what was done', async () => {
-    // The last image state of this table is fine, but the pixels of a broken program give NaN for every state.
+    // The last image state of this table is fine, but the pixels of a broken program give NaN for every
+    // state.
     const program = sample.program();
     const broken = { ...program, baselinePixels: program.baselinePixels.map(() => Number.NaN) };
     const evaluator = await CoalitionEvaluator.create(broken, {

@@ -56,8 +56,8 @@ function firstTokenIsPlayer(textMasking: 'remove' | 'attend'): EvaluatorProgram 
 type Code = Fallback['code'];
 
 /**
- * Random cells, planned and each as a full pass of its own. The tolerance is 1e-5 and two roundings of the value: the
- * grouped-query decoder's log-probabilities are about -435, where one step of float32 is 3e-5.
+ * Random cells, planned and each as a full pass of its own. The tolerance is 1e-5 and two roundings of the
+ * value: the grouped-query decoder's log-probabilities are about -435, where one step of float32 is 3e-5.
  */
 async function equalsFullPasses(program: EvaluatorProgram, expected: readonly Code[]): Promise<void> {
   await fc.assert(
@@ -136,7 +136,10 @@ test('without positions such a decoder is refused', async () => {
   });
 });
 
-/** The sample on a decoder that numbers the tokens of its sequence itself, whatever positions it is given, if it takes any. */
+/**
+ * The sample on a decoder that numbers the tokens of its sequence itself, whatever positions it is given, if
+ * it takes any.
+ */
 async function numbersTokensItself(takesPositions: boolean): Promise<EvaluatorProgram> {
   const program = sample.program();
   const folder = join(tinyLlava, 'onnx');

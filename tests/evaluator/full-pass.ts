@@ -7,8 +7,8 @@ import { maskPixels, maskTokens } from '../../lib/vlm/masking.js';
 import { logSoftmaxAt } from '../../lib/vlm/scoring.js';
 
 /**
- * Scores every cell by one run of each graph on its own: no cache, no batch, no native executor. What the evaluator's ways are
- * measured against. [cells, targets]
+ * Scores every cell by one run of each graph on its own: no cache, no batch, no native executor. What the
+ * evaluator's ways are measured against. [cells, targets]
  */
 export async function fullPasses(program: EvaluatorProgram, cells: CellTable): Promise<Float64Array> {
   const { targets } = program;

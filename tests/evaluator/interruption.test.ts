@@ -75,7 +75,8 @@ describe('what was done before an end is kept', () => {
     const program = sample.program();
     const players = sample.textPlayers.count;
     expect(players).toBeGreaterThan(10);
-    // Text state k lacks k players, whose tokens are not run; the trial of the decoder takes half of them out.
+    // Text state k lacks k players, whose tokens are not run; the trial of the decoder takes half of them
+    // out.
     const removed = Math.ceil(players / 2) + 2;
     const tokens = program.tokenIds.length - sharedPrefixLength(program) - removed;
     const evaluator = await oneByOne(await troubled(program, { kind, tokens }));

@@ -8,8 +8,8 @@ import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { cellsOf, loadTiny, prepare, table } from './support.js';
 
-// Removed tokens are attended by none: sequences on a shared prefix are run without them. That values equal full passes
-// with the tokens in place is tested in equality.test.ts and fallbacks.test.ts.
+// Removed tokens are attended by none: sequences on a shared prefix are run without them. That values equal
+// full passes with the tokens in place is tested in equality.test.ts and fallbacks.test.ts.
 
 let vlm: Vlm;
 let sample: DecoderSample;

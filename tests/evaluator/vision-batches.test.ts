@@ -21,7 +21,8 @@ function randomStates(sample: DecoderSample, count: number): CellTable {
   return cells;
 }
 
-// Image states are encoded together from 17 on. Log-probabilities of order 10 in float32: ten roundings of 1e-6.
+// Image states are encoded together from 17 on. Log-probabilities of order 10 in float32: ten roundings of
+// 1e-6.
 test.each([
   { name: 'vlm-llava', vision: 2, fallbacks: [] },
   { name: 'vlm-qwen', vision: 1, fallbacks: ['one-image-per-run'] },

@@ -9,8 +9,8 @@ import type { Vlm } from '../../lib/vlm/types.js';
 import { pattern } from '../vlm/pattern.js';
 import { cellsOf, distance } from './support.js';
 
-// Any Vulkan, Metal or Direct3D driver will do, a software one too: there the first run of each graph compiles its shaders
-// for half a minute.
+// Any Vulkan, Metal or Direct3D driver will do, a software one too: there the first run of each graph
+// compiles its shaders for half a minute.
 const webgpu = inferenceFacts().providers.find(({ name }) => name === 'webgpu');
 const llava = fileURLToPath(new URL('../../bench/models/llava-tiny/model', import.meta.url));
 const missing = webgpu?.available ? undefined : `not run: ${webgpu?.problem ?? 'no WebGPU in this runtime'}`;

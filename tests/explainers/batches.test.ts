@@ -10,7 +10,9 @@ import { contextOf } from './helpers.js';
 const golden = fileURLToPath(new URL('../golden/', import.meta.url));
 afterAll(() => releaseWhiteBoxSessions());
 
-/** The same operators on rows of larger matrices: a few units in the last place of float32, summed over steps. */
+/**
+ * The same operators on rows of larger matrices: a few units in the last place of float32, summed over steps.
+ */
 const TOLERANCE = 1e-5;
 
 const cases: readonly { name: string; size: [number, number]; batched: boolean }[] = [

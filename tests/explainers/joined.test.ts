@@ -18,7 +18,10 @@ import { relativeError, valuesOf } from '../onnx/helpers.js';
 import { pattern } from '../vlm/pattern.js';
 
 const golden = fileURLToPath(new URL('../golden/', import.meta.url));
-/** The same operators, fused and ordered differently: a few units in the last place of float32 on the scale of a whole gradient. */
+/**
+ * The same operators, fused and ordered differently: a few units in the last place of float32 on the scale of
+ * a whole gradient.
+ */
 const TOLERANCE = 2e-5;
 
 async function prepared(name: string, size: [number, number]): Promise<PreparedSample> {

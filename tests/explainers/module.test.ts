@@ -217,7 +217,8 @@ describe('an explainer file on the command line', () => {
     expect(row).toMatchObject({ status: 'failed', error: { message: 'not today' } });
 
     const path = file('both.mjs', source('both', '-'));
-    // Measuring a speedup takes a minute; that files are resolved there too shows in the error of one that is missing.
+    // Measuring a speedup takes a minute; that files are resolved there too shows in the error of one that is
+    // missing.
     const missing = join(folder, 'missing.mjs');
     await expect(runCommand(speedup, ...model, '--explainers', missing)).rejects.toMatchObject({
       code: 'EXPLAINER',

@@ -80,8 +80,8 @@ function goldenSample(tag: string, models = folder): PreparedSample {
 afterAll(() => releaseWhiteBoxSessions());
 
 /**
- * Float32 in ONNX Runtime and in PyTorch, whose sums are ordered differently: 1e-4 of the largest score. TAM and the maps
- * cut at 0, which does not enlarge an error.
+ * Float32 in ONNX Runtime and in PyTorch, whose sums are ordered differently: 1e-4 of the largest score. TAM
+ * and the maps cut at 0, which does not enlarge an error.
  */
 const TOLERANCE = 1e-4;
 

@@ -18,7 +18,10 @@ interface Part {
   readonly weight: number;
 }
 
-/** A sample whose log-probability is a sum of unanimity games: a part pays its weight when all its members are present. */
+/**
+ * A sample whose log-probability is a sum of unanimity games: a part pays its weight when all its members are
+ * present.
+ */
 function gameContext(
   images: number,
   texts: number,

@@ -1,5 +1,5 @@
-// A process of its own for the exit tests: `node exit-child.mjs <way> <model>` ends in the given way during runs.
-// It talks to the addon directly, because plain Node does not load TypeScript.
+// A process of its own for the exit tests: `node exit-child.mjs <way> <model>` ends in the given way during
+// runs. It talks to the addon directly, because plain Node does not load TypeScript.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

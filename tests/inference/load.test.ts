@@ -52,7 +52,8 @@ test('sessions that share an arena give the same values, in any order of loading
   const x = ndarray(new Float32Array([1, 0, 0, 8]), [1, 4]);
   const expected = values((await (await Session.load(fixture('affine'))).run({ x })).y);
   const load = () => Session.load(fixture('affine'), { sharedArena: true });
-  // The arena is made and freed with the first and the last session: more than once, and by sessions that overlap.
+  // The arena is made and freed with the first and the last session: more than once, and by sessions that
+  // overlap.
   for (let round = 0; round < 20; round++) {
     const sessions = await Promise.all([load(), load(), load()]);
     const kept = await Promise.all(sessions.map((session) => session.run({ x }, { keep: ['y'] })));

@@ -174,7 +174,8 @@ describe('what a budget suffices for', () => {
   });
 
   it('does not put the whole budget into small coalitions that it cannot finish', async () => {
-    // Order 3 of 40 players: 1642 coalitions of fewer than 3 players and their complements, more than the budget.
+    // Order 3 of 40 players: 1642 coalitions of fewer than 3 players and their complements, more than the
+    // budget.
     const game = UnanimitySum.random(40, 60, 3, 2);
     const sizes = new Set<number>();
     const value: ValueFunction = (batch, signal) => {

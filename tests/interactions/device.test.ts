@@ -92,8 +92,8 @@ describe("device 'cuda' without what it needs", () => {
 
 const fake = built('libfake_cuda.so');
 
-// Two libraries with the plugin's interface, built with the C++ tests: plain loops over host memory, and the kernels
-// themselves run on the processor. Together everything but the device itself.
+// Two libraries with the plugin's interface, built with the C++ tests: plain loops over host memory, and the
+// kernels themselves run on the processor. Together everything but the device itself.
 describe.each([
   ['plain loops', fake],
   ['emulated kernels', built('libcuda_emulated.so')],

@@ -46,7 +46,8 @@ describe.skipIf(!existsSync(shared))('shared estimator vectors (skipped where th
       const moments = estimator === 'shap-iq' || estimator === 'svarm-iq';
       const set = new InteractionSet(n, topOnly && moments ? one.max_order : 1, one.max_order);
       const found = await fromSample(sample, y, set, index, { estimator, p: 0.5 }, undefined);
-      // Regressions: the peer weighs its constraints by 1e8 in normal equations, which costs it up to 1e-3 at order 3.
+      // Regressions: the peer weighs its constraints by 1e8 in normal equations, which costs it up to 1e-3 at
+      // order 3.
       const tolerance = moments ? 1e-11 : one.max_order === 3 ? 1e-3 : 1e-5;
       let checked = 0;
       for (const [key, value] of Object.entries(one.values)) {

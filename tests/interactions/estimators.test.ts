@@ -71,7 +71,8 @@ describe('estimators below full budget', () => {
       let squaredError = 0;
       let squaredStandardError = 0;
       for (let seed = 0; seed < runs; seed++) {
-        // Three nodes of the product design share its budget, the outer ones with few players present or absent.
+        // Three nodes of the product design share its budget, the outer ones with few players present or
+        // absent.
         const budget = estimator === 'product' ? 1500 : 300;
         const found = await estimate(10, game.value, { estimator, index, pairs, budget, seed });
         expect(found.provenance?.spent.evaluations).toBeLessThanOrEqual(budget);
@@ -82,7 +83,8 @@ describe('estimators below full budget', () => {
         }
       }
       const spread = Math.sqrt(squaredError / (runs * mean.length));
-      // Means of 40 runs: within 5 of their standard errors, a little more for the slightly biased regressions.
+      // Means of 40 runs: within 5 of their standard errors, a little more for the slightly biased
+      // regressions.
       for (let i = 0; i < mean.length; i++) {
         expect(Math.abs(mean[i] - truth.values[i])).toBeLessThan((5 * spread * 2) / Math.sqrt(runs) + 1e-12);
       }

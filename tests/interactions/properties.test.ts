@@ -67,8 +67,8 @@ describe('properties on random games', () => {
   it('a dummy player interacts with nobody', () => {
     fc.assert(
       fc.property(problem, ({ n, values: v, order, index }) => {
-        // Player 0 adds 5 to every coalition: a dummy with a value of its own. Block values and co-dividends of blocks
-        // with a dummy are not 0 by definition.
+        // Player 0 adds 5 to every coalition: a dummy with a value of its own. Block values and co-dividends
+        // of blocks with a dummy are not 0 by definition.
         if (['SGV', 'BGV', 'CHGV', 'IGV', 'EGV', 'JointSV'].includes(index)) return;
         const table = ValueTable.from(v.map((_, mask) => v[mask & ~1] + 5 * (mask & 1)));
         const result = interactionsSync(table, { index, order, minOrder: 1 });

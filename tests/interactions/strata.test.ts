@@ -32,7 +32,8 @@ describe('svarm-iq lacks the means of empty strata and nothing else', () => {
     const sums = new Float64Array(2 ** s * (n + 1));
     for (const [mask, size] of sizes.entries()) {
       const inside = members.reduce((count, player) => count + ((mask >> player) & 1), 0);
-      // SII's weight of a coalition: 1 / ((n - s + 1) C(n - s, t)), with the sign of the members that it lacks.
+      // SII's weight of a coalition: 1 / ((n - s + 1) C(n - s, t)), with the sign of the members that it
+      // lacks.
       let choose = 1;
       for (let k = 0; k < size - inside; k++) choose = (choose * (n - s - k)) / (k + 1);
       const sign = (s - inside) % 2 === 0 ? 1 : -1;

@@ -1,6 +1,9 @@
 import { expect } from 'vitest';
 
-/** |actual - expected| <= absolute + relative |expected|, with the place of the worst difference in the message. */
+/**
+ * |actual - expected| <= absolute + relative |expected|, with the place of the worst difference in the
+ * message.
+ */
 export function expectClose(
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,

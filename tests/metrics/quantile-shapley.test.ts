@@ -27,7 +27,8 @@ describe('rank-quantile players', () => {
     const expected = new Float64Array(25);
     expected[0 * 5 + 2] = 2;
     for (let i = 0; i < 25; i++) expect(result.pairs[i]).toBeCloseTo(expected[i], 12);
-    // Merged top groups hold both players from the third step on; at step .2 and .4 the text player is background.
+    // Merged top groups hold both players from the third step on; at step .2 and .4 the text player is
+    // background.
     expect([...result.curve].map((x) => Math.round(x * 1e9) / 1e9)).toEqual([0, 0, 0, 2, 2, 2]);
     expect(result.auc).toBeCloseTo(0.2 * (2 / 2 + 2 + 2), 12);
   });

@@ -25,7 +25,9 @@ interface Golden {
     cells: { image: string; text: string }[];
     remove: number[][];
     attend: number[][];
-    /** Largest difference of a probability between PyTorch in float32 and these values, which are in float64. */
+    /**
+     * Largest difference of a probability between PyTorch in float32 and these values, which are in float64.
+     */
     float32Spread: number;
   }[];
 }
@@ -74,7 +76,8 @@ describe.each([...embeddedModels()])('%s against an independent PyTorch evaluati
     });
 
     it.each(['remove', 'attend'] as const)('scores cells as PyTorch does (%s)', async (masking) => {
-      // The value of a game is a probability: 1e-5 absolute, and where PyTorch in float32 is itself further off, three times that.
+      // The value of a game is a probability: 1e-5 absolute, and where PyTorch in float32 is itself further
+      // off, three times that.
       const tolerance = Math.max(1e-5, 3 * wanted.float32Spread);
       const sample = await prepare(masking);
       const table = new CellTable(sample.imagePlayers.count, sample.textPlayers.count);
@@ -87,7 +90,8 @@ describe.each([...embeddedModels()])('%s against an independent PyTorch evaluati
             const expected = wanted[masking][i]?.[k];
             const given = scores.logProbabilities[cell * scores.tokens + k];
             expect(Math.abs(Math.exp(given) - Math.exp(expected)), `cell ${i}`).toBeLessThan(tolerance);
-            // Log-probabilities of -10 and below are differences of large logits, which float32 leaves further apart.
+            // Log-probabilities of -10 and below are differences of large logits, which float32 leaves
+            // further apart.
             expect(Math.abs(given - expected), `cell ${i}`).toBeLessThan(10 * tolerance);
           }
         }

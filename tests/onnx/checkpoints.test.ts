@@ -18,8 +18,8 @@ const golden = fileURLToPath(new URL('../golden/', import.meta.url));
 afterAll(() => releaseWhiteBoxSessions());
 
 /**
- * The same operators on the same numbers; only ONNX Runtime's fusion across a checkpoint is lost, which changes the order
- * of a sum: a few units in the last place of float32.
+ * The same operators on the same numbers; only ONNX Runtime's fusion across a checkpoint is lost, which
+ * changes the order of a sum: a few units in the last place of float32.
  */
 const TOLERANCE = 2e-6;
 

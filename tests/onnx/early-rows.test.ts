@@ -108,7 +108,9 @@ describe.each(decoders)('%s', (file) => {
   });
 });
 
-/** A graph of x [batch, tokens, 8] whose output y is gathered by rows behind these nodes, which end in `h`. */
+/**
+ * A graph of x [batch, tokens, 8] whose output y is gathered by rows behind these nodes, which end in `h`.
+ */
 function gathered(nodes: readonly NodeProto[], outputs: readonly string[] = [], constants = {}): OnnxModel {
   const next = randomStream(5);
   const weight = (name: string) => float32Tensor(name, Array.from({ length: 64 }, next), [8, 8]);
@@ -229,7 +231,8 @@ describe('the gather stops', () => {
   });
 
   test('nowhere else when extents of narrowed tensors are read', async () => {
-    // The channels are halved by an extent that is read from the tensor itself, as exports of rotary embeddings do.
+    // The channels are halved by an extent that is read from the tensor itself, as exports of rotary
+    // embeddings do.
     const nodes = [
       node('MatMul', ['x', 'w'], ['q']),
       node('Shape', ['q'], ['extents']),

@@ -61,7 +61,10 @@ export function inputsOf(feeds: Feeds): [string, number, Dimension[]][] {
   });
 }
 
-/** Every fused operator against its decomposition: values, and gradients against differences of the fused kernel. */
+/**
+ * Every fused operator against its decomposition: values, and gradients against differences of the fused
+ * kernel.
+ */
 export function describeFused(title: string, cases: readonly Fused[]): void {
   describe(`${title} equal the fused kernels`, () => {
     for (const item of cases) test(item.name, () => checkFused(item));

@@ -18,8 +18,8 @@ interface Contribution {
 }
 
 /**
- * The rule as it is defined, contribution by contribution in float64: those with the sign of their sum count 1 + gamma times, and an
- * output's relevance is shared in proportion.
+ * The rule as it is defined, contribution by contribution in float64: those with the sign of their sum count
+ * 1 + gamma times, and an output's relevance is shared in proportion.
  */
 function explicitRelevance(
   contributions: readonly Contribution[],

@@ -84,7 +84,8 @@ describe.each(['op14', 'op17', 'dynamo', 'fused'])('LLaVA, %s', (tag) => {
     expect(model.blocks.length).toBe(LAYERS);
     expect(model.statistics.dynamicReductions).toBe(0);
     expect(model.vocabulary).toBe(40);
-    // The golden objective has a target per batch row; rows do not interact, so each is taken from a run of its own.
+    // The golden objective has a target per batch row; rows do not interact, so each is taken from a run of
+    // its own.
     const feeds = decoderFeeds(expected('inputs_embeds'));
     const runs: GradientResult[] = [];
     for (let b = 0; b < BATCH; b++)

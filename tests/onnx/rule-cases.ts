@@ -58,7 +58,7 @@ async function checkRule(item: RuleCase): Promise<void> {
   const seed = randomTensor(y?.shape ?? [], random);
   const { gradient } = await analyticGradient(model, feeds, seed, 'x');
   const numeric = await numericGradient(model, feeds, seed, 'x', item.step ?? SMOOTH);
-  // Float32 forward values of order 10 carry 1e-6; divided by a step of 1e-2 that is 1e-4, by 1e-3 it is 1e-3,
-  // and the third-order term of the difference adds about as much.
+  // Float32 forward values of order 10 carry 1e-6; divided by a step of 1e-2 that is 1e-4, by 1e-3 it is
+  // 1e-3, and the third-order term of the difference adds about as much.
   expect(relativeError(gradient, numeric)).toBeLessThan((item.step ?? SMOOTH) >= 0.5 ? 1e-5 : 3e-3);
 }

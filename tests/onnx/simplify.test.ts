@@ -14,7 +14,9 @@ import {
 
 const next = randomStream(5);
 const WIDTH = 6;
-/** Central differences of a float32 function with steps of 1e-2: truncation 1e-4 of the value, rounding 1e-5. */
+/**
+ * Central differences of a float32 function with steps of 1e-2: truncation 1e-4 of the value, rounding 1e-5.
+ */
 const TOLERANCE = 2e-3;
 
 /** An RMS norm as exporters write it out, between casts that change nothing. */

@@ -54,11 +54,13 @@ it('memory stays flat over 10,000 samples, while running and while reporting', a
       },
     });
     const growth = used.get(samples)! - used.get(1000)!;
-    // A run keeps a key per row, twice: 9,000 rows of 16 characters with the tables around them are about 2 MB. Holding what
-    // belongs to a sample would show at once: its image alone is 12 KB, 110 MB for 9,000; its row 4 KB, 36 MB.
+    // A run keeps a key per row, twice: 9,000 rows of 16 characters with the tables around them are about 2
+    // MB. Holding what belongs to a sample would show at once: its image alone is 12 KB, 110 MB for 9,000;
+    // its row 4 KB, 36 MB.
     expect(growth).toBeLessThan(12 * 2 ** 20);
 
-    // The report folds rows as they come: some numbers per row (9 measures, 72 bytes and their tables), no curves.
+    // The report folds rows as they come: some numbers per row (9 measures, 72 bytes and their tables), no
+    // curves.
     let largest = 0;
     const before = collected();
     function* watched() {

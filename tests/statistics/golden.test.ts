@@ -6,7 +6,9 @@ import { chiSquaredSurvival, normalSurvival } from '../../lib/statistics/special
 import { friedmanTest, holm, signedRankTest } from '../../lib/statistics/tests.js';
 import golden from '../golden/statistics.json' with { type: 'json' };
 
-/** Relative to the expected value, with a floor for zeros: both sides are float64 sums of a few hundred terms. */
+/**
+ * Relative to the expected value, with a floor for zeros: both sides are float64 sums of a few hundred terms.
+ */
 function expectClose(got: number, expected: number, relative = 1e-10): void {
   expect(Math.abs(got - expected)).toBeLessThanOrEqual(relative * Math.abs(expected) + 1e-14);
 }
@@ -19,7 +21,8 @@ describe('statistics agree with scipy.stats', () => {
   it.each(golden.chiSquared)(
     'chi-squared tail beyond $x with $degrees degrees',
     ({ x, degrees, survival }) => {
-      // 1 - series loses relative, not absolute, precision where the tail is small but x < a + 1: never below 0.1.
+      // 1 - series loses relative, not absolute, precision where the tail is small but x < a + 1: never below
+      // 0.1.
       expectClose(chiSquaredSurvival(x, degrees), survival);
     },
   );

@@ -184,7 +184,8 @@ describe('resampling', () => {
 
   it('carries rank correlations of column means: reversed orders stay reversed in every resample', () => {
     const random = new Random(21);
-    // Five explainers with true means far apart on one modality and reversed on the other: tau is -1 without noise.
+    // Five explainers with true means far apart on one modality and reversed on the other: tau is -1 without
+    // noise.
     const draw = (mean: number) =>
       Float64Array.from({ length: 50 }, () => mean + 0.5 * (random.uniform() - 0.5));
     const image = [1, 2, 3, 4, 5].map(draw);
@@ -269,7 +270,8 @@ describe('clustered correlation', () => {
     const clusters = Int32Array.of(0, 0, 0, 1, 1, 1, 2, 2);
     const x = Float64Array.of(1, 2, 3, 101, 102, 103, 7, 8);
     const y = Float64Array.of(3, 2, 1, 103, 102, 101, 1, 2);
-    // Pooled the correlation is strongly positive; inside it is -1. The pair is too short for a rank correlation.
+    // Pooled the correlation is strongly positive; inside it is -1. The pair is too short for a rank
+    // correlation.
     expect([...withinClusterSpearman(x, y, clusters)]).toEqual([-1, -1]);
   });
 });

@@ -29,7 +29,9 @@ describe('model directories', () => {
     await writeFile(join(model, name), JSON.stringify(value));
   }
 
-  /** Renames a tensor in a graph by replacing its name with another of the same length, wherever it stands. */
+  /**
+   * Renames a tensor in a graph by replacing its name with another of the same length, wherever it stands.
+   */
   async function renameTensor(part: string, from: string, to: string): Promise<void> {
     const path = join(model, 'onnx', `${part}.onnx`);
     const bytes = await readFile(path);

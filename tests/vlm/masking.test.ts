@@ -43,7 +43,8 @@ describe('one absent player changes exactly its own pixels or token: LLaVA', () 
     expect(imageCount).toBe(16);
     for (let player = 0; player < imageCount; player++) {
       const masked = maskPixels(original, baseline, box.pixelPlayers, allBut(player, imageCount));
-      // The patch by its geometry, written down without the player map: 7 x 7 pixels of 28 x 28 in three planes.
+      // The patch by its geometry, written down without the player map: 7 x 7 pixels of 28 x 28 in three
+      // planes.
       const patch = new Set<number>();
       for (let c = 0; c < 3; c++) {
         for (let y = 0; y < 7; y++) {

@@ -116,7 +116,8 @@ describe('ClipImageProcessor equals the Hugging Face processor', () => {
 });
 
 describe('decodeImage', () => {
-  // Lossy formats go through another decoder than Pillow's; chroma upsampling may round differently by a few steps.
+  // Lossy formats go through another decoder than Pillow's; chroma upsampling may round differently by a few
+  // steps.
   const lossy: Record<string, number> = { 'photo.jpg': 1, 'photo420.jpg': 3 };
 
   it.each(golden.files)('$file', async ({ file, shape, pixels }) => {
@@ -246,7 +247,8 @@ describe('work on native threads', () => {
     setImmediate(turn);
     await gaussianBlur(large, 40);
     await resizeImage(large, 300, 400, 'bicubic');
-    // Work that held the loop would let about one turn through each; a free loop makes hundreds on any machine.
+    // Work that held the loop would let about one turn through each; a free loop makes hundreds on any
+    // machine.
     expect(turns).toBeGreaterThan(20);
     const huge = ndarray(new Uint8Array(2000 * 3000 * 3), [2000, 3000, 3]);
     const options = { blurRadius: 1, blurUnit: 'pixels', noiseSeed: 1 } as const;

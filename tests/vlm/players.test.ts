@@ -9,7 +9,10 @@ import type { ModelDirectory } from '../../lib/vlm/files/directory.js';
 import { maskPixels } from '../../lib/vlm/masking.js';
 import type { RgbImage } from '../../lib/vlm/types.js';
 
-/** A directory of configuration only; pixels stay the image's own numbers, so that they can be read as cell numbers. */
+/**
+ * A directory of configuration only; pixels stay the image's own numbers, so that they can be read as cell
+ * numbers.
+ */
 function directory(image: Record<string, unknown>, config: Record<string, unknown> = {}): ModelDirectory {
   return {
     path: '',
@@ -77,7 +80,8 @@ describe.each<[string, Architecture, RgbImage, number]>([
   ['Qwen2.5-VL, 5 x 7 merged tokens', qwen, painted(40, 56, grid(8, 7)), 35],
   ['InternVL, one tile', internvl, painted(32, 32, grid(8, 4)), 16],
   [
-    // Three tiles beside each other; the thumbnail shows every third column, so its cells are painted separately below.
+    // Three tiles beside each other; the thumbnail shows every third column, so its cells are painted
+    // separately below.
     'InternVL, three tiles without their thumbnail',
     internvl,
     painted(32, 96, tiled),

@@ -28,8 +28,9 @@ function load(name: string): TextTokenizer {
 }
 
 /**
- * The text of a token by the Python offsets, with two differences: a space that the tokenizer inserted stands for no text
- * (Python gives it the following character), and a composed accent (NFC) covers its letter and mark (Python: the letter).
+ * The text of a token by the Python offsets, with two differences: a space that the tokenizer inserted stands
+ * for no text (Python gives it the following character), and a composed accent (NFC) covers its letter and
+ * mark (Python: the letter).
  */
 function expectedText(text: string, token: string, from: number, to: number, composes: boolean): string {
   if (token === '\u2581') return '';

@@ -2,8 +2,9 @@
  * Writes training scenes to standard output, one JSON line each, for the training scripts beside it:
  *   node dist/bench/models/training/stream.js --scenes 1000 --seed 1 --objects 6,6 --turns 8 \
  *     --mix presence:1,relation:1,counting:1,choice:1,attribute:1,place:1 --priors 0.2 --signs 0.15
- * Fields: `pixels` (base64 of 64*64*3 bytes), `cells` (64 class numbers, see CELL_CLASSES), `turns` ([question, answer, form]).
- * With `--words` it writes the list of words of all questions and answers instead.
+ * Fields: `pixels` (base64 of 64*64*3 bytes), `cells` (64 class numbers, see CELL_CLASSES), `turns`
+ * ([question, answer, form]). With `--words` it writes the list of words of all questions and answers
+ * instead.
  */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';

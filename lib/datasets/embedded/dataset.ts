@@ -19,14 +19,22 @@ import {
 export const GROUNDINGS: readonly Grounding[] = ['grounded', 'text-prior', 'image-prior'];
 /** Raised whenever the samples of a seed change. */
 const VERSION = '3';
-/** Scenes are small and cells few: at the paper's radius a blurred cell would still show its colour. 16 pixels. */
+/**
+ * Scenes are small and cells few: at the paper's radius a blurred cell would still show its colour. 16
+ * pixels.
+ */
 export const EMBEDDED_MASKING = { baseline: 'blur', blurRadius: 0.25, blurUnit: 'relative' } as const;
 const MAX_ATTEMPTS = 10_000;
 
 export interface EmbeddedOptions {
-  /** Families of questions, asked in turn: `presence`, `relation`, `counting`, `choice`. All four by default. */
+  /**
+   * Families of questions, asked in turn: `presence`, `relation`, `counting`, `choice`. All four by default.
+   */
   readonly families: readonly Family[];
-  /** What a correct answer needs, taken in turn: `grounded`, `text-prior`, `image-prior`. Only `grounded` by default. */
+  /**
+   * What a correct answer needs, taken in turn: `grounded`, `text-prior`, `image-prior`. Only `grounded` by
+   * default.
+   */
   readonly groundings: readonly Grounding[];
   /** Number of samples, >= 1. A larger dataset of the same seed begins with the samples of a smaller one. */
   readonly size: number;
@@ -59,13 +67,13 @@ const DEFAULTS: EmbeddedOptions = {
 };
 
 /**
- * Small scenes of coloured shapes with questions in four families that mirror the paper's datasets: `presence`
- * (RePOPE), `relation` and `counting` (CV-Bench), `choice` (MMStar). Nothing is read or downloaded; the same options
- * give the same samples on every machine.
+ * Small scenes of coloured shapes with questions in four families that mirror the paper's datasets:
+ * `presence` (RePOPE), `relation` and `counting` (CV-Bench), `choice` (MMStar). Nothing is read or
+ * downloaded; the same options give the same samples on every machine.
  *
- * Truth: `boxes` are the cells that decide, `words` the words that decide. For a presence question answered "no" the
- * boxes are all objects that compete with the absent one (same colour or same shape). `text-prior` questions have no
- * boxes, `image-prior` questions have the boxes of the sign's tiles and no words.
+ * Truth: `boxes` are the cells that decide, `words` the words that decide. For a presence question answered
+ * "no" the boxes are all objects that compete with the absent one (same colour or same shape). `text-prior`
+ * questions have no boxes, `image-prior` questions have the boxes of the sign's tiles and no words.
  */
 export function embeddedDataset(options?: Partial<EmbeddedOptions>): EmbeddedDataset {
   const resolved = resolveOptions('embeddedDataset', DEFAULTS, options);

@@ -77,7 +77,9 @@ export const GROUNDED_FORMS: readonly Form[] = [
   },
 ];
 
-/** "Is there a red circle?": absent kinds always have competitors of the same colour and of the same shape. */
+/**
+ * "Is there a red circle?": absent kinds always have competitors of the same colour and of the same shape.
+ */
 function askPresence(random: Random, scene: Scene, answer: string): Draft | undefined {
   const kinds = COLOURS.flatMap((colour) => SHAPES.map((shape) => ({ colour, shape })));
   const candidates = kinds.filter(({ colour, shape }) => {

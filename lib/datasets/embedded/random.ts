@@ -1,6 +1,6 @@
 /**
- * A small seeded generator (sfc32): the same key gives the same numbers on every machine. Another than the statistics have: the
- * pictures and questions of published versions of the embedded data hang on its stream.
+ * A small seeded generator (sfc32): the same key gives the same numbers on every machine. Another than the
+ * statistics have: the pictures and questions of published versions of the embedded data hang on its stream.
  */
 export class Random {
   #a: number;

@@ -16,8 +16,9 @@ export const CELL_SIZE = 8;
 export const GRID = IMAGE_SIZE / CELL_SIZE;
 
 /**
- * Coloured shapes in every scene of the suite. A constant number makes absence visible: who sees all of them knows
- * that nothing else hides in the remaining cells, so the objects that compete with an absent one decide a "no".
+ * Coloured shapes in every scene of the suite. A constant number makes absence visible: who sees all of them
+ * knows that nothing else hides in the remaining cells, so the objects that compete with an absent one decide
+ * a "no".
  */
 export const SCENE_OBJECTS = 4;
 const MAX_CLUTTER = 3;
@@ -35,13 +36,15 @@ export interface Scene {
   readonly clutter: readonly number[];
   /** A banner of white tiles whose glyph, on every tile, fixes the answer, whatever is asked. */
   readonly sign?: { readonly cells: readonly number[]; readonly text: SignText };
-  /** Seeds background, colour jitter and speckle; two scenes that differ in this only have the same layout. */
+  /**
+   * Seeds background, colour jitter and speckle; two scenes that differ in this only have the same layout.
+   */
   readonly texture: number;
 }
 
 /**
- * Draws a scene. Colours and shapes are drawn with weights of the scene's own, so that small and large groups of the
- * same colour or shape are both common.
+ * Draws a scene. Colours and shapes are drawn with weights of the scene's own, so that small and large groups
+ * of the same colour or shape are both common.
  *
  * @param objects number of coloured shapes, 1..16
  */

@@ -50,8 +50,9 @@ const BALANCE_SLACK = 8;
 const PLACES = Array.from({ length: GRID }, (_, index) => String(index + 1));
 
 /**
- * A yes or no says little about how a scene is read; a word says much. These questions teach to find an object by
- * colour or shape and to say the other, to find one by both and to say where it is, and which side of the middle.
+ * A yes or no says little about how a scene is read; a word says much. These questions teach to find an
+ * object by colour or shape and to say the other, to find one by both and to say where it is, and which side
+ * of the middle.
  */
 const LESSONS: readonly Lesson[] = [
   {
@@ -125,8 +126,8 @@ const GROUNDED_LESSONS: readonly Lesson[] = [...GROUNDED_FORMS.map(lessonOf), ..
 const PRIOR_LESSONS: readonly Lesson[] = PRIOR_FORMS.map(lessonOf);
 
 /**
- * Endless training scenes of the split `train`, the same for the same options. Within every form of question the
- * answers stay balanced over the stream, so that a question alone tells nothing about its answer.
+ * Endless training scenes of the split `train`, the same for the same options. Within every form of question
+ * the answers stay balanced over the stream, so that a question alone tells nothing about its answer.
  */
 export function* trainingScenes(options: TrainingOptions): Generator<TrainingScene, never> {
   const random = new Random(`training:${options.seed}`);

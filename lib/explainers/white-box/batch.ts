@@ -20,7 +20,10 @@ export function parts(array: Float32Array, count: number): Float32Array[] {
   return Array.from({ length: count }, (_, i) => array.subarray(i * size, (i + 1) * size));
 }
 
-/** The decoder's inputs for `count` equal sequences: batch axes of extent 1 repeated. M-RoPE positions [3, 1, length] have theirs in the middle. */
+/**
+ * The decoder's inputs for `count` equal sequences: batch axes of extent 1 repeated. M-RoPE positions [3, 1,
+ * length] have theirs in the middle.
+ */
 export function repeatedFeeds(
   feeds: Readonly<Record<string, ModelFeed>>,
   count: number,
@@ -57,7 +60,10 @@ interface Gradients {
   readonly embeddingGradient: Float32Array;
 }
 
-/** Batches change the order of some float32 sums: 1e-4 of the largest value is far above that, and far below a mix-up. */
+/**
+ * Batches change the order of some float32 sums: 1e-4 of the largest value is far above that, and far below a
+ * mix-up.
+ */
 const SAME = 1e-4;
 
 export function sameGradients(a: Gradients, b: Gradients): boolean {

@@ -32,8 +32,8 @@ export function defaultDecoderLayer(blocks: number): number {
 }
 
 /**
- * Class activation map of tokens: channel weights are the mean gradient over the tokens of the set, a token's score is the
- * positive part of its weighted channels (Selvaraju et al. 2017, arXiv 1610.02391, eq. 1 and 2).
+ * Class activation map of tokens: channel weights are the mean gradient over the tokens of the set, a token's
+ * score is the positive part of its weighted channels (Selvaraju et al. 2017, arXiv 1610.02391, eq. 1 and 2).
  *
  * @param features [tokens, channels]
  * @param gradient of the same shape

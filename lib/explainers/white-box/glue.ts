@@ -30,10 +30,12 @@ function compute(graph: OnnxGraph, name: string, type: string, input: string[], 
 }
 
 /**
- * Makes the cotangent of the logits in the graph, as `explainedOf` does outside: of the token's logit less the rival's, less the
- * softmax, times the token's probability, by three weights. A rival below 0 is the largest logit besides the token's.
+ * Makes the cotangent of the logits in the graph, as `explainedOf` does outside: of the token's logit less
+ * the rival's, less the softmax, times the token's probability, by three weights. A rival below 0 is the
+ * largest logit besides the token's.
  *
- * Adds the inputs `target_token`, `target_rival` (int64 [1]), `rival_weight`, `softmax_weight` and `probability_weight` (float [1]).
+ * Adds the inputs `target_token`, `target_rival` (int64 [1]), `rival_weight`, `softmax_weight` and
+ * `probability_weight` (float [1]).
  */
 export function seedFromTarget({ graph, logits, seed }: Glue): void {
   const add = (type: string, input: string[], attributes: NodeOptions['attributes'] = {}) =>
@@ -64,8 +66,9 @@ export function seedFromTarget({ graph, logits, seed }: Glue): void {
 /**
  * Puts image features into the sequence of embeddings, and takes their gradient from its gradient.
  *
- * Adds the inputs `token_embeddings` (as `embeddings` was declared), `merge_rows` (int64 [length]: the row of the text's embeddings
- * followed by the image's that each position takes) and `image_rows` (int64 [features]: the position that each feature went to).
+ * Adds the inputs `token_embeddings` (as `embeddings` was declared), `merge_rows` (int64 [length]: the row of
+ * the text's embeddings followed by the image's that each position takes) and `image_rows` (int64 [features]:
+ * the position that each feature went to).
  */
 export function connectImage(
   { graph }: Glue,

@@ -70,7 +70,10 @@ function visionOptions({ featureOutput, pixelInput }: WhiteBox, options: ChainOp
   };
 }
 
-/** A batch of two where the export takes one, because sizes above 1 are unambiguous; else the sample's own inputs. */
+/**
+ * A batch of two where the export takes one, because sizes above 1 are unambiguous; else the sample's own
+ * inputs.
+ */
 function visionProbes(inputs: ChainInputs): Record<string, TensorValue>[] {
   const own = inputs.visionFeeds();
   const [batch, ...rest] = inputs.pixelShape;
@@ -86,7 +89,10 @@ function decoderOptions(options: ChainOptions): GraphOptions {
   return { output: EXPORTED.logits, wrt, expose: decoderTensors, mode, attentions: attentionMaps };
 }
 
-/** The decoder that computes the last position's logits, and of the last layer no other position where none is asked for. */
+/**
+ * The decoder that computes the last position's logits, and of the last layer no other position where none is
+ * asked for.
+ */
 async function decoderSource({ decoderModel }: WhiteBox, options: ChainOptions): Promise<OnnxModel> {
   const { decoderTensors = [] } = options;
   const model = await prepareModel(decoderModel);

@@ -13,8 +13,9 @@ import { floats, type LayerMap } from './results.js';
 export const MAP_TOKENS = 'map_tokens';
 
 /**
- * Computes attention averaged over heads in the graph, so that little has to leave the runtime: of every block the probabilities, or
- * with `gradients` (of a graph that computes them) the positive part of each times its gradient, in place of both.
+ * Computes attention averaged over heads in the graph, so that little has to leave the runtime: of every
+ * block the probabilities, or with `gradients` (of a graph that computes them) the positive part of each
+ * times its gradient, in place of both.
  *
  * @returns the names of the maps, [blocks, queries, keys] each, which become outputs
  */
@@ -68,7 +69,8 @@ export class MappedModel {
   /**
    * @param output the tensor whose layers are wanted: those that it depends on
    * @param tensors further tensors whose values are wanted
-   * @throws FsynError `UNSUPPORTED_MODEL` when no attention is found before `output`; else as `TappedModel.load`
+   * @throws FsynError `UNSUPPORTED_MODEL` when no attention is found before `output`; else as
+   *   `TappedModel.load`
    */
   static async load(path: string, output: string, tensors: readonly string[]): Promise<MappedModel> {
     const model = await prepareModel(path);
@@ -99,8 +101,9 @@ export class MappedModel {
 }
 
 /**
- * The same outside the runtime, where attention and gradient do not exist in one graph. A row is averaged when it is read: maps of all
- * layers at once are larger than a cache, and rows without relevance are never read.
+ * The same outside the runtime, where attention and gradient do not exist in one graph. A row is averaged
+ * when it is read: maps of all layers at once are larger than a cache, and rows without relevance are never
+ * read.
  *
  * @param attention [blocks, heads, q, n] or [blocks * heads, q, n], of the last q queries
  * @param gradient of the same shape

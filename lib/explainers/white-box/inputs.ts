@@ -95,8 +95,8 @@ export class ChainInputs {
   }
 
   /**
-   * The sequence that the decoder sees before the decision token, [length, hidden]: image features in the image's places of
-   * the text's embeddings.
+   * The sequence that the decoder sees before the decision token, [length, hidden]: image features in the
+   * image's places of the text's embeddings.
    *
    * @throws FsynError `MODEL_CONTRACT` for another number of features
    */
@@ -110,7 +110,10 @@ export class ChainInputs {
     return merged;
   }
 
-  /** Of rows of the sequence, [length, hidden], those of the image's places: what `merged` put there, or its gradient. */
+  /**
+   * Of rows of the sequence, [length, hidden], those of the image's places: what `merged` put there, or its
+   * gradient.
+   */
   imageRows(rows: Float32Array): Float32Array {
     const { imagePositions } = this.whiteBox;
     const hidden = rows.length / this.length;

@@ -39,7 +39,9 @@ export interface JoinedTarget {
   readonly target: Target;
 }
 
-/** What the image is and where it goes; without it the decoder runs alone on embeddings that hold it already. */
+/**
+ * What the image is and where it goes; without it the decoder runs alone on embeddings that hold it already.
+ */
 export interface JoinedImage {
   readonly feeds: Feeds;
   /** Position in the sequence of every image feature. */
@@ -48,7 +50,10 @@ export interface JoinedImage {
 
 export interface JoinedResult {
   readonly logits: TensorValue;
-  /** Values and gradients of the decoder's wanted tensors, `inputs_embeds` among them, and of the vision graph's. */
+  /**
+   * Values and gradients of the decoder's wanted tensors, `inputs_embeds` among them, and of the vision
+   * graph's.
+   */
   readonly decoder: JoinedTensors;
   readonly vision: JoinedTensors;
   /** The vision graph's output. */
@@ -69,8 +74,9 @@ interface Computed {
 }
 
 /**
- * Vision graph, merge and decoder, forward and backward, in one session: one run takes pixels to their gradient, and the runtime plans
- * memory and fuses over all of it. Every activation exists at its time, so it takes the memory of keeping everything.
+ * Vision graph, merge and decoder, forward and backward, in one session: one run takes pixels to their
+ * gradient, and the runtime plans memory and fuses over all of it. Every activation exists at its time, so it
+ * takes the memory of keeping everything.
  */
 export class JoinedChain {
   readonly vocabulary: number | undefined;
@@ -89,7 +95,8 @@ export class JoinedChain {
   }
 
   /**
-   * Builds the joined graph; its session opens at the first run that fits. Throws like `DifferentiableModel.load`.
+   * Builds the joined graph; its session opens at the first run that fits. Throws like
+   * `DifferentiableModel.load`.
    *
    * @returns undefined where the two graphs do not go into one file
    */
@@ -118,8 +125,8 @@ export class JoinedChain {
    * One forward and one backward pass.
    *
    * @param embeddings [points, length, hidden]: of the text tokens, or of all where there is no image
-   * @returns undefined where that does not surely fit into the memory (bytes; by default what the system has available), or the runtime
-   *   does not take the graph
+   * @returns undefined where that does not surely fit into the memory (bytes; by default what the system has
+   *   available), or the runtime does not take the graph
    */
   async run(
     embeddings: TensorValue,

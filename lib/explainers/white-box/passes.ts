@@ -6,8 +6,8 @@ import type { ModelSessions } from './sessions.js';
 import { passSplit } from './split-pass.js';
 
 /**
- * One forward and one backward pass for all points together: in one session where that fits into memory, else graph by graph, with
- * checkpoints where these are needed.
+ * One forward and one backward pass for all points together: in one session where that fits into memory, else
+ * graph by graph, with checkpoints where these are needed.
  */
 export async function pass(
   inputs: ChainInputs,

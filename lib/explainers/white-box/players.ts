@@ -34,7 +34,10 @@ export function rowDots(a: ArrayLike<number>, b: ArrayLike<number>, columns: num
   return sums;
 }
 
-/** Attribution from the products of inputs and (modified) gradients: pixels by image player, embeddings by text player. */
+/**
+ * Attribution from the products of inputs and (modified) gradients: pixels by image player, embeddings by
+ * text player.
+ */
 export function productAttribution(
   sample: PreparedSample,
   whiteBox: WhiteBox,

@@ -1,7 +1,8 @@
 /**
- * Rank-Gaussian filter of a map [rows, columns] (arXiv 2506.23270, section 3.3): the values of every 3 x 3 window are sorted and
- * averaged with Gaussian weights around the middle rank, whose width is the window's coefficient of variation. In a calm
- * window that is the median, in a noisy one close to the mean. Borders repeat the edge.
+ * Rank-Gaussian filter of a map [rows, columns] (arXiv 2506.23270, section 3.3): the values of every 3 x 3
+ * window are sorted and averaged with Gaussian weights around the middle rank, whose width is the window's
+ * coefficient of variation. In a calm window that is the median, in a noisy one close to the mean. Borders
+ * repeat the edge.
  */
 export function rankGaussianFilter(map: Float64Array, rows: number, columns: number): Float64Array {
   const clamp = (value: number, size: number) => Math.max(0, Math.min(size - 1, value));

@@ -8,14 +8,17 @@ import type { ChainResult } from './results.js';
 import { checkTarget, DEFAULT_TARGET } from './target.js';
 
 /**
- * What the gradient is multiplied with. `absent`: the input less its value when the player is absent, which makes a score the first-order
- * change of what is explained when the metric takes the player away. `zero`: the input itself, which measures from
- * the mean colour and from an embedding of zeros.
+ * What the gradient is multiplied with. `absent`: the input less its value when the player is absent, which
+ * makes a score the first-order change of what is explained when the metric takes the player away. `zero`:
+ * the input itself, which measures from the mean colour and from an embedding of zeros.
  */
 export type Reference = 'zero' | 'absent';
 
 export interface ProductOptions {
-  /** `contrast` (default): the decision token's logit less that of the token the model would have said instead; or `logit`. */
+  /**
+   * `contrast` (default): the decision token's logit less that of the token the model would have said
+   * instead; or `logit`.
+   */
   readonly target?: Target;
   /** What an input is measured from. Default: `absent`. */
   readonly reference?: Reference;

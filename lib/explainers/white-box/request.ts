@@ -27,7 +27,10 @@ export class PassRequest {
     return this.points.map(({ pixels }) => pixels ?? this.inputs.pixels());
   }
 
-  /** Rows of the sequence for every point: of all positions where the image is given as features, else of the text. */
+  /**
+   * Rows of the sequence for every point: of all positions where the image is given as features, else of the
+   * text.
+   */
   rows(): Promise<Float32Array[]> {
     return this.features
       ? this.merged(this.features)
@@ -64,7 +67,10 @@ export class PassRequest {
     return tokenEmbeddings ?? this.#ownText.get(() => this.inputs.embedInput(this.options.signal));
   }
 
-  /** The largest logit besides the decision token's, ties to the lower index; none for other targets than `contrast`. */
+  /**
+   * The largest logit besides the decision token's, ties to the lower index; none for other targets than
+   * `contrast`.
+   */
   #rival(row: Float32Array): number | undefined {
     const { target, rival } = this.options;
     const { targetToken } = this.inputs;

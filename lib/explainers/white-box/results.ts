@@ -9,7 +9,9 @@ export interface ExplainedPoint extends Explained {
   readonly rival: number | undefined;
 }
 
-/** One layer's attention averaged over heads: block-diagonal over images (or tiles), each [tokens, tokens]. */
+/**
+ * One layer's attention averaged over heads: block-diagonal over images (or tiles), each [tokens, tokens].
+ */
 export interface LayerMap {
   readonly blocks: number;
   readonly tokens: number;
@@ -33,7 +35,10 @@ export interface DecoderResult {
   /** Values and gradients of the wanted tensors of the decoder by name. */
   readonly decoderValues: Readonly<Record<string, TensorValue>>;
   readonly decoderGradients: Readonly<Record<string, TensorValue>>;
-  /** The positive part of attention times its gradient, averaged over heads, of every block of the decoder, when asked for. */
+  /**
+   * The positive part of attention times its gradient, averaged over heads, of every block of the decoder,
+   * when asked for.
+   */
   readonly decoderMaps: readonly LayerMap[];
 }
 
@@ -60,7 +65,9 @@ export interface ChainOptions {
   readonly decoderTensors?: readonly string[];
   /** What is explained. Default: `logit`. */
   readonly target?: Target;
-  /** The rival of target `contrast`. Default: the token with the largest logit besides the decision token's. */
+  /**
+   * The rival of target `contrast`. Default: the token with the largest logit besides the decision token's.
+   */
   readonly rival?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -68,7 +75,10 @@ export interface ChainOptions {
 /** Where gradients are taken; what is left out is the sample's own. */
 export interface ChainPoint {
   readonly pixels?: Float32Array;
-  /** Image features in place of the vision tower's, which then does not run. All points of a call have them or none. */
+  /**
+   * Image features in place of the vision tower's, which then does not run. All points of a call have them or
+   * none.
+   */
   readonly features?: Float32Array;
   /** Embeddings of the text tokens, [length, hidden]; image positions are overwritten by the merge. */
   readonly tokenEmbeddings?: Float32Array;

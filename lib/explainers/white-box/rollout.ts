@@ -24,12 +24,18 @@ function sum(values: Float64Array): number {
   return total;
 }
 
-/** One row of the rollout product A_L ... A_1, without forming it: a vector goes through the layers from the last to the first. */
+/**
+ * One row of the rollout product A_L ... A_1, without forming it: a vector goes through the layers from the
+ * last to the first.
+ */
 export function rolloutRow(v: Float64Array, layers: readonly LayerMap[], normalise: boolean): Float64Array {
   return layers.reduceRight((row, layer) => throughLayer(row, layer, normalise), v);
 }
 
-/** Rolls the last position's relevance back through the decoder, and that of the image features on through the vision tower. */
+/**
+ * Rolls the last position's relevance back through the decoder, and that of the image features on through the
+ * vision tower.
+ */
 export function rollBoth(
   whiteBox: WhiteBox,
   length: number,

@@ -52,7 +52,10 @@ export class ModelSessions {
     return this.#open.keys.length;
   }
 
-  /** Closes every graph as soon as nothing works with it; resolves when those that nothing works with are closed. */
+  /**
+   * Closes every graph as soon as nothing works with it; resolves when those that nothing works with are
+   * closed.
+   */
   dispose(): Promise<void> {
     return this.#open.retire();
   }
@@ -74,7 +77,10 @@ export function sessionsOf(whiteBox: WhiteBox): ModelSessions {
   return sessions;
 }
 
-/** Closes the sessions of all white-box explainers, those at work when they are done. They are opened again when needed. */
+/**
+ * Closes the sessions of all white-box explainers, those at work when they are done. They are opened again
+ * when needed.
+ */
 export function releaseWhiteBoxSessions(): void {
   const closing = [...models.values()].map((sessions) => sessions.dispose());
   models.clear();

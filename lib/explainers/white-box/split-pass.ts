@@ -12,7 +12,10 @@ import type { PassRequest } from './request.js';
 import { type Computed, floats, type InnerTensors } from './results.js';
 import type { ModelSessions } from './sessions.js';
 
-/** A pass through vision graph and decoder one after the other, each forward and backward in sessions of its own. */
+/**
+ * A pass through vision graph and decoder one after the other, each forward and backward in sessions of its
+ * own.
+ */
 export function passSplit(sessions: ModelSessions, request: PassRequest): Promise<Computed> {
   const { inputs, points, options, features } = request;
   if (features) return passDecoder(sessions, request, features);

@@ -3,9 +3,9 @@ import { checkOneOf } from '../../checks.js';
 const TARGETS = ['contrast', 'logit', 'log-probability', 'probability'] as const;
 
 /**
- * What is explained: of the decision token its logit, log-probability or probability, or its logit's lead over that of the token
- * that the model would have said instead (`contrast`), which is what decides. What raises all logits alike cancels
- * in all but `logit`.
+ * What is explained: of the decision token its logit, log-probability or probability, or its logit's lead
+ * over that of the token that the model would have said instead (`contrast`), which is what decides. What
+ * raises all logits alike cancels in all but `logit`.
  */
 export type Target = (typeof TARGETS)[number];
 

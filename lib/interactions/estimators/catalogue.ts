@@ -4,15 +4,21 @@ import type { MomentIndex } from './moments.js';
 /**
  * How interactions are estimated:
  *
- * - 'regression': order-2 polynomial by weighted least squares on paired coalitions, and SVARM-IQ of what it leaves over; the
+ * - 'regression': order-2 polynomial by weighted least squares on paired coalitions, and SVARM-IQ of what it
+ *   leaves over; the
  *   most accurate per evaluation once there are several times n (n - 1) of them. Orders 1 and 2.
- * - 'sparse': a Fourier model with few coefficients, chosen by what they predict. The most accurate with fewer evaluations;
+ * - 'sparse': a Fourier model with few coefficients, chosen by what they predict. The most accurate with
+ *   fewer evaluations;
  *   refuses when coalitions held out are not predicted.
- * - 'product': crossed image and text states, for cross-modal pairs; the most accurate per image encoding. Order 2.
- * - 'permutation': permutations with shared prefixes. Orders 1 and 2, unbiased, no minimum beyond one visit of each pair.
- * - 'shap-iq', 'svarm-iq': moment estimators for any order; 'shap-iq' is unbiased, 'svarm-iq' where no stratum is empty (see
+ * - 'product': crossed image and text states, for cross-modal pairs; the most accurate per image encoding.
+ *   Order 2.
+ * - 'permutation': permutations with shared prefixes. Orders 1 and 2, unbiased, no minimum beyond one visit
+ *   of each pair.
+ * - 'shap-iq', 'svarm-iq': moment estimators for any order; 'shap-iq' is unbiased, 'svarm-iq' where no
+ *   stratum is empty (see
  *   `provenance.emptyStrata`). 'kernel-shap-iq': consistent regression for SII.
- * - 'faithful': the regression that defines FSII, FBII or kADD-SHAP; of order 1 KernelSHAP, whose limit is SV.
+ * - 'faithful': the regression that defines FSII, FBII or kADD-SHAP; of order 1 KernelSHAP, whose limit is
+ *   SV.
  */
 export type EstimatorName =
   | 'regression'

@@ -11,11 +11,11 @@ interface Equations {
 }
 
 /**
- * Refuses a regression that the drawn coalitions cannot determine, or that does not fit into memory, before a single one
- * is evaluated. What passes may still turn out to be rank deficient in the fit.
+ * Refuses a regression that the drawn coalitions cannot determine, or that does not fit into memory, before a
+ * single one is evaluated. What passes may still turn out to be rank deficient in the fit.
  *
- * @throws FsynError BUDGET with fewer equations than unknowns, RANK_DEFICIENT when complements repeat each other so often
- *   that the rest cannot determine the unknowns, OUT_OF_MEMORY
+ * @throws FsynError BUDGET with fewer equations than unknowns, RANK_DEFICIENT when complements repeat each
+ *   other so often that the rest cannot determine the unknowns, OUT_OF_MEMORY
  */
 export function checkRegression(
   estimator: RegressionName,

@@ -23,7 +23,9 @@ export function momentName(index: WeightedIndex): MomentIndex {
   return index === 'k-SII' || index === 'kADD-SHAP' ? 'SII' : index;
 }
 
-/** An estimate from values (less v(empty)) of a drawn sample: exported for conformance tests on given samples. */
+/**
+ * An estimate from values (less v(empty)) of a drawn sample: exported for conformance tests on given samples.
+ */
 export async function fromSample(
   sample: CoalitionSample,
   y: Float64Array,
@@ -63,7 +65,10 @@ export async function fromSample(
   }
 }
 
-/** Which interactions must be estimated for the wanted ones: k-SII of an order needs SII of the orders above it. */
+/**
+ * Which interactions must be estimated for the wanted ones: k-SII of an order needs SII of the orders above
+ * it.
+ */
 export function aggregateNeeds(index: WeightedIndex, set: InteractionSet): InteractionSet {
   if (index !== 'k-SII' || set.sides || set.minOrder === set.maxOrder) return set;
   return new InteractionSet(set.players, set.minOrder, set.maxOrder);
@@ -114,9 +119,9 @@ function select(found: Estimate, from: InteractionSet, to: InteractionSet): Esti
 }
 
 /**
- * Order-2 polynomial as a control variate (Witter et al. 2025, there for first-order values and trees): its own index is
- * exact, what it leaves over is small, and SVARM-IQ of that removes the bias of the fit where strata have draws: an empty
- * stratum leaves it to the polynomial.
+ * Order-2 polynomial as a control variate (Witter et al. 2025, there for first-order values and trees): its
+ * own index is exact, what it leaves over is small, and SVARM-IQ of that removes the bias of the fit where
+ * strata have draws: an empty stratum leaves it to the polynomial.
  */
 async function fromPolynomial(
   sample: CoalitionSample,

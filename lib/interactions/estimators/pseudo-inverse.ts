@@ -7,8 +7,8 @@ export interface PseudoInverse {
 }
 
 /**
- * Pseudo-inverse of [1 X] for 0/1 rows X, by modified Gram-Schmidt with one repetition; null when the columns depend on
- * each other.
+ * Pseudo-inverse of [1 X] for 0/1 rows X, by modified Gram-Schmidt with one repetition; null when the columns
+ * depend on each other.
  */
 export function pseudoInverse(states: readonly Uint8Array[]): PseudoInverse | null {
   const rows = states.length;

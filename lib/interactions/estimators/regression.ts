@@ -13,7 +13,10 @@ export function kernelWeight(n: number, level: number, t: number): number {
   return 1 / ((n - 2 * level + 1) * binomial(n - 2 * level, t - level));
 }
 
-/** lambda(s, r) = sum over l = 1..r of C(r, l) B_(s-l): what an interaction of size s adds to a coalition with r of it. */
+/**
+ * lambda(s, r) = sum over l = 1..r of C(r, l) B_(s-l): what an interaction of size s adds to a coalition with
+ * r of it.
+ */
 export function bernoulliShare(s: number, r: number): number {
   let sum = 0;
   for (let l = 1; l <= r; l++) sum += binomial(r, l) * bernoulli(s - l).toNumber();
@@ -76,8 +79,8 @@ function fullValue(sample: CoalitionSample, y: Float64Array): number {
 }
 
 /**
- * FSII by weighted least squares with the Shapley kernel, exact at the empty and the full coalition (Tsai, Yeh & Ravikumar
- * 2023); order 1 is KernelSHAP (Lundberg & Lee 2017). `y` are the values less v(empty).
+ * FSII by weighted least squares with the Shapley kernel, exact at the empty and the full coalition (Tsai,
+ * Yeh & Ravikumar 2023); order 1 is KernelSHAP (Lundberg & Lee 2017). `y` are the values less v(empty).
  */
 export async function faithfulShapley(
   sample: CoalitionSample,
@@ -132,7 +135,9 @@ async function shapleyRegression(
   return { values: solution, standardErrors };
 }
 
-/** FBII by least squares over coalitions of equal importance, intercept included (Tsai, Yeh & Ravikumar 2023). */
+/**
+ * FBII by least squares over coalitions of equal importance, intercept included (Tsai, Yeh & Ravikumar 2023).
+ */
 export async function faithfulBanzhaf(
   sample: CoalitionSample,
   y: Float64Array,
@@ -153,12 +158,16 @@ export async function faithfulBanzhaf(
   return { values: solution.slice(1), standardErrors: standardErrors.slice(1), intercept: solution[0] };
 }
 
-/** Weight that makes border coalitions of a level all but exact; larger ones would cost more digits than they add. */
+/**
+ * Weight that makes border coalitions of a level all but exact; larger ones would cost more digits than they
+ * add.
+ */
 const BORDER = 1e8;
 
 /**
- * KernelSHAP-IQ (Fumagalli et al. 2024, algorithm 1), consistent for SII: level l fits what the levels before left over.
- * Orders 1 and 2 are plain weighted fits; from order 3 on the sizes below l and above n - l enter by their exact share.
+ * KernelSHAP-IQ (Fumagalli et al. 2024, algorithm 1), consistent for SII: level l fits what the levels before
+ * left over. Orders 1 and 2 are plain weighted fits; from order 3 on the sizes below l and above n - l enter
+ * by their exact share.
  */
 export async function kernelShapIq(
   sample: CoalitionSample,

@@ -21,9 +21,10 @@ export interface CoalitionSample {
 export type SizeWeights = 'shapley' | 'uniform';
 
 /**
- * Mass of the sizes 0..n of a draw. 'shapley': proportional to 1 / (t (n - t)) inside, and everything on sizes below k and
- * above n - k until they are exhausted, so that they are enumerated first: for the largest k up to the order that the budget
- * pays for, because what is left of it would otherwise never leave those sizes. 'uniform': all coalitions equally likely.
+ * Mass of the sizes 0..n of a draw. 'shapley': proportional to 1 / (t (n - t)) inside, and everything on
+ * sizes below k and above n - k until they are exhausted, so that they are enumerated first: for the largest
+ * k up to the order that the budget pays for, because what is left of it would otherwise never leave those
+ * sizes. 'uniform': all coalitions equally likely.
  */
 function sizeMass(n: number, largest: number, budget: number, weights: SizeWeights): Float64Array {
   let order = Math.min(largest, n);
@@ -50,11 +51,13 @@ function binomialShare(n: number, t: number): number {
 }
 
 /**
- * Draws `budget` distinct coalitions (fewer when there are no more), the empty and the full one always among them.
+ * Draws `budget` distinct coalitions (fewer when there are no more), the empty and the full one always among
+ * them.
  *
- * Sizes whose expected number of draws covers all their coalitions are enumerated (the border trick of Fumagalli et al.
- * 2023); the rest is drawn with replacement, repeats being free but counted. With `paired` every draw brings its complement
- * (antithetic sampling, Covert & Lee 2021), which makes regressions of order 2 exact for games of order 3.
+ * Sizes whose expected number of draws covers all their coalitions are enumerated (the border trick of
+ * Fumagalli et al. 2023); the rest is drawn with replacement, repeats being free but counted. With `paired`
+ * every draw brings its complement (antithetic sampling, Covert & Lee 2021), which makes regressions of order
+ * 2 exact for games of order 3.
  */
 export function drawCoalitions(
   n: number,
@@ -204,7 +207,10 @@ function pick(random: Random, probability: Float64Array): number {
   return last;
 }
 
-/** Importance weights: 1 for enumerated coalitions, count / (draws * probability of the coalition) for drawn ones. */
+/**
+ * Importance weights: 1 for enumerated coalitions, count / (draws * probability of the coalition) for drawn
+ * ones.
+ */
 export function importanceWeights(sample: CoalitionSample): Float64Array {
   const n = sample.coalitions.players;
   const draws = drawCount(sample);

@@ -12,7 +12,10 @@ function gated(gate: (x: string, context: RuleContext) => { gate: string; slope:
   });
 }
 
-/** A saturating function outside a gate: f'(x), or f(x)/x under the identity rule (all of them vanish at 0 but Sigmoid). */
+/**
+ * A saturating function outside a gate: f'(x), or f(x)/x under the identity rule (all of them vanish at 0 but
+ * Sigmoid).
+ */
 function activation(derivative: (x: string, y: string, builder: BackwardBuilder) => string) {
   return unary((g, x, y, { builder, mode }) => {
     if (mode === 'grad') return builder.mul(g, derivative(x, y, builder));

@@ -44,7 +44,8 @@ export function gradientName(tensor: string): string {
 }
 
 /**
- * Appends the backward pass of `output` to the model's graph (reverse-mode differentiation, one node at a time).
+ * Appends the backward pass of `output` to the model's graph (reverse-mode differentiation, one node at a
+ * time).
  *
  * @throws FsynError `UNSUPPORTED_OPERATOR` naming the node and the file when a node on the path has no rule
  */

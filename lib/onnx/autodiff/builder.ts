@@ -153,7 +153,10 @@ export class BackwardBuilder {
     return scaled;
   }
 
-  /** A gradient times a forward tensor; of a constant number it is remembered, so that a product can take it in. */
+  /**
+   * A gradient times a forward tensor; of a constant number it is remembered, so that a product can take it
+   * in.
+   */
   times(gradient: string, tensor: string): string {
     const constant = this.graph.constantOf(tensor);
     const [factor] = constant ?? [];
@@ -192,8 +195,9 @@ export class BackwardBuilder {
   }
 
   /**
-   * Matrix product with transposed operands. FusedMatMul instead of Transpose + MatMul, because ORT folds a transposed
-   * weight into a second copy of it. Numbers that an operand was multiplied with become part of the product.
+   * Matrix product with transposed operands. FusedMatMul instead of Transpose + MatMul, because ORT folds a
+   * transposed weight into a second copy of it. Numbers that an operand was multiplied with become part of
+   * the product.
    */
   fusedMatMul(a: string, b: string, transA: boolean, transB: boolean, alpha = 1): string {
     const [left, right] = [this.unscaled(a), this.unscaled(b)];
@@ -248,7 +252,10 @@ export class BackwardBuilder {
     return this.op('Reshape', [sum, this.op('Shape', [narrow])], { allowzero: 1 });
   }
 
-  /** Reduction axes of a node, from its attribute or its constant second input, not negative; undefined means all. */
+  /**
+   * Reduction axes of a node, from its attribute or its constant second input, not negative; undefined means
+   * all.
+   */
   axes(node: NodeProto, rank: number): number[] | undefined {
     const input = node.input[1];
     const given = intsAttribute(node, 'axes') ?? (input ? this.graph.constantOf(input) : undefined);
@@ -264,7 +271,10 @@ export interface Scaled {
   readonly factor: number;
 }
 
-/** Axes over which a broadcast from `narrow` to `wide` repeated values; undefined when that is only known at run time. */
+/**
+ * Axes over which a broadcast from `narrow` to `wide` repeated values; undefined when that is only known at
+ * run time.
+ */
 function broadcastAxes(wide: TensorType | undefined, narrow: TensorType | undefined): number[] | undefined {
   if (!wide?.shape || !narrow?.shape) return undefined;
   const added = wide.shape.length - narrow.shape.length;

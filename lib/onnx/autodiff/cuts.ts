@@ -15,8 +15,9 @@ export function edge(output: string, index: number): string {
 /**
  * The edges that relevance does not flow through: what the LRP rules hold constant.
  *
- * AttnLRP (arXiv 2402.05602): deviations and norms, denominators, and the gate of an activation x * s(x), which turns
- * the identity rule f(x)/x into an ordinary product. CP-LRP also holds the attention probabilities constant.
+ * AttnLRP (arXiv 2402.05602): deviations and norms, denominators, and the gate of an activation x * s(x),
+ * which turns the identity rule f(x)/x into an ordinary product. CP-LRP also holds the attention
+ * probabilities constant.
  */
 export function cutEdges(graph: OnnxGraph, mode: Mode): Set<string> {
   const cuts = new Set<string>();
@@ -40,7 +41,10 @@ function isNegativePower(graph: OnnxGraph, node: NodeProto): boolean {
   return exponent?.length === 1 && exponent[0] < 0;
 }
 
-/** Whether a sigmoid, erf or tanh is (after constant scalings) multiplied by the tensor that it was computed from. */
+/**
+ * Whether a sigmoid, erf or tanh is (after constant scalings) multiplied by the tensor that it was computed
+ * from.
+ */
 function gatesItsInput(graph: OnnxGraph, gate: NodeProto): boolean {
   const root = withoutConstants(graph, gate.input[0]);
   const roots = new Set([root]);

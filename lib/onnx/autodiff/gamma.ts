@@ -17,17 +17,18 @@ export interface LinearMap {
 const SMALLEST = 2 ** -126;
 
 /**
- * The Gamma rule (Montavon et al. 2019, for inputs of either sign as in Andeol et al. 2021) as a modified gradient: contributions
- * c_ij = x_i w_ij that have the sign of the sum z_j = sum_i c_ij count 1 + gamma times.
+ * The Gamma rule (Montavon et al. 2019, for inputs of either sign as in Andeol et al. 2021) as a modified
+ * gradient: contributions c_ij = x_i w_ij that have the sign of the sum z_j = sum_i c_ij count 1 + gamma
+ * times.
  *
- * R_i = sum_j c'_ij / (sum_i c'_ij) R_j with c' = c + gamma c+ where z_j > 0 and c + gamma c- where z_j < 0, and R_j = z_j g_j. A
- * contribution's part of the sign s of z is (c + s |c|) / 2, and |c_ij| = |x_i| |w_ij|; so with m_j = sum_i |c_ij|,
- * k = gamma / (2 + gamma) and q_j = z_j / (|z_j| + k m_j) the result R_i / x_i is
+ * R_i = sum_j c'_ij / (sum_i c'_ij) R_j with c' = c + gamma c+ where z_j > 0 and c + gamma c- where z_j < 0,
+ * and R_j = z_j g_j. A contribution's part of the sign s of z is (c + s |c|) / 2, and |c_ij| = |x_i| |w_ij|;
+ * so with m_j = sum_i |c_ij|, k = gamma / (2 + gamma) and q_j = z_j / (|z_j| + k m_j) the result R_i / x_i is
  *
  *     sum_j w_ij |q_j| g_j  +  k sign(x_i) sum_j |w_ij| q_j g_j,
  *
- * one product more forward and one more backward than the epsilon rule. An input of exactly 0 has no relevance and no sign. A bias is no
- * contribution and keeps its share, as in the epsilon rule.
+ * one product more forward and one more backward than the epsilon rule. An input of exactly 0 has no
+ * relevance and no sign. A bias is no contribution and keeps its share, as in the epsilon rule.
  */
 export function gammaGradient({ builder }: RuleContext, map: LinearMap, gamma: number): string {
   const { input: x, weight: w, gradient } = map;

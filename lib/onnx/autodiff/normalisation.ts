@@ -6,8 +6,9 @@ import type { Rule, RuleContext, Rules } from './rule.js';
 /**
  * LayerNormalization and its RMS form, from the operator's own mean and inverse deviation.
  *
- * Those two are float32 whatever the element type, so the arithmetic is too. In the LRP modes the deviation is a constant
- * (arXiv 2402.05602, proposition 3.4), which removes the term along the normalised input; the mean is still subtracted.
+ * Those two are float32 whatever the element type, so the arithmetic is too. In the LRP modes the deviation
+ * is a constant (arXiv 2402.05602, proposition 3.4), which removes the term along the normalised input; the
+ * mean is still subtracted.
  */
 function backwardNorm(context: RuleContext, centred: boolean): void {
   const { node, builder, gradients, mode } = context;

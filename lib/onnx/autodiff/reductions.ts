@@ -45,8 +45,8 @@ function probabilitySum(context: RuleContext, g: string): string {
 }
 
 /**
- * The sum of gradient times probability in every row of an attention map P that only O = P V reads: that of the gradient of O times O
- * (as in FlashAttention, arXiv 2205.14135, eq. 4), which has fewer elements.
+ * The sum of gradient times probability in every row of an attention map P that only O = P V reads: that of
+ * the gradient of O times O (as in FlashAttention, arXiv 2205.14135, eq. 4), which has fewer elements.
  */
 function attentionSum({ builder, node, onlyProduct }: RuleContext, y: string): string | undefined {
   const axis = intAttribute(node, 'axis', -1);

@@ -1,7 +1,9 @@
 import type { NodeProto } from '../protobuf.js';
 import type { BackwardBuilder } from './builder.js';
 
-/** `grad`: gradients. `attnlrp`, `cplrp`: modified gradients whose product with the tensor is its relevance. */
+/**
+ * `grad`: gradients. `attnlrp`, `cplrp`: modified gradients whose product with the tensor is its relevance.
+ */
 export type Mode = 'grad' | 'attnlrp' | 'cplrp';
 
 /** Strength of the Gamma rule in linear layers with constant weights; 0 is the epsilon rule. */
@@ -17,15 +19,19 @@ export interface RuleContext {
   readonly node: NodeProto;
   readonly mode: Mode;
   readonly builder: BackwardBuilder;
-  /** Gamma of the LRP modes for operators of one kind; 0 in mode `grad` and where the weight is no constant. */
+  /**
+   * Gamma of the LRP modes for operators of one kind; 0 in mode `grad` and where the weight is no constant.
+   */
   gammaOf(kind: keyof Gamma, weight: string): number;
   /** Gradient of output i, undefined where none arrived. */
   readonly gradients: readonly (string | undefined)[];
-  /** Gradient of output 0 for a product: halved in the LRP modes when both factors are live (uniform rule). */
+  /**
+   * Gradient of output 0 for a product: halved in the LRP modes when both factors are live (uniform rule).
+   */
   shared(): string;
   /**
-   * The product that alone the gradient of output 0 came from, as its left operand, with the gradient of its result as `shared` gives it;
-   * undefined where there is none or more arrived.
+   * The product that alone the gradient of output 0 came from, as its left operand, with the gradient of its
+   * result as `shared` gives it; undefined where there is none or more arrived.
    */
   onlyProduct(): { readonly result: string; readonly gradient: string } | undefined;
   /** Whether input i needs a gradient. */

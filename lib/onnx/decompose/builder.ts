@@ -99,7 +99,9 @@ export class DecompositionBuilder {
     );
   }
 
-  /** Repeats each key or value head: [batch, heads, sequence, size] to [batch, heads * times, sequence, size]. */
+  /**
+   * Repeats each key or value head: [batch, heads, sequence, size] to [batch, heads * times, sequence, size].
+   */
   repeatHeads(x: string, times: number): string {
     if (times === 1) return x;
     const size = (axis: number) => this.dimension(x, axis);

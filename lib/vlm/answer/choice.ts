@@ -16,9 +16,10 @@ const negations = new Set(['not', 'neither', 'nor']);
 const wordLetters = new Set('aeiouykvwsz');
 
 /**
- * The choice that an answer names: a word of its own that is one of the choices, scored by its surroundings as the published
- * code scores tokens (own punctuation +2, at the front +5 or after a leading word +3, before a closing sign or line end +3, last
- * +3, beside arithmetic or ruled out -10; equal scores go to the later one). A single candidate needs no good surroundings.
+ * The choice that an answer names: a word of its own that is one of the choices, scored by its surroundings
+ * as the published code scores tokens (own punctuation +2, at the front +5 or after a leading word +3, before
+ * a closing sign or line end +3, last +3, beside arithmetic or ruled out -10; equal scores go to the later
+ * one). A single candidate needs no good surroundings.
  */
 export function findChoice(
   text: string,
@@ -69,8 +70,8 @@ interface Surroundings {
 }
 
 /**
- * Whether a letter is the article "a", the pronoun "I" or another small word: it runs on into the next one. In capitals only "I"
- * does so inside a sentence, "A" at its front.
+ * Whether a letter is the article "a", the pronoun "I" or another small word: it runs on into the next one.
+ * In capitals only "I" does so inside a sentence, "A" at its front.
  */
 function isPartOfSentence({ text, start, end, before, after }: Surroundings): boolean {
   const letter = text.slice(start, end);
@@ -97,7 +98,10 @@ function scoreOf({ text, start, end, before }: Surroundings): number {
   return score;
 }
 
-/** Whether a sign of arithmetic ties a letter to a number or to another letter: a variable of a formula is no answer. */
+/**
+ * Whether a sign of arithmetic ties a letter to a number or to another letter: a variable of a formula is no
+ * answer.
+ */
 function isOperand(left: string, right: string): boolean {
   return (
     /(?:(?:^|\W)[\p{L}\p{N}]\s*[+*/=<>^]|\p{N}\s*[-\u2212])\s*$/u.test(left) ||

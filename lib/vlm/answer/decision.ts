@@ -6,10 +6,11 @@ import { folded, type Word, wordsOf } from './words.js';
 /**
  * Finds what an answer decides.
  *
- * With `choices`: the choice that the answer names as a word of its own. Otherwise the first word `yes` or `no`. Otherwise the
- * first word or number.
+ * With `choices`: the choice that the answer names as a word of its own. Otherwise the first word `yes` or
+ * `no`. Otherwise the first word or number.
  *
- * @param texts the answer's tokens as text, which joined are the answer, without the closing control token; at least one
+ * @param texts the answer's tokens as text, which joined are the answer, without the closing control token;
+ *   at least one
  * @param choices choice letters (or words), or undefined for other questions
  */
 export function findDecision(
@@ -33,7 +34,9 @@ export function findDecision(
   };
 }
 
-/** The token that holds the first letter or digit of a word: a sign before a number may be a token of its own. */
+/**
+ * The token that holds the first letter or digit of a word: a sign before a number may be a token of its own.
+ */
 function tokenOf(texts: readonly string[], { text, start }: Word): number {
   const first = start + text.search(/[\p{L}\p{M}\p{N}]/u);
   let end = 0;

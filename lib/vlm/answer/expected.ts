@@ -2,8 +2,8 @@ import type { Answer } from '../types.js';
 import { folded } from './words.js';
 
 /**
- * Whether a model said what was expected. What decides is compared whole: the choice, or yes or no, that the answer gives; of
- * other answers the whole text.
+ * Whether a model said what was expected. What decides is compared whole: the choice, or yes or no, that the
+ * answer gives; of other answers the whole text.
  *
  * @returns null where there is no answer to judge: a dual encoder's similarity
  */
@@ -17,8 +17,8 @@ export function isExpected(
 }
 
 /**
- * Compares two answers the way a reader would: case, spelling of accents (NFC), runs of blanks and the punctuation around them
- * aside. What is inside counts, and so do the sign and the point of a number.
+ * Compares two answers the way a reader would: case, spelling of accents (NFC), runs of blanks and the
+ * punctuation around them aside. What is inside counts, and so do the sign and the point of a number.
  */
 export function sameAnswer(said: string, expected: string): boolean {
   return bare(said) === bare(expected);

@@ -1,12 +1,13 @@
 import type { Decision } from '../types.js';
 
 /**
- * The decision token as the published code finds it (section 3 of the reference behaviour), by looking at tokens alone: the first
- * piece of a longer word counts as a word, the article "a" as a choice.
+ * The decision token as the published code finds it (section 3 of the reference behaviour), by looking at
+ * tokens alone: the first piece of a longer word counts as a word, the article "a" as a choice.
  *
- * With `choices`: the choice letter, scored by its surroundings (own punctuation +2, first token or structural/empty predecessor,
- * structural/empty successor, last token, neighbouring arithmetic; equal scores go to the later token). Otherwise the first token
- * that reads yes or no. Otherwise the first token with a letter or digit.
+ * With `choices`: the choice letter, scored by its surroundings (own punctuation +2, first token or
+ * structural/empty predecessor, structural/empty successor, last token, neighbouring arithmetic; equal scores
+ * go to the later token). Otherwise the first token that reads yes or no. Otherwise the first token with a
+ * letter or digit.
  */
 export function publishedDecision(
   texts: readonly string[],

@@ -6,12 +6,21 @@ export interface Word {
   readonly end: number;
 }
 
-/** Latin letters and digits are told apart from the letters of other scripts, many of which put no blanks between words. */
+/**
+ * Latin letters and digits are told apart from the letters of other scripts, many of which put no blanks
+ * between words.
+ */
 const latin = String.raw`[\p{Script=Latin}\p{M}\p{N}]`;
 const other = String.raw`(?:(?!\p{Script=Latin})[\p{L}\p{M}])`;
-/** A sign or point in front of digits belongs to the number, unless something stands before it that it could join. */
+/**
+ * A sign or point in front of digits belongs to the number, unless something stands before it that it could
+ * join.
+ */
 const front = String.raw`(?:(?<![\p{L}\p{M}\p{N}])[-+\u2212](?=\.?\p{N}))?(?:(?<![\p{L}\p{M}\p{N}])\.(?=\p{N}))?`;
-/** Inside a word: hyphens, apostrophes, underscores; inside a number also the signs of decimals, thousands, times and fractions. */
+/**
+ * Inside a word: hyphens, apostrophes, underscores; inside a number also the signs of decimals, thousands,
+ * times and fractions.
+ */
 const joint = (letters: string) =>
   String.raw`(?:[-_'\u2019\u2010\u2011](?=${letters})|(?<=\p{N})[.,:/](?=\p{N}))`;
 const run = (letters: string) => `${letters}+(?:${joint(letters)}${letters}+)*`;

@@ -56,7 +56,10 @@ export interface ClassifierManifest {
 
 const resamplings: readonly Resampling[] = ['nearest', 'box', 'bilinear', 'hamming', 'bicubic', 'lanczos'];
 
-/** Reads and checks a manifest. @throws FsynError MODEL_FILE, MODEL_CONTRACT naming the key, what was expected, what is there */
+/**
+ * Reads and checks a manifest. @throws FsynError MODEL_FILE, MODEL_CONTRACT naming the key, what was
+ * expected, what is there
+ */
 export async function readManifest(path: string): Promise<ClassifierManifest> {
   const absolute = resolve(path);
   const fields = new Fields(

@@ -22,7 +22,10 @@ export interface MaskedQuestion {
 }
 
 const largestBatch = 32;
-/** Floats per pixel value that a small convolutional network holds at once: the input twice and its widest layers. */
+/**
+ * Floats per pixel value that a small convolutional network holds at once: the input twice and its widest
+ * layers.
+ */
 const activationsPerPixel = 24;
 
 /** Feeds a classifier's graph. */
@@ -165,7 +168,8 @@ export class ClassifierSample implements PreparedSample {
     for (let from = 0; from < cells.cellCount; from += this.#run.batchSize) {
       options.signal?.throwIfAborted();
       const count = Math.min(this.#run.batchSize, cells.cellCount - from);
-      // Cells that are found keep their places in the batches, so that the others get the bytes that they would have got.
+      // Cells that are found keep their places in the batches, so that the others get the bytes that they
+      // would have got.
       const batch: number[] = [];
       for (let cell = from; cell < from + count; cell++) {
         const known = keys && store?.find(this.#contentKey(), keys[cell]);

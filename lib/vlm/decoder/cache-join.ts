@@ -9,8 +9,8 @@ import type { DecoderGraph } from './graph.js';
 const memories: Readonly<Record<string, DeviceCaches['memory']>> = { cuda: 'Cuda', webgpu: 'WebGPU_Buffer' };
 
 /**
- * What keeps a decoder's caches in the memory of its first provider, or undefined where that is the host's or the caches
- * differ in element type or rank.
+ * What keeps a decoder's caches in the memory of its first provider, or undefined where that is the host's or
+ * the caches differ in element type or rank.
  */
 export async function deviceCaches(
   decoder: DecoderGraph,

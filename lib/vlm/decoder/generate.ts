@@ -10,7 +10,9 @@ export interface GenerationSettings {
   readonly repetitionPenalty: number;
 }
 
-/** Divides positive and multiplies negative logits of tokens that occurred before (Keskar et al. 2019, CTRL). */
+/**
+ * Divides positive and multiplies negative logits of tokens that occurred before (Keskar et al. 2019, CTRL).
+ */
 function penalise(logits: Float32Array, seen: ReadonlySet<number>, penalty: number): void {
   if (penalty === 1) return;
   for (const id of seen) {

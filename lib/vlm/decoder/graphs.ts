@@ -49,7 +49,10 @@ export class VisionGraph {
     return feeds;
   }
 
-  /** @throws FsynError MODEL_CONTRACT when the graph gives another number of features than the architecture expects */
+  /**
+   * @throws FsynError MODEL_CONTRACT when the graph gives another number of features than the architecture
+   * expects
+   */
   async run(encoding: ImageEncoding, pixels: Float32Array, signal?: AbortSignal): Promise<ImageFeatures> {
     const results = await this.graph.session.run(this.feeds(encoding, pixels), {
       outputs: [this.featureOutput],

@@ -8,10 +8,11 @@ export type Removal = 'mask' | 'leave-out';
 /**
  * Finds out how a decoder can be made to overlook tokens while all others keep their positions.
  *
- * Some exports use only the mask's sum (GroupQueryAttention) or count positions from the mask inside the graph; masking a
- * token would then silently score something else. So a short sequence with a hole is run twice with different tokens in
- * the hole: the same result means that the mask works. If it does not, but `position_ids` is an input that matters, the
- * absent tokens can be left out of the sequence and the others given their old positions, which is the same function.
+ * Some exports use only the mask's sum (GroupQueryAttention) or count positions from the mask inside the
+ * graph; masking a token would then silently score something else. So a short sequence with a hole is run
+ * twice with different tokens in the hole: the same result means that the mask works. If it does not, but
+ * `position_ids` is an input that matters, the absent tokens can be left out of the sequence and the others
+ * given their old positions, which is the same function.
  *
  * @throws FsynError UNSUPPORTED_MODEL saying why neither works and what to do instead
  */
@@ -63,7 +64,9 @@ export async function probeRemoval(
   );
 }
 
-/** Equal but for rounding: the difference is below 1e-3 of the logits' spread (half precision rounds at 5e-4). */
+/**
+ * Equal but for rounding: the difference is below 1e-3 of the logits' spread (half precision rounds at 5e-4).
+ */
 function closeTo(a: Float32Array, b: Float32Array): boolean {
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;

@@ -22,7 +22,8 @@ export interface Caption extends EncodedCaption {
  * Tokenises caption and instruction as the family's processor does and finds the players.
  *
  * @param fixed number of tokens that the graph insists on, where it does
- * @throws FsynError CONTEXT_LENGTH for more tokens than there are positions, TOKENIZER for a caption without tokens
+ * @throws FsynError CONTEXT_LENGTH for more tokens than there are positions, TOKENIZER for a caption without
+ *   tokens
  */
 export function encodeCaption(
   tokenizer: TextTokenizer,
@@ -85,9 +86,9 @@ function refuseWritten(tokenizer: TextTokenizer, id: number, text: string): void
 }
 
 /**
- * The caption of a text state. `remove` takes absent players out of attention and leaves their ids, which nothing then
- * reads: CLIP's pad is its end token, and a second one would move the place at which the embedding is read.
- * `attend` puts pads in their places. Positions never change.
+ * The caption of a text state. `remove` takes absent players out of attention and leaves their ids, which
+ * nothing then reads: CLIP's pad is its end token, and a second one would move the place at which the
+ * embedding is read. `attend` puts pads in their places. Positions never change.
  */
 export function maskCaption(
   { ids, attention, players }: Caption,

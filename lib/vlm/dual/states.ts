@@ -37,7 +37,10 @@ export class StateEncoder {
   readonly #encode: EncodeStates;
   readonly #known = new Map<string, Float32Array>();
 
-  /** @throws FsynError BUDGET where one state does not fit into `memory` bytes; UNSUPPORTED_MODEL for a fixed batch above 1 */
+  /**
+   * @throws FsynError BUDGET where one state does not fit into `memory` bytes; UNSUPPORTED_MODEL for a fixed
+   * batch above 1
+   */
   constructor(options: StateEncoderOptions) {
     const { side, players, costs, tokens, inputBytes, fixedBatch, memory, encode } = options;
     this.stateBytes = inputBytes + passBytes(costs, tokens);

@@ -63,8 +63,8 @@ export class Tower {
   }
 
   /**
-   * Embeddings of length 1, one per row of the feeds. Lengths are taken in double precision, also where the graph has
-   * normalised before.
+   * Embeddings of length 1, one per row of the feeds. Lengths are taken in double precision, also where the
+   * graph has normalised before.
    *
    * @throws FsynError INFERENCE when an embedding is not finite or zero
    */
@@ -113,12 +113,14 @@ const textInputs: readonly string[] = [EXPORTED.tokens, EXPORTED.mask];
 const embeddings = { image: 'image_embeds', text: 'text_embeds' };
 
 /**
- * Opens the towers of a model directory: cut out of `model.onnx`, which computes both and their similarity at once, or
- * `vision_model.onnx` and `text_model.onnx` where it is not there. The file is not changed.
+ * Opens the towers of a model directory: cut out of `model.onnx`, which computes both and their similarity at
+ * once, or `vision_model.onnx` and `text_model.onnx` where it is not there. The file is not changed.
  *
  * @param probe any caption of that many tokens, tried to learn the embeddings' width
- * @param pooled whether the pooled output of a tower is its embedding (SigLIP), so that exports may name it so
- * @throws FsynError MODEL_FILE when neither layout is there, MODEL_CONTRACT when a tensor is missing or the sides are not apart
+ * @param pooled whether the pooled output of a tower is its embedding (SigLIP), so that exports may name it
+ *   so
+ * @throws FsynError MODEL_FILE when neither layout is there, MODEL_CONTRACT when a tensor is missing or the
+ *   sides are not apart
  */
 export async function loadTowers(
   directory: string,
@@ -227,8 +229,9 @@ function partOf(model: OnnxModel, output: string, known: readonly string[]): Onn
 }
 
 /**
- * Scale and bias by which the model turns a cosine into its logit, measured at cosines 1, 0 and -1 on the graph between
- * the embeddings and `logits_per_image`: exports fold them into constants in too many ways to look them up.
+ * Scale and bias by which the model turns a cosine into its logit, measured at cosines 1, 0 and -1 on the
+ * graph between the embeddings and `logits_per_image`: exports fold them into constants in too many ways to
+ * look them up.
  */
 async function measureHead(
   model: OnnxModel,

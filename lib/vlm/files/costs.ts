@@ -9,7 +9,10 @@ export interface MatrixCosts {
   readonly weights: number;
   /** Weights of the product that makes `output`, when it is one. */
   readonly head: number;
-  /** Those of `weights` that only rows meet that were gathered before: of the last layer, where that was found possible. */
+  /**
+   * Those of `weights` that only rows meet that were gathered before: of the last layer, where that was found
+   * possible.
+   */
   readonly wantedRows: number;
   /** Weights of convolutions (patch embeddings: every weight is used once per patch). */
   readonly convolution: number;
@@ -33,8 +36,9 @@ const ATTENTION = new Set([
 ]);
 
 /**
- * Counts the weights that every row of activations is multiplied with. Of a conditional, the branch that costs more counts.
- * No count of weights is 0, so that work whose products are not known is not taken for none.
+ * Counts the weights that every row of activations is multiplied with. Of a conditional, the branch that
+ * costs more counts. No count of weights is 0, so that work whose products are not known is not taken for
+ * none.
  *
  * @param rowsInput name of the input by which rows are gathered
  */
@@ -105,7 +109,10 @@ function dearer(a: Counts, b: Counts): Counts {
   return b.weights + b.convolution > a.weights + a.convolution ? b : a;
 }
 
-/** The matrices of a graph without any product that is known: no table of them is likely to be there for nothing. */
+/**
+ * The matrices of a graph without any product that is known: no table of them is likely to be there for
+ * nothing.
+ */
 function unknownWeights(graph: OnnxGraph): number {
   const looked = new Set(
     graph.nodes.filter(({ opType }) => opType === 'Gather').map(({ input }) => input[0]),
@@ -132,7 +139,8 @@ function behindGather(graph: OnnxGraph, rowsInput: string): Set<NodeProto> {
 }
 
 /**
- * Floating-point operations of a model's parts: two per weight and row, four per attended pair, layer and channel.
+ * Floating-point operations of a model's parts: two per weight and row, four per attended pair, layer and
+ * channel.
  *
  * @param features image features of one image state
  */

@@ -35,7 +35,9 @@ const suffixes: Record<Dtype, string> = {
 /** One number format for all parts, or one per part; `auto` takes the most precise that is there. */
 export type DtypeChoice = Dtype | 'auto' | Readonly<Partial<Record<ModelPart, Dtype | 'auto'>>>;
 
-/** A model directory of the transformers.js ecosystem: configuration read, model files located but not loaded. */
+/**
+ * A model directory of the transformers.js ecosystem: configuration read, model files located but not loaded.
+ */
 export interface ModelDirectory {
   readonly path: string;
   readonly config: JsonObject;
@@ -47,7 +49,10 @@ export interface ModelDirectory {
   readonly chatTemplate: string | undefined;
 }
 
-/** Reads the configuration files of a model directory. @throws FsynError MODEL_FILE naming the file that is missing or damaged */
+/**
+ * Reads the configuration files of a model directory. @throws FsynError MODEL_FILE naming the file that is
+ * missing or damaged
+ */
 export async function openModelDirectory(path: string): Promise<ModelDirectory> {
   await requireDirectory(path);
   const optional = (name: string) => readOptionalJsonObject(join(path, name), name);
@@ -160,9 +165,9 @@ const sampleSize = 2 ** 20;
 const samples = 64;
 
 /**
- * SHA-256 over names and contents of the given model files, of the external data that their graphs name, and of the directory's
- * configuration.
- * Of a file larger than 1 GiB, its size and 64 evenly spaced blocks of 1 MiB are hashed.
+ * SHA-256 over names and contents of the given model files, of the external data that their graphs name, and
+ * of the directory's configuration. Of a file larger than 1 GiB, its size and 64 evenly spaced blocks of 1
+ * MiB are hashed.
  */
 export async function fingerprint(directory: string, models: readonly string[]): Promise<string> {
   const configuration = (await listFolder(directory))

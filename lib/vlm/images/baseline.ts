@@ -19,9 +19,11 @@ export interface BaselineOptions {
 export const defaultBlurRadius = 30 / 640;
 
 /**
- * The image that absent players are taken from, at the original's resolution; it then runs through the same preprocessing.
+ * The image that absent players are taken from, at the original's resolution; it then runs through the same
+ * preprocessing.
  *
- * `blur` is Pillow's Gaussian blur, `mean` the image's own mean colour everywhere, `noise` independent uniform bytes.
+ * `blur` is Pillow's Gaussian blur, `mean` the image's own mean colour everywhere, `noise` independent
+ * uniform bytes.
  *
  * All three run on native threads.
  *

@@ -7,8 +7,8 @@ const passes = 3;
 
 /**
  * Radius of the extended box filter whose threefold application has the variance of the Gaussian
- * (Gwosdek et al., "Theoretical Foundations of Gaussian Convolution by Extended Box Filtering", 2011, eq. 7, 11, 14).
- * Pillow computes it in single precision; so must we, to land on the same integer weights.
+ * (Gwosdek et al., "Theoretical Foundations of Gaussian Convolution by Extended Box Filtering", 2011, eq. 7,
+ * 11, 14). Pillow computes it in single precision; so must we, to land on the same integer weights.
  */
 function boxRadius(radius: number): number {
   const f = Math.fround;
@@ -21,8 +21,8 @@ function boxRadius(radius: number): number {
 }
 
 /**
- * Blurs an image as Pillow's `ImageFilter.GaussianBlur(radius)` does, bit for bit: three extended box blurs per axis in
- * 8.24 fixed point, edges repeated. Runs on native threads.
+ * Blurs an image as Pillow's `ImageFilter.GaussianBlur(radius)` does, bit for bit: three extended box blurs
+ * per axis in 8.24 fixed point, edges repeated. Runs on native threads.
  *
  * @param image [h, w, 3], values 0..255; must not change until the promise settles
  * @param radius standard deviation of the Gaussian in pixels, finite and >= 0; 0 copies

@@ -21,7 +21,8 @@ const bitFields = 3;
 const alphaBitFields = 6;
 
 /**
- * Decodes a Windows or OS/2 bitmap: 1, 4, 8, 16, 24 and 32 bits, palettes, run-length codes and bit fields; alpha is dropped.
+ * Decodes a Windows or OS/2 bitmap: 1, 4, 8, 16, 24 and 32 bits, palettes, run-length codes and bit fields;
+ * alpha is dropped.
  *
  * @param limit most pixels
  * @throws Error saying what is wrong with the file
@@ -142,7 +143,10 @@ function drawColours(
   }
 }
 
-/** Run-length codes: pairs of count and index; a count of 0 escapes to the end of a line, of the file, a move or plain pixels. */
+/**
+ * Run-length codes: pairs of count and index; a count of 0 escapes to the end of a line, of the file, a move
+ * or plain pixels.
+ */
 function drawRuns(bytes: Uint8Array, header: Header, data: Uint8Array): void {
   const { width, height, topDown, compression, palette } = header;
   const four = compression === runs4;

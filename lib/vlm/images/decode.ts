@@ -22,9 +22,10 @@ const largestFile = 2 ** 30;
 const longest = 60;
 
 /**
- * Decodes a JPEG, PNG, GIF, WebP, TIFF, AVIF or BMP file to RGB. SVG is refused: drawing a few bytes of it may take hours.
- * EXIF orientation is applied; alpha is dropped and colour profiles are ignored, as `Image.open(...).convert('RGB')` of
- * Pillow does, which is followed too in CMYK (multiplied out, no profile) and in 16-bit grey (clipped at 255, not scaled).
+ * Decodes a JPEG, PNG, GIF, WebP, TIFF, AVIF or BMP file to RGB. SVG is refused: drawing a few bytes of it
+ * may take hours. EXIF orientation is applied; alpha is dropped and colour profiles are ignored, as
+ * `Image.open(...).convert('RGB')` of Pillow does, which is followed too in CMYK (multiplied out, no profile)
+ * and in 16-bit grey (clipped at 255, not scaled).
  *
  * @param source path of a file, or its bytes
  * @returns [height, width, 3], values 0..255
@@ -80,7 +81,10 @@ async function decode(bytes: Uint8Array, limitInputPixels: number): Promise<RgbI
   throw new Error(`decoded to ${info.channels} channels`);
 }
 
-/** Ink to light as Pillow has it: (255 - K)(255 - C) / 255. A JPEG's channels, stored inverted, are ink here in both libraries. */
+/**
+ * Ink to light as Pillow has it: (255 - K)(255 - C) / 255. A JPEG's channels, stored inverted, are ink here
+ * in both libraries.
+ */
 async function fromCmyk(image: Sharp): Promise<RgbImage> {
   const { data, info } = await image
     .pipelineColourspace('cmyk')
@@ -124,7 +128,10 @@ function repeatChannel(grey: Uint8Array): Uint8Array {
   return rgb;
 }
 
-/** Throws unless the value is an image of the contract: an ndarray over a Uint8Array of shape [h, w, 3], row-major. */
+/**
+ * Throws unless the value is an image of the contract: an ndarray over a Uint8Array of shape [h, w, 3],
+ * row-major.
+ */
 export function checkImage(image: RgbImage): void {
   const shape: unknown = image?.shape;
   const fits =

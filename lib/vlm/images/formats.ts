@@ -1,4 +1,7 @@
-/** Formats that are decoded, by how their files begin. Everything else, SVG first of all, is a program or a stranger. */
+/**
+ * Formats that are decoded, by how their files begin. Everything else, SVG first of all, is a program or a
+ * stranger.
+ */
 const signatures: readonly { readonly format: string; readonly offset: number; readonly bytes: string }[] = [
   { format: 'jpeg', offset: 0, bytes: '\xff\xd8\xff' },
   { format: 'png', offset: 0, bytes: '\x89PNG\r\n\x1a\n' },

@@ -10,7 +10,8 @@ export interface Normalisation {
 
 /**
  * The 256 possible float32 results per channel: [3, 256].
- * Rounded at the same places as the Hugging Face NumPy code: scale in double, then single; mean and std in single.
+ * Rounded at the same places as the Hugging Face NumPy code: scale in double, then single; mean and std in
+ * single.
  */
 export function normalisationTable(norm: Normalisation): Float32Array {
   const table = new Float32Array(3 * 256);

@@ -66,7 +66,10 @@ function computeTaps(input: number, output: number, filter: Filter): Taps {
   return { size, first, count, weights };
 }
 
-/** Source index of every output sample; the centre is advanced by addition because Pillow's rounding depends on it. */
+/**
+ * Source index of every output sample; the centre is advanced by addition because Pillow's rounding depends
+ * on it.
+ */
 function nearestIndices(input: number, output: number): Int32Array {
   const scale = input / output;
   const indices = new Int32Array(output);
@@ -94,8 +97,9 @@ function nearest(image: RgbImage, height: number, width: number): RgbImage {
 }
 
 /**
- * Resizes an image as Pillow's `Image.resize` does in 8 bits, bit for bit: separable, antialiased (the filter widens with
- * the reduction), columns before rows, fixed-point weights, rounded to 8 bits between the passes. Runs on native threads.
+ * Resizes an image as Pillow's `Image.resize` does in 8 bits, bit for bit: separable, antialiased (the filter
+ * widens with the reduction), columns before rows, fixed-point weights, rounded to 8 bits between the passes.
+ * Runs on native threads.
  *
  * @param image [h, w, 3], values 0..255; must not change until the promise settles
  * @param height rows of the result, >= 1

@@ -15,7 +15,10 @@ export interface AlignableToken {
 /** Text as bytes after the tokenizer's normaliser, each byte tagged with the character that it came from. */
 interface TaggedBytes {
   readonly bytes: Uint8Array;
-  /** [bytes + 1]: index of the UTF-16 unit at which the byte's character starts; the last is the text's length. */
+  /**
+   * [bytes + 1]: index of the UTF-16 unit at which the byte's character starts; the last is the text's
+   * length.
+   */
   readonly starts: Int32Array;
   /** [bytes]: end of that character, exclusive. */
   readonly ends: Int32Array;
@@ -40,7 +43,10 @@ function tag(text: string, normalise: ((piece: string) => string) | undefined): 
   return { bytes: Uint8Array.from(bytes), starts: Int32Array.from(starts), ends: Int32Array.from(ends) };
 }
 
-/** The smallest pieces that can be normalised on their own: characters with their marks, else whole graphemes (Hangul). */
+/**
+ * The smallest pieces that can be normalised on their own: characters with their marks, else whole graphemes
+ * (Hangul).
+ */
 function splitForNormaliser(text: string, normalise: (piece: string) => string): string[] {
   const marked = text.match(/\P{M}\p{M}*|\p{M}+/gu) ?? [];
   if (marked.map(normalise).join('') === normalise(text)) return marked;
@@ -60,7 +66,10 @@ function matches(bytes: Uint8Array, from: number, token: Uint8Array, tokenFrom: 
   return true;
 }
 
-/** Where a token begins and ends in the tagged bytes when it is next after `cursor`, or undefined when it is not. */
+/**
+ * Where a token begins and ends in the tagged bytes when it is next after `cursor`, or undefined when it is
+ * not.
+ */
 function locate(bytes: Uint8Array, cursor: number, token: AlignableToken): [number, number] | undefined {
   if (matches(bytes, cursor, token.bytes, 0)) return [cursor, cursor + token.bytes.length];
   // A space that the tokenizer put in front of a word or a section, which the text does not have.
@@ -81,14 +90,15 @@ function locate(bytes: Uint8Array, cursor: number, token: AlignableToken): [numb
 /**
  * Finds the character range of every token in the text that was tokenised.
  *
- * Tokenizers in JavaScript report no offsets, so the tokens' own spelling is walked along the text. Every byte of every
- * token must match; the only freedoms are the space that a tokenizer inserts, white space that it drops, special tokens
- * that it adds, and the unknown token, which takes what lies before the next known one.
+ * Tokenizers in JavaScript report no offsets, so the tokens' own spelling is walked along the text. Every
+ * byte of every token must match; the only freedoms are the space that a tokenizer inserts, white space that
+ * it drops, special tokens that it adds, and the unknown token, which takes what lies before the next known
+ * one.
  *
  * @param text the tokenised text
  * @param normalise what the tokenizer does to text before it splits it, if anything
- * @returns [tokens, 2]: half-open ranges in UTF-16 units; empty for a token that stands for no text. A token that is
- *   part of a character covers the whole character.
+ * @returns [tokens, 2]: half-open ranges in UTF-16 units; empty for a token that stands for no text. A token
+ *   that is part of a character covers the whole character.
  * @throws FsynError TOKENIZER when a token does not occur where it should
  */
 export function alignTokens(
@@ -159,7 +169,8 @@ function placeUnknown(
   if (tokens.length === 0) return;
   const encoder = new TextEncoder();
   const text = new TextDecoder().decode(bytes.subarray(from, to));
-  // A single one takes everything, inner white space included; a tab or a line break may be all that there is.
+  // A single one takes everything, inner white space included; a tab or a line break may be all that there
+  // is.
   const patterns = tokens.length === 1 ? [/\S(.*\S)?/su, /^.+$/su] : wordPatterns;
   for (const pattern of patterns) {
     const pieces = pattern.global

@@ -5,14 +5,17 @@ export interface TokenisedText extends EncodedText {
   readonly text: string;
 }
 
-/** Whether a token found at [start, end) stands for text: the unknown token does, though it is listed with the control tokens. */
+/**
+ * Whether a token found at [start, end) stands for text: the unknown token does, though it is listed with the
+ * control tokens.
+ */
 export function standsForText(tokenizer: TextTokenizer, id: number, start: number, end: number): boolean {
   return !tokenizer.isSpecial(id) || (tokenizer.isUnknown(id) && end > start);
 }
 
 /**
- * What a token is called: its own text, or the text that it was found at where it does not say it, as unknown tokens and
- * bytes of a character do. The bytes of one character are told apart by their number: `日 2/3`.
+ * What a token is called: its own text, or the text that it was found at where it does not say it, as unknown
+ * tokens and bytes of a character do. The bytes of one character are told apart by their number: `日 2/3`.
  */
 export function labelOf(
   tokenizer: TextTokenizer,

@@ -48,7 +48,8 @@ export function checkQuestion(question: string): void {
  * Renders, expands and tokenises the prompt of a question and finds its text players.
  *
  * @param question the question; its tokens are players
- * @param image what the processor writes in the placeholder's place, and how many image features that stands for
+ * @param image what the processor writes in the placeholder's place, and how many image features that stands
+ *   for
  */
 export function buildPrompt(
   tokenizer: TextTokenizer,

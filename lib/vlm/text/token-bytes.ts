@@ -14,7 +14,10 @@ function byteLevelAlphabet(): Map<string, number> {
   return alphabet;
 }
 
-/** How a vocabulary spells text: as bytes in disguise, with U+2581 for spaces, with ## for continuations, or plainly. */
+/**
+ * How a vocabulary spells text: as bytes in disguise, with U+2581 for spaces, with ## for continuations, or
+ * plainly.
+ */
 export type Spelling = 'byte-level' | 'metaspace' | 'wordpiece' | 'plain';
 
 /** Every part of a configuration tree that has a `type`, depth first. */
@@ -44,7 +47,10 @@ export function detectSpelling(tokenizerJson: JsonObject): Spelling {
   return 'plain';
 }
 
-/** The mark that the last token of a word carries in some vocabularies, CLIP's `</w>`; empty where there is none. */
+/**
+ * The mark that the last token of a word carries in some vocabularies, CLIP's `</w>`; empty where there is
+ * none.
+ */
 export function wordEnd(tokenizerJson: JsonObject): string {
   const model = isObject(tokenizerJson.model) ? tokenizerJson.model : {};
   return typeof model.end_of_word_suffix === 'string' ? model.end_of_word_suffix : '';

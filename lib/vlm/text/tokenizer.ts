@@ -23,7 +23,10 @@ export interface EncodedText {
   readonly spans: Int32Array;
 }
 
-/** A tokenizer of a model directory: ids as the Python tokenizer gives them, and the character range of every token. */
+/**
+ * A tokenizer of a model directory: ids as the Python tokenizer gives them, and the character range of every
+ * token.
+ */
 export class TextTokenizer {
   readonly #tokenizer: BackingTokenizer;
   readonly #speller: TokenSpeller;
@@ -106,8 +109,8 @@ export class TextTokenizer {
   }
 
   /**
-   * The text of every token of a sequence; joined, they are its whole text. A character that several tokens spell belongs to the
-   * first of them, and words of vocabularies that spell no blanks get one in front.
+   * The text of every token of a sequence; joined, they are its whole text. A character that several tokens
+   * spell belongs to the first of them, and words of vocabularies that spell no blanks get one in front.
    */
   pieces(ids: ArrayLike<number>): string[] {
     const spelled = Array.from(ids, (id) =>
@@ -238,7 +241,8 @@ function characterNormaliser(node: unknown): ((piece: string) => string) | undef
       return (piece) => piece.normalize('NFKC');
     case 'Lowercase':
       return (piece) => piece.toLowerCase();
-    // What is taken out of a text shows in no token; other replacements are undone by the spelling, or refused.
+    // What is taken out of a text shows in no token; other replacements are undone by the spelling, or
+    // refused.
     case 'Replace': {
       const pattern = isObject(node.pattern) ? node.pattern : {};
       if (node.content !== '' || typeof pattern.Regex !== 'string') return undefined;

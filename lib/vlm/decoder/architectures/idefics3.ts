@@ -16,9 +16,9 @@ const half = [0.5, 0.5, 0.5];
 const largestSide = 4096;
 
 /**
- * Idefics3 and SmolVLM: the image is brought to a fixed longer side, cut into square tiles and followed by the whole at the
- * size of a tile; tiles are named in the prompt by row and column. Every tile gives a grid of visual tokens, each of them a
- * block of `scale_factor` x `scale_factor` patches (pixel shuffle).
+ * Idefics3 and SmolVLM: the image is brought to a fixed longer side, cut into square tiles and followed by
+ * the whole at the size of a tile; tiles are named in the prompt by row and column. Every tile gives a grid
+ * of visual tokens, each of them a block of `scale_factor` x `scale_factor` patches (pixel shuffle).
  */
 export class Idefics3 implements Architecture {
   readonly name: string;
@@ -130,7 +130,9 @@ export class Idefics3 implements Architecture {
   }
 }
 
-/** Longer side to `longest`, the other to an even number of the same ratio; then below the processor's bound. */
+/**
+ * Longer side to `longest`, the other to an even number of the same ratio; then below the processor's bound.
+ */
 export function longestSide(height: number, width: number, longest: number): [number, number] {
   const even = (value: number): number => Math.max(1, value % 2 === 0 ? value : value + 1);
   const ratio = width / height;

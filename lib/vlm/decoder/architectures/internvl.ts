@@ -12,11 +12,11 @@ import { chatmlAnchors } from './chatml.js';
 import { cutTiles, encodeTiles, type TileGeometry } from './tiles.js';
 
 /**
- * InternVL-3 and 3.5: the image is cut into square tiles, followed by a thumbnail of the whole when there are several;
- * every tile gives a grid of visual tokens, each of them a 2 x 2 block of patches (pixel shuffle).
+ * InternVL-3 and 3.5: the image is cut into square tiles, followed by a thumbnail of the whole when there are
+ * several; every tile gives a grid of visual tokens, each of them a 2 x 2 block of patches (pixel shuffle).
  *
- * Image players are the cells of all tiles and of the thumbnail, in that order: a spot of a tiled image is shown by two
- * players, one of its tile and one of the thumbnail.
+ * Image players are the cells of all tiles and of the thumbnail, in that order: a spot of a tiled image is
+ * shown by two players, one of its tile and one of the thumbnail.
  */
 export class InternVl implements Architecture {
   readonly name = 'internvl';
@@ -99,8 +99,9 @@ function readTiles(fields: Fields, config: JsonObject): TileGeometry {
 }
 
 /**
- * The grid of tiles whose aspect ratio is nearest to the image's. Among equals a larger grid wins as long as the image has
- * more than half of its area; grids are tried by number of tiles, then by columns, as the Python processor sorts them.
+ * The grid of tiles whose aspect ratio is nearest to the image's. Among equals a larger grid wins as long as
+ * the image has more than half of its area; grids are tried by number of tiles, then by columns, as the
+ * Python processor sorts them.
  *
  * @returns [columns, rows]
  */
