@@ -1,6 +1,8 @@
-import { open, readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { FsynError, invalidArgument } from '../errors.js';
+import { open, realpath, stat } from 'node:fs/promises';
+import { relative } from 'node:path';
+import { describe, FsynError, invalidArgument } from '../errors.js';
+import { refuseLfsPointer } from '../text-file.js';
+import { commonFolder, ModelFolders, readModelFile, tensorsOf } from './external-data.js';
 import { OnnxGraph } from './graph.js';
 import {
   createMessage,
@@ -42,16 +44,18 @@ export class OnnxModel {
    * @throws FsynError `MODEL_FILE` when the file or one of its external data files cannot be read or is too short
    */
   static async load(path: string): Promise<OnnxModel> {
-    let bytes: Uint8Array;
-    try {
-      bytes = await readFile(path);
-    } catch (cause) {
-      throw new FsynError('MODEL_FILE', `Cannot read the model file ${path}.`, { cause });
-    }
+    const bytes = await readModelFile(path);
     const proto = parsed(bytes, path);
-    const folder = dirname(resolve(path));
-    for (const item of proto.graph?.initializer ?? []) referToFile(item, bytes, basename(path));
-    await checkExternalData(proto.graph?.initializer ?? [], folder, path);
+    const file = await realpath(path);
+    const external = await externalDataOf(proto, path);
+    // The runtime reads weights below one folder only, and follows links before it looks.
+    const folder = commonFolder([file, ...external.values()]);
+    for (const item of tensorsIn(proto)) {
+      const found = external.get(item);
+      if (found !== undefined) relocate(item, relative(folder, found));
+    }
+    const location = relative(folder, file);
+    for (const item of proto.graph?.initializer ?? []) referToFile(item, bytes, location);
     return new OnnxModel(proto, folder, path);
   }
 
@@ -117,11 +121,10 @@ export class OnnxModel {
     const item = this.graph.initializers.get(name);
     if (!item) throw invalidArgument('name', `an initializer of ${this.source}`, name);
     if (!isExternal(item)) return item.rawData;
-    const offset = Number(externalEntry(item, 'offset') ?? 0);
-    const path = join(this.folder ?? '.', externalEntry(item, 'location') ?? '');
+    const folders = await ModelFolders.inFolder(this.folder ?? '.', this.source);
+    const { path, offset, length } = await rangeOf(item, folders, this.source);
     const file = await open(path);
     try {
-      const length = Number(externalEntry(item, 'length') ?? (await file.stat()).size - offset);
       const bytes = new Uint8Array(length);
       let done = 0;
       while (done < length) {
@@ -167,32 +170,63 @@ export function externalRange(location: string, offset: number, length: number):
   );
 }
 
-async function checkExternalData(
-  items: readonly TensorProto[],
-  folder: string,
-  source: string,
-): Promise<void> {
-  const sizes = new Map<string, number>();
-  for (const item of items) {
-    if (!isExternal(item)) continue;
-    const location = externalEntry(item, 'location');
-    if (!location)
-      throw new FsynError('MODEL_FILE', `${source}: external tensor ${item.name} names no file.`);
-    if (!sizes.has(location)) {
-      try {
-        sizes.set(location, (await stat(join(folder, location))).size);
-      } catch (cause) {
-        const message = `${source}: external data file ${location} (tensor ${item.name}) is missing from ${folder}.`;
-        throw new FsynError('MODEL_FILE', message, { cause });
-      }
-    }
-    const end = Number(externalEntry(item, 'offset') ?? 0) + Number(externalEntry(item, 'length') ?? 0);
-    const size = sizes.get(location) as number;
-    if (end > size) {
-      const message = `${source}: external data file ${location} has ${size} bytes, tensor ${item.name} ends at ${end}.`;
-      throw new FsynError('MODEL_FILE', message);
-    }
+function tensorsIn(proto: ModelProto): TensorProto[] {
+  return proto.graph === undefined ? [] : [...tensorsOf(proto.graph)];
+}
+
+/** The file of every external tensor, checked to be the model's own and to hold the tensor's bytes. */
+async function externalDataOf(proto: ModelProto, source: string): Promise<Map<TensorProto, string>> {
+  const found = new Map<TensorProto, string>();
+  const folders = await ModelFolders.of(source);
+  for (const item of tensorsIn(proto)) {
+    if (isExternal(item)) found.set(item, (await rangeOf(item, folders, source)).path);
   }
+  return found;
+}
+
+/** Where the bytes of an external tensor are. @throws FsynError MODEL_FILE */
+async function rangeOf(
+  item: TensorProto,
+  folders: ModelFolders,
+  source: string,
+): Promise<{ path: string; offset: number; length: number }> {
+  const named = `${source}: external tensor ${item.name}`;
+  const location = externalEntry(item, 'location');
+  if (!location) throw new FsynError('MODEL_FILE', `${named} names no file.`);
+  const path = await folders.find(location);
+  if (path === undefined) {
+    const message = `${source}: external data file ${location} (tensor ${item.name}) is missing from ${folders.named}.`;
+    throw new FsynError('MODEL_FILE', message);
+  }
+  const { size } = await stat(path);
+  const number = (key: string): number | undefined => {
+    const value = externalEntry(item, key);
+    if (value === undefined || value === '') return undefined;
+    if (/^\d{1,16}$/.test(value)) return Number(value);
+    throw new FsynError(
+      'MODEL_FILE',
+      `${named} has the ${key} ${describe(value)}, which is no number of bytes.`,
+    );
+  };
+  const offset = number('offset') ?? 0;
+  // The runtime takes a length of 0 for none.
+  const length = number('length') || size - offset;
+  if (length < 0 || offset + length > size) {
+    await refuseLfsPointer(path, { code: 'MODEL_FILE', what: `${source}: the external data file` });
+    const message = `${source}: external data file ${location} has ${size} bytes, tensor ${item.name} ends at ${offset + Math.max(length, 0)}.`;
+    throw new FsynError('MODEL_FILE', message);
+  }
+  return { path, offset, length };
+}
+
+/** Writes where a tensor's bytes are, seen from another folder. */
+function relocate(item: TensorProto, location: string): void {
+  if (externalEntry(item, 'location') === location) return;
+  item.externalData = item.externalData.map((entry) =>
+    entry.key === 'location'
+      ? createMessage('StringStringEntryProto', { key: 'location', value: location })
+      : entry,
+  );
 }
 
 /** Copies a message one level deep, unknown fields included. */

@@ -105,6 +105,8 @@ async function inferredTensors(
   graph.touch();
   const session = await Session.load(shapes.serialize(), {
     optimization: 'basic',
+    // Smaller constants may lie in files, too.
+    ...(model.folder === undefined ? {} : { externalDataFolder: model.folder }),
     signal,
   });
   try {

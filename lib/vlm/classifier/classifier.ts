@@ -1,8 +1,9 @@
 import { basename } from 'node:path';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
-import { Session } from '../../inference/session.js';
+import type { Session } from '../../inference/session.js';
 import { refuseLfsPointer } from '../../text-file.js';
+import { loadFile } from '../decoder/file.js';
 import {
   type Graph,
   rejectUnknownInputs,
@@ -82,7 +83,7 @@ export class Classifier implements Vlm {
         : new TextTokenizer(await readJsonObject(tokenizerPath, 'tokenizer'), {});
     const { name, providers, threads, memory, signal } = options;
     await refuseLfsPointer(manifest.model, { code: 'MODEL_FILE', what: 'the model file' });
-    const session = await Session.load(manifest.model, { providers, threads, signal });
+    const session = await loadFile(manifest.model, { providers, threads, signal });
     try {
       const graph = { session, path: manifest.model };
       checkGraph(graph, manifest);

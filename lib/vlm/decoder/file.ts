@@ -1,3 +1,4 @@
+import { lstat } from 'node:fs/promises';
 import { FsynError } from '../../errors.js';
 import { Session, type SessionOptions } from '../../inference/session.js';
 import { selectRowsEarly } from '../../onnx/early-rows.js';
@@ -23,8 +24,22 @@ export async function editDecoder(model: OnnxModel, signal?: AbortSignal): Promi
 
 /** Loads a graph that was read from a file, edited or as it is there. */
 export function loadGraph(model: OnnxModel, edited: OnnxModel, options: SessionOptions): Promise<Session> {
-  if (edited === model) return Session.load(model.source, options);
+  if (edited === model) return loadFile(model.source, options);
   return Session.load(edited.serialize(), { ...options, externalDataFolder: model.folder! });
+}
+
+/**
+ * Loads a graph as it is in its file. The runtime takes a link for what it is and looks for the weights beside it; behind a
+ * link, as in the Hugging Face cache, they have other names, so the graph is read and told them.
+ */
+export async function loadFile(path: string, options: SessionOptions): Promise<Session> {
+  const link = await lstat(path).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  );
+  if (!link) return Session.load(path, options);
+  const model = await readGraph(path);
+  return Session.load(model.serialize(), { ...options, externalDataFolder: model.folder! });
 }
 
 /** Reads a graph; its weights stay in the file. @throws FsynError MODEL_FILE naming the file */

@@ -1,7 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { FsynError } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
-import { Session } from '../../inference/session.js';
+import type { Session } from '../../inference/session.js';
 import { EXPORTED } from '../../onnx/exported.js';
 import type { Graph } from '../files/contract.js';
 import { matrixCosts } from '../files/costs.js';
@@ -11,7 +11,7 @@ import { ChatTemplate } from '../text/chat.js';
 import { TextTokenizer } from '../text/tokenizer.js';
 import { deviceCaches } from './cache-join.js';
 import { type FamilyOptions, findFamily } from './families.js';
-import { editDecoder, loadGraph, readGraph } from './file.js';
+import { editDecoder, loadFile, loadGraph, readGraph } from './file.js';
 import { DecoderGraph, rowsInput } from './graph.js';
 import { EmbedGraph, VisionGraph } from './graphs.js';
 import { DecoderVlm } from './vlm.js';
@@ -62,7 +62,7 @@ export async function loadDecoderVlm(
   };
   const load = async (
     { path }: { path: string },
-    session = Session.load(path, sessionOptions),
+    session = loadFile(path, sessionOptions),
   ): Promise<Graph> => {
     open.push(await session);
     return { session: await session, path };
