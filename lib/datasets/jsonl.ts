@@ -5,8 +5,8 @@ import { FsynError } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { conform, finite, object, optional, path, text } from '../schema.js';
 import { jsonLines, parseJson, readTextFile } from '../text-file.js';
+import { chooseSpread } from './choose.js';
 import { DataFolder } from './data-folder.js';
-import { chooseByHash } from './published.js';
 import type { Dataset, Sample } from './types.js';
 
 export interface JsonlOptions {
@@ -70,7 +70,7 @@ export async function openJsonl(file: string, options?: Partial<JsonlOptions>): 
   if (lines.length === 0) throw new FsynError('DATASET', `${file} holds no samples.`);
   const folder = new DataFolder(dirname(file), allowOutside);
   for (const { image, where } of lines) folder.check(image, where);
-  const chosen = chooseByHash(lines, { limit, seed });
+  const chosen = chooseSpread(lines, { limit, seed });
   return {
     name: basename(file).replace(/\.jsonl?$/, ''),
     version: createHash('sha256').update(source).digest('hex').slice(0, 12),

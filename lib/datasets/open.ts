@@ -83,13 +83,13 @@ async function openOne(name: string, settings: DatasetSettings): Promise<Dataset
   );
 }
 
-/** Three fifths grounded questions, one fifth each that the question or the image alone answers. */
+/** Three fifths grounded questions, one fifth each that the question or the image alone answers: of three samples one each. */
 function embeddedMixture(
   name: string,
   families: EmbeddedOptions['families'],
   { size, seed }: DatasetSettings,
 ): Dataset {
-  const prior = Math.floor(size / 5);
+  const prior = size < 3 ? 0 : Math.max(1, Math.floor(size / 5));
   const parts = [
     { groundings: ['grounded'] as const, size: size - 2 * prior },
     { groundings: ['text-prior'] as const, size: prior },

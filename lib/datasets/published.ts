@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { FsynError } from '../errors.js';
 import type { RgbImage } from '../vlm/types.js';
+import { orderByHash } from './choose.js';
 import type { Dataset, Sample } from './types.js';
 
 /** How much of a published dataset to take. */
@@ -51,7 +51,7 @@ export function publishedDataset(published: Published, options: PublishedOptions
     throw new FsynError('DATASET', `${name} holds no questions: its files are empty.`);
   checkIds(name, entries);
   const wanted = ofSubset(name, entries, options.subset);
-  const chosen = chooseByHash(wanted, options);
+  const chosen = orderByHash(wanted, options.seed).slice(0, options.limit);
   return {
     name: options.subset === undefined ? name : `${name}/${subsetKey(options.subset)}`,
     version,
@@ -80,19 +80,6 @@ export function sizeNotes(name: string, path: string, found: number, published: 
   return found === published
     ? []
     : [`${name}: ${path} holds ${found} questions; the published set has ${published}.`];
-}
-
-/** The first `limit` entries by the SHA-256 of seed and id. */
-export function chooseByHash<T extends { readonly id: string }>(
-  entries: readonly T[],
-  { limit, seed }: Pick<PublishedOptions, 'limit' | 'seed'>,
-): T[] {
-  const keyed = entries.map((entry) => ({
-    entry,
-    key: createHash('sha256').update(`${seed}\n${entry.id}`).digest('hex'),
-  }));
-  keyed.sort((a, b) => (a.key < b.key ? -1 : 1));
-  return keyed.slice(0, limit).map(({ entry }) => entry);
 }
 
 /** How a subset is written on the command line: `science & technology` is `science-technology`. */

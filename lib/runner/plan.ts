@@ -1,6 +1,7 @@
 import type { Attribution } from '../cells/attribution.js';
 import { requestCorners } from '../cells/corners.js';
 import { CellTable } from '../cells/table.js';
+import { chooseSpread } from '../datasets/choose.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
 import type { Explainer } from '../explainers/types.js';
@@ -10,7 +11,7 @@ import { resolveOptions } from '../options.js';
 import { deriveSeed, Random } from '../statistics/random.js';
 import type { PreparedSample, Vlm } from '../vlm/types.js';
 import { refuseRepeated } from './names.js';
-import { isSpread } from './run.js';
+import { chooseSamples, outlineOf } from './sample-choice.js';
 import { metricOptions, prepareSample } from './sample-run.js';
 import { type BenchmarkSettings, defaultSettings } from './settings.js';
 
@@ -78,8 +79,8 @@ const defaults: DryRunOptions = {
 };
 
 /**
- * What `runBenchmark` with the same options would evaluate, without evaluating it: the first samples of every dataset are
- * prepared (which generates their answers) and planned. Explainers are not run; rankings are drawn at random in their place,
+ * What `runBenchmark` with the same options would evaluate, without evaluating it: some samples of every dataset, chosen as
+ * samples for the gallery are, are prepared (which generates their answers) and planned. Explainers are not run; rankings are drawn at random in their place,
  * which is as expensive as rankings can be up to coincidences (`bound` counts as if there were none).
  *
  * @throws FsynError INVALID_ARGUMENT; BUDGET where a sample does not fit into the models' memory budget
@@ -102,18 +103,19 @@ export async function planBenchmark(options: Partial<DryRunOptions>): Promise<Da
 }
 
 async function planDataset(run: ResolvedPlan, model: Vlm, dataset: Dataset): Promise<DatasetPlan> {
-  const { index, count } = run.shard;
-  const mine = Array.from({ length: dataset.size }, (_, i) => i).filter((i) => i % count === index);
-  const withShapley = mine.filter((i) => isSpread(i, dataset.size, run.shapleySamples)).length;
+  const { shard, shapleySamples, planSamples, settings, signal } = run;
+  const outline = await outlineOf(dataset, signal);
+  const mine = outline.filter((_, i) => i % shard.count === shard.index);
+  const chosen = chooseSamples(outline, { shapley: shapleySamples, gallery: 0, seed: settings.seed });
+  const withShapley = mine.filter(({ id }) => chosen.shapley.has(id)).length;
+  const planned = new Set(
+    chooseSpread(mine, { limit: planSamples, seed: settings.seed }).map(({ id }) => id),
+  );
   const perSample: SamplePlan[] = [];
-  let planned = 0;
-  let position = 0;
   for await (const sample of dataset.samples()) {
-    run.signal?.throwIfAborted();
-    if (planned >= run.planSamples) break;
-    if (position++ % count !== index) continue;
-    const prepared = await prepareSample({ model, dataset, sample, settings: run.settings }, run.signal);
-    planned++;
+    signal?.throwIfAborted();
+    if (!planned.has(sample.id)) continue;
+    const prepared = await prepareSample({ model, dataset, sample, settings }, signal);
     if (withShapley < mine.length) perSample.push(await planSample(run, dataset, sample, prepared, false));
     if (withShapley > 0) perSample.push(await planSample(run, dataset, sample, prepared, true));
   }
@@ -122,7 +124,7 @@ async function planDataset(run: ResolvedPlan, model: Vlm, dataset: Dataset): Pro
     dataset: dataset.name,
     samples: mine.length,
     shapleySamples: withShapley,
-    planned,
+    planned: planned.size,
     explainers: run.explainers.length,
     uncounted: run.explainers.filter(({ cells }) => cells === undefined).map(({ title }) => title),
     perSample,

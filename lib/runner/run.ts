@@ -15,6 +15,7 @@ import { writeWhole } from '../whole-file.js';
 import { CellFile } from './cell-file.js';
 import { refuseRepeated } from './names.js';
 import { ResultStore } from './result-store.js';
+import { type ChosenSamples, chooseSamples, outlineOf } from './sample-choice.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
 import { SideFile } from './side-file.js';
@@ -43,9 +44,9 @@ export interface BenchmarkOptions {
   readonly retryFailed: boolean;
   /** What else decides a result; what is not said is as in `defaultSettings`. */
   readonly settings: Partial<BenchmarkSettings>;
-  /** Samples per dataset on which the exact Shapley interaction index is computed too, evenly spread. */
+  /** Samples per dataset on which the exact Shapley interaction index is computed too: grounded ones first, by a hash of seed and id. */
   readonly shapleySamples: number;
-  /** Samples per dataset whose picture is kept for the report's gallery, evenly spread. */
+  /** Samples per dataset whose picture is kept for the report's gallery: of every grounding, by a hash of seed and id. */
   readonly gallerySamples: number;
   /** Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never overlap. */
   readonly shard: { readonly index: number; readonly count: number };
@@ -194,12 +195,12 @@ class Runner {
     for (const model of this.#run.models) {
       try {
         for (const dataset of this.#run.datasets) {
+          const chosen = await this.#choose(dataset);
           let index = 0;
           for await (const sample of dataset.samples()) {
             this.#run.signal?.throwIfAborted();
-            const mine = index % this.#run.shard.count === this.#run.shard.index;
-            if (mine) for (const key of await this.#sample(model, dataset, sample, index)) keys.add(key);
-            index++;
+            const mine = index++ % this.#run.shard.count === this.#run.shard.index;
+            if (mine) for (const key of await this.#sample(model, dataset, sample, chosen)) keys.add(key);
           }
         }
       } finally {
@@ -219,8 +220,14 @@ class Runner {
     };
   }
 
-  async #sample(model: Vlm, dataset: Dataset, sample: Sample, index: number): Promise<string[]> {
-    const shapley = isSpread(index, dataset.size, this.#run.shapleySamples);
+  async #choose(dataset: Dataset): Promise<ChosenSamples> {
+    const { shapleySamples, gallerySamples, settings, signal } = this.#run;
+    const counts = { shapley: shapleySamples, gallery: gallerySamples, seed: settings.seed };
+    return chooseSamples(await outlineOf(dataset, signal), counts);
+  }
+
+  async #sample(model: Vlm, dataset: Dataset, sample: Sample, chosen: ChosenSamples): Promise<string[]> {
+    const shapley = chosen.shapley.has(sample.id);
     const all = this.#run.explainers.map((explainer) => ({
       explainer,
       shapley,
@@ -236,14 +243,13 @@ class Runner {
       // A process that was killed between a sample's rows and its clearing up left cells that nobody needs.
       if (!all.some(({ head }) => this.#store.hasFailed(head.key))) this.#cellFile.settle();
     } else {
-      const gallery = isSpread(index, dataset.size, this.#run.gallerySamples);
       const task = {
         model,
         dataset,
         sample,
         wanted,
         settings: this.#run.settings,
-        gallery,
+        gallery: chosen.gallery.has(sample.id),
         store: this.#cellFile,
       };
       const outcome = await runSample(task, this.#run.signal);
@@ -310,12 +316,6 @@ class Runner {
 
 function fingerprintOf({ fingerprint }: Explainer): { readonly explainerFingerprint?: string } {
   return fingerprint === undefined ? {} : { explainerFingerprint: fingerprint };
-}
-
-/** Whether sample `index` of `size` is one of `count` evenly spread ones. */
-export function isSpread(index: number, size: number, count: number): boolean {
-  if (count >= size) return true;
-  return Math.floor(((index + 1) * count) / size) > Math.floor((index * count) / size);
 }
 
 function writeRunFile(run: ResolvedRun): void {

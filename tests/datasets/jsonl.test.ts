@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chooseSpread } from '../../lib/datasets/choose.js';
 import { type JsonlOptions, openJsonl } from '../../lib/datasets/jsonl.js';
-import { chooseByHash } from '../../lib/datasets/published.js';
 
 let folder: string;
 beforeAll(() => {
@@ -39,7 +39,7 @@ describe('the samples of a JSON Lines file', () => {
     const turned = write('turned.jsonl', [...rows].reverse());
     for (const seed of [0, 1, 7]) {
       for (const limit of [1, 5, 22, 23, Number.POSITIVE_INFINITY]) {
-        const expected = chooseByHash(rows, { limit, seed }).map(({ id }) => id);
+        const expected = chooseSpread(rows, { limit, seed }).map(({ id }) => id);
         expect(await ids(straight, { limit, seed })).toEqual(expected);
         expect(await ids(turned, { limit, seed })).toEqual(expected);
       }

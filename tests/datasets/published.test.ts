@@ -12,9 +12,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { choiceLetters } from '../../lib/datasets/choices.js';
+import { chooseSpread } from '../../lib/datasets/choose.js';
 import { openCvBench } from '../../lib/datasets/cv-bench.js';
 import { openMmstar } from '../../lib/datasets/mmstar.js';
-import { chooseByHash, type PublishedOptions, subsetKey } from '../../lib/datasets/published.js';
+import { type PublishedOptions, subsetKey } from '../../lib/datasets/published.js';
 import { openRepope } from '../../lib/datasets/repope.js';
 import type { Dataset, Sample } from '../../lib/datasets/types.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
@@ -225,9 +226,9 @@ describe('choosing by hash', () => {
         (names, seed, shift) => {
           const entries = names.map((id) => ({ id }));
           const turned = entries.map((_, i) => entries[(i + shift) % entries.length]);
-          const chosen = chooseByHash(entries, { seed, limit: 5 });
-          expect(chooseByHash(turned, { seed, limit: 5 })).toEqual(chosen);
-          expect(chooseByHash(turned.reverse(), { seed, limit: 8 }).slice(0, 5)).toEqual(chosen);
+          const chosen = chooseSpread(entries, { seed, limit: 5 });
+          expect(chooseSpread(turned, { seed, limit: 5 })).toEqual(chosen);
+          expect(chooseSpread(turned.reverse(), { seed, limit: 8 }).slice(0, 5)).toEqual(chosen);
         },
       ),
     );
@@ -238,7 +239,7 @@ describe('choosing by hash', () => {
     const counts = new Map(entries.map(({ id }) => [id, 0]));
     const seeds = 4000;
     for (let seed = 0; seed < seeds; seed++)
-      for (const { id } of chooseByHash(entries, { seed, limit: 3 })) counts.set(id, counts.get(id)! + 1);
+      for (const { id } of chooseSpread(entries, { seed, limit: 3 })) counts.set(id, counts.get(id)! + 1);
     // Binomial with p = .3: five standard deviations, and the seeds are fixed.
     const deviation = Math.sqrt(seeds * 0.3 * 0.7);
     for (const count of counts.values()) expect(Math.abs(count - 0.3 * seeds)).toBeLessThan(5 * deviation);

@@ -1,5 +1,5 @@
 import ndarray from 'ndarray';
-import type { Dataset, Sample } from '../../lib/datasets/types.js';
+import type { Dataset, Grounding, Sample } from '../../lib/datasets/types.js';
 import { FsynError } from '../../lib/errors.js';
 import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
 import { playGame } from '../metrics/games.js';
@@ -67,7 +67,10 @@ function prepared(image: PreparedSample['image'], question: string, calls: Calls
 }
 
 /** A dataset of questions about one black image; the truth is the player pair that the fake model needs. */
-export function fakeDataset(questions: readonly string[]): Dataset {
+export function fakeDataset(
+  questions: readonly string[],
+  groundings: readonly Grounding[] = ['grounded'],
+): Dataset {
   const image = ndarray(new Uint8Array(8 * 8 * 3), [8, 8, 3]);
   return {
     name: 'fake',
@@ -80,7 +83,7 @@ export function fakeDataset(questions: readonly string[]): Dataset {
           question,
           answer: 'yes',
           family: 'presence',
-          grounding: 'grounded',
+          grounding: groundings[i % groundings.length],
           truth: { boxes: [[2, 2, 4, 4]], words: [[2, 4]] },
           image: async () => image,
         };

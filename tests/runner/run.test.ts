@@ -17,7 +17,7 @@ import { codeVersion } from '../../lib/package.js';
 import { buildReport } from '../../lib/report/report.js';
 import { mergeResults } from '../../lib/runner/merge.js';
 import { readRecords } from '../../lib/runner/rows.js';
-import { isSpread, runBenchmark } from '../../lib/runner/run.js';
+import { runBenchmark } from '../../lib/runner/run.js';
 import { defaultSettings } from '../../lib/runner/settings.js';
 import type { Vlm } from '../../lib/vlm/types.js';
 import { type Calls, fakeDataset, fakeModel } from './fake-model.js';
@@ -59,7 +59,7 @@ describe('a benchmark run', () => {
     expect(row.status === 'ok' && row.synergy.insertion[2]).toBeCloseTo(dividend, 12);
   });
 
-  it('keeps pictures of evenly spread samples for the report, whole after a kill', async () => {
+  it('keeps pictures of chosen samples for the report, whole after a kill', async () => {
     await benchmark({ gallerySamples: 2 });
     appendFileSync(join(out, 'gallery.jsonl'), '{"schema":1,"mod');
     await benchmark({ gallerySamples: 6, resume: true, explainers: findExplainers(['occlusion']) });
@@ -67,7 +67,7 @@ describe('a benchmark run', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line));
-    expect(lines.map((line) => line.sample)).toEqual(['q2', 'q5', 'q0', 'q1', 'q2', 'q3', 'q4', 'q5']);
+    expect(lines.map((line) => line.sample)).toEqual(['q0', 'q3', 'q0', 'q1', 'q2', 'q3', 'q4', 'q5']);
     expect(lines[0]).toMatchObject({ model: 'fake', dataset: 'fake', width: 8, height: 8 });
     expect(lines[0].boxes).toHaveLength(64);
   });
@@ -266,12 +266,34 @@ describe('resuming', () => {
 });
 
 describe('samples with the Shapley interaction index', () => {
-  it('are as many as asked and evenly spread', () => {
-    const chosen = (size: number, count: number) =>
-      Array.from({ length: size }, (_, i) => i).filter((i) => isSpread(i, size, count));
-    expect(chosen(10, 3)).toEqual([3, 6, 9]);
-    expect(chosen(4, 9)).toEqual([0, 1, 2, 3]);
-    expect(chosen(5, 0)).toEqual([]);
+  const datasets = [fakeDataset(questions, ['grounded', 'text-prior', 'image-prior'])];
+  const withIndex = async (folder: string, options: Partial<Parameters<typeof runBenchmark>[0]>) => {
+    await benchmark({ datasets, out: folder, ...options });
+    const rows = [...readRecords(folder)].filter((row) => row.status === 'ok' && row.shapley !== null);
+    return [...new Set(rows.map(({ sample }) => sample))].toSorted();
+  };
+
+  it('are the grounded ones, of which every third is one here, before those of one modality', async () => {
+    expect(await withIndex(join(out, 'one'), { shapleySamples: 1 })).toEqual(['q3']);
+    expect(await withIndex(join(out, 'two'), { shapleySamples: 2 })).toEqual(['q0', 'q3']);
+    // Then one of each kind by the hash: q4 comes before q1, q2 before q5.
+    expect(await withIndex(join(out, 'four'), { shapleySamples: 4 })).toEqual(['q0', 'q2', 'q3', 'q4']);
+    expect(await withIndex(join(out, 'all'), { shapleySamples: 9 })).toHaveLength(6);
+    expect(await withIndex(join(out, 'none'), { shapleySamples: 0 })).toEqual([]);
+  });
+
+  it('are the same in every shard and the pictures hold every kind', async () => {
+    const found: string[] = [];
+    for (const index of [0, 1, 2])
+      found.push(
+        ...(await withIndex(join(out, `part${index}`), { shapleySamples: 2, shard: { index, count: 3 } })),
+      );
+    expect(found.toSorted()).toEqual(['q0', 'q3']);
+    await benchmark({ datasets, out: join(out, 'pictures'), gallerySamples: 3 });
+    const lines = readFileSync(join(out, 'pictures', 'gallery.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n');
+    expect(lines.map((line) => Number(JSON.parse(line).sample.slice(1)) % 3).toSorted()).toEqual([0, 1, 2]);
   });
 });
 
