@@ -8,6 +8,7 @@ import {
 } from '../statistics/correlation.js';
 import { kendall, spearman } from '../statistics/ranks.js';
 import { intervalOfMeans, joinSmallStrata, resampleMeans } from '../statistics/resample.js';
+import type { IndexQuestions, IndexRows } from './index-rows.js';
 import type { PooledShapleyRow } from './pool.js';
 
 export const variants = ['raw', 'normalised', 'clipped'] as const;
@@ -44,6 +45,10 @@ export interface StepAgreement {
 export interface Agreement {
   readonly rows: number;
   readonly samples: number;
+  /** What these samples need. */
+  readonly questions: IndexQuestions;
+  /** Rows with the index of samples that one modality answers, which are not compared. */
+  readonly leftOut: number;
   /** Samples of which some row is not zero on both sides: dead rows agree about nothing. */
   readonly liveSamples: number;
   readonly variants: readonly VariantAgreement[];
@@ -65,7 +70,7 @@ export interface AgreementOptions {
 
 /** Compares F_syn with the Shapley interaction index; null without rows that have it. */
 export function agreement(
-  rows: readonly PooledShapleyRow[],
+  { rows, questions, leftOut }: IndexRows,
   strata: Int32Array,
   steps: readonly number[],
   options: AgreementOptions,
@@ -83,6 +88,8 @@ export function agreement(
   return {
     rows: rows.length,
     samples: units.length,
+    questions,
+    leftOut,
     liveSamples: new Set(rows.filter((row) => isLive(row, steps)).map((row) => row.unit)).size,
     variants: variantAgreements(context),
     steps: stepAgreement(context),

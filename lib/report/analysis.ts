@@ -6,8 +6,9 @@ import { checkMetric } from './checks.js';
 import { allPairs, comparePairs } from './comparison.js';
 import { type Measure, measures } from './digest.js';
 import { meansByGrounding, onGrounded, separations } from './grounding.js';
+import { type IndexRows, indexRows } from './index-rows.js';
 import { MeasureMeans, type Sampling } from './measure-means.js';
-import { controlNames, type Pool, truthControls } from './pool.js';
+import { controlNames, type Pool, type PooledShapleyRow, truthControls } from './pool.js';
 import { Ranking } from './ranking.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
 
@@ -33,6 +34,7 @@ export function analyse(pool: Pool, dataset: string | null, options: AnalysisOpt
   const means = new MeasureMeans(pool, sampling);
   const ranked = pool.explainers.filter((name) => !truthControls.includes(name) && means.isMeasured(name));
   const ranking = new Ranking(means, ranked);
+  const index = indexRows(pool);
   const raw = (name: string) => ({ name, values: means.values(name, 'raw') });
   const rawGrounded = (name: string) => ({ name, values: onGrounded(pool, means.values(name, 'raw')) });
   const controls = controlPairs.filter((pair) => pair.every((name) => pool.explainers.includes(name)));
@@ -42,7 +44,7 @@ export function analyse(pool: Pool, dataset: string | null, options: AnalysisOpt
     samples: pool.units,
     accuracy: pool.accuracy,
     explainers: pool.explainers.map((name) =>
-      analyseExplainer(name, { pool, means, ranking, sampling, options }),
+      analyseExplainer(name, { pool, means, ranking, index, sampling, options }),
     ),
     friedman: ranking.friedman,
     tau: ranking.tau,
@@ -57,7 +59,7 @@ export function analyse(pool: Pool, dataset: string | null, options: AnalysisOpt
       ranked.filter((name) => name !== 'random'),
       sampling,
     ),
-    agreement: agreement(pool.shapleyRows, pool.strata, steps, { resamples, seed }),
+    agreement: agreement(index, pool.strata, steps, { resamples, seed }),
   };
   return { ...scope, checks: checkMetric(scope) };
 }
@@ -66,12 +68,13 @@ interface Context {
   readonly pool: Pool;
   readonly means: MeasureMeans;
   readonly ranking: Ranking;
+  readonly index: IndexRows;
   readonly sampling: Sampling;
   readonly options: AnalysisOptions;
 }
 
 function analyseExplainer(name: string, context: Context): ExplainerAnalysis {
-  const { pool, means, ranking, sampling, options } = context;
+  const { pool, means, ranking, index, sampling, options } = context;
   const raw = means.values(name, 'raw');
   const failures = pool.failures(name);
   return {
@@ -86,17 +89,28 @@ function analyseExplainer(name: string, context: Context): ExplainerAnalysis {
     >,
     ranks: ranking.ranks(name),
     meanRanks: ranking.meanRanks(name),
-    shapley: meanShapley(name, pool, options.steps),
+    shapley: meanShapley(
+      raw,
+      index.rows.filter((row) => row.explainer === name),
+      options.steps,
+    ),
     byGrounding: meansByGrounding(pool, raw, sampling),
     secondsPerSample: options.explainSeconds[name] ?? Number.NaN,
   };
 }
 
-/** Mean exact index of an explainer over its rows that have one. */
-function meanShapley(name: string, pool: Pool, steps: readonly number[]): ExplainerAnalysis['shapley'] {
-  const areas = pool.shapleyRows
-    .filter((row) => row.explainer === name)
-    .map((row) => areaUnderCurve(steps, row.shapley));
-  if (areas.length === 0) return null;
-  return { mean: areas.reduce((sum, area) => sum + area, 0) / areas.length, rows: areas.length };
+/** Mean exact index of an explainer over its rows that have one, and its mean F_syn on the same rows. */
+function meanShapley(
+  raw: Float64Array,
+  rows: readonly PooledShapleyRow[],
+  steps: readonly number[],
+): ExplainerAnalysis['shapley'] {
+  if (rows.length === 0) return null;
+  const mean = (value: (row: PooledShapleyRow) => number) =>
+    rows.reduce((sum, row) => sum + value(row), 0) / rows.length;
+  return {
+    mean: mean((row) => areaUnderCurve(steps, row.shapley)),
+    synergy: mean((row) => raw[row.unit]),
+    rows: rows.length,
+  };
 }

@@ -97,6 +97,8 @@ function compareShapley({ agreement }: Scope): Finding {
   if (!agreement || !found) {
     return { outcome: 'open', evidence: 'no rows with the index (run with --sii-samples)' };
   }
+  if (agreement.questions === 'prior')
+    return { outcome: 'open', evidence: 'only questions that one modality answers have the index' };
   if (agreement.liveSamples < fewestSamples)
     return {
       outcome: 'open',
@@ -110,12 +112,14 @@ function compareShapley({ agreement }: Scope): Finding {
     return { outcome: 'open', evidence: 'F_syn or the index is the same on all rows, so they have no order' };
   return {
     outcome: against(rho, agreementThreshold),
-    evidence: `Spearman ${interval(rho, 2)} without the shared endpoint over ${agreement.rows} rows of ${agreement.samples} samples; bound ${agreementThreshold}`,
+    evidence: `Spearman ${interval(rho, 2)} without the shared endpoint over ${agreement.rows} rows of ${agreement.samples} ${agreement.questions === 'grounded' ? 'grounded ' : ''}samples; bound ${agreementThreshold}`,
   };
 }
 
 function compareWithinSamples({ agreement }: Scope): Finding {
   const rho = agreement?.withinSample;
+  if (agreement?.questions === 'prior')
+    return { outcome: 'open', evidence: 'only questions that one modality answers have the index' };
   const leftOut = besides(rho?.constant ?? 0, 'where all explainers have the same F_syn or index');
   if (!rho || rho.samples < fewestSamples) {
     const count = rho?.samples ?? 0;

@@ -51,7 +51,11 @@ function modelText({ model, overall, datasets, verdict }: ModelReport, style: Ex
                 .join('/')
             : notRanked(row),
       },
-      { title: 'SII', value: (row) => (row.shapley ? decimal(row.shapley.mean) : '-') },
+      {
+        title: 'SII : F_syn (n)',
+        value: ({ shapley }) =>
+          shapley ? `${decimal(shapley.mean)} : ${decimal(shapley.synergy)} (${shapley.rows})` : '-',
+      },
       { title: 'n', value: (row) => String(row.samples) },
       { title: 'failed', value: (row) => String(row.failed) },
       { title: 's/sample', value: (row) => secondsText(row.secondsPerSample) },

@@ -75,7 +75,10 @@ function scopeRows(scope: ScopeAnalysis): CsvRow[] {
       ...(row.meanRanks ? [about(row.name, `mean_rank_${kind}`, { estimate: row.meanRanks[kind] })] : []),
     ]),
     ...(row.shapley
-      ? [about(row.name, 'mean_sii', { estimate: row.shapley.mean, n: row.shapley.rows })]
+      ? [
+          about(row.name, 'mean_sii', { estimate: row.shapley.mean, n: row.shapley.rows }),
+          about(row.name, 'mean_raw_of_sii_rows', { estimate: row.shapley.synergy, n: row.shapley.rows }),
+        ]
       : []),
     about(row.name, 'failed_rows', { estimate: row.failed }),
     about(row.name, 'seconds_per_sample', { estimate: row.secondsPerSample }),
@@ -131,6 +134,7 @@ function agreementRows(
   if (!agreement) return [];
   const n = agreement.rows;
   return [
+    about('*', 'sii_rows_of_prior_questions_left_out', { estimate: agreement.leftOut }),
     ...agreement.variants.flatMap((row) =>
       (['spearman', 'pearson', 'spearmanWithoutEndpoint', 'pearsonWithoutEndpoint'] as const).map((kind) =>
         about(`${row.variant}_${row.part}`, `sii_${snake(kind)}`, { ...row[kind], n }),

@@ -20,6 +20,7 @@ import {
   comparisonTable,
   failureTable,
   gridTable,
+  indexSamples,
   percentText,
   provenanceTable,
   pText,
@@ -58,7 +59,7 @@ export async function renderHtml(report: Report): Promise<string> {
 ${single ? '' : `<h2 id="grid">All models</h2>\n${tableHtml(gridTable(modelColumns(report), style))}<p class="note">Mean raw F_syn with its 95 % interval; * marks the best explainer of a column, controls aside.</p>`}
 <h2>Models and datasets</h2>
 ${tableHtml(scopeTable(report.models))}
-<p class="note">tau: Kendall's tau-b between the rankings of explainers by image SRG and by text SRG. Near 1 the modalities agree, near -1 they contradict each other. rho: Spearman over rows of F_syn with the exact Shapley interaction index.</p>
+<p class="note">tau: Kendall's tau-b between the rankings of explainers by image SRG and by text SRG. Near 1 the modalities agree, near -1 they contradict each other. rho: Spearman over rows of F_syn with the exact Shapley interaction index, on grounded samples where the data say which they are.</p>
 ${sections.join('\n')}
 ${failuresHtml(report, style)}
 <h2 id="gallery">Samples</h2>
@@ -146,7 +147,7 @@ async function modelHtml(
   return `<h2 id="m${index}">${escapeHtml(model)}</h2>
 <h3>Ranking by F_syn</h3>
 ${tableHtml(synergyTable(overall, style))}
-<p class="note">All datasets together; brackets are 95 % bootstrap intervals over samples. Mean rank: of raw F_syn within each sample, among explainers and Random, 1 = best. Clipped is the number of the paper's tables: it drops negative synergy and so flatters noise.</p>
+<p class="note">All datasets together; brackets are 95 % bootstrap intervals over samples. Mean rank: of raw F_syn within each sample, among explainers and Random, 1 = best. Clipped is the number of the paper's tables: it drops negative synergy and so flatters noise. The exact index is measured on a few samples, grounded ones where the data say so: compare it with F_syn of the same rows.</p>
 ${datasets.length > 1 ? `<h3>By dataset</h3>\n${tableHtml(gridTable(datasetColumns(datasets), style))}` : ''}
 <h3>Do the modalities agree on who is best?</h3>
 <p>Kendall tau between visual and textual ranking: ${interval(overall.tau.withRandom, 2)}; without Random ${interval(overall.tau.withoutRandom, 2)} (${overall.tau.explainers} explainers with Random).</p>
@@ -189,10 +190,14 @@ async function shapleySection(
     agreement.points.length > scatterLimit
       ? ` The plot shows every ${Math.ceil(agreement.points.length / scatterLimit)}th row.`
       : '';
+  const leftOut =
+    agreement.leftOut > 0
+      ? ` ${agreement.leftOut} rows with the index are left out: one modality answers their questions.`
+      : '';
   return `<div class="row"><figure>${await scatter}</figure><figure>${await steps}</figure></div>
-<p class="note">Left: every row, with the line of equality. Right: Spearman at each step; the last point (a square) is 1 by definition, because there both sides are the same number.${thinned}</p>
+<p class="note">Left: every row, with the line of equality. Right: Spearman at each step; the last point (a square) is 1 by definition, because there both sides are the same number.${thinned}${leftOut}</p>
 <p>Inside a sample, across explainers: mean Spearman ${interval(withinSample, 2)} (${withinSample.samples} samples${withinSample.constant ? `; ${withinSample.constant} on which all explainers have the same F_syn or index are left out` : ''}). Explainers ordered by mean F_syn against mean index: Kendall tau ${interval(explainerOrder, 2)} (${explainerOrder.explainers} explainers, ${explainerOrder.samples} samples).</p>
-<details><summary>every variant of F_syn (${agreement.rows} rows of ${agreement.samples} samples)</summary>${tableHtml(agreementTable(scope))}
+<details><summary>every variant of F_syn (${agreement.rows} rows of ${indexSamples(agreement)})</summary>${tableHtml(agreementTable(scope))}
 <p class="note">Each variant against the index in the same variant. Intervals draw whole samples. Without endpoint: both sides without their last step.</p></details>`;
 }
 

@@ -1,3 +1,4 @@
+import type { Agreement } from './agreement.js';
 import type { Comparison } from './comparison.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
@@ -30,7 +31,9 @@ export function synergyTable(scope: ScopeAnalysis, style: ExplainerStyle): Repor
       'F_syn raw',
       'normalised',
       'clipped',
-      'exact SII (rows)',
+      'exact SII',
+      'F_syn of its rows',
+      'its rows',
       'mean rank',
       'n',
       'failed',
@@ -41,7 +44,9 @@ export function synergyTable(scope: ScopeAnalysis, style: ExplainerStyle): Repor
       interval(row.means.raw),
       interval(row.means.normalised),
       interval(row.means.clipped),
-      row.shapley ? `${decimal(row.shapley.mean)} (${row.shapley.rows})` : '-',
+      row.shapley ? decimal(row.shapley.mean) : '-',
+      row.shapley ? decimal(row.shapley.synergy) : '-',
+      String(row.shapley?.rows ?? 0),
       row.meanRanks ? decimal(row.meanRanks.synergy, 2) : notRanked(row),
       String(row.samples),
       String(row.failed),
@@ -128,10 +133,16 @@ export function scopeTable(models: readonly ModelReport[]): ReportTable {
         interval(scope.tau.withRandom, 2),
         raw ? interval(raw.spearman, 2) : '-',
         raw ? interval(raw.spearmanWithoutEndpoint, 2) : '-',
-        String(scope.agreement?.rows ?? 0),
+        scope.agreement ? `${scope.agreement.rows} of ${indexSamples(scope.agreement)}` : '0',
       ];
     }),
   };
+}
+
+/** How many samples the index is compared on, and of which kind. */
+export function indexSamples({ samples, questions }: Agreement): string {
+  const kind = { grounded: 'grounded ', any: '', prior: 'prior ' }[questions];
+  return `${samples} ${kind}sample${samples === 1 ? '' : 's'}`;
 }
 
 export function comparisonTable(pairs: readonly Comparison[], style: ExplainerStyle): ReportTable {

@@ -20,7 +20,8 @@ export interface ExplainerAnalysis {
   readonly ranks: { readonly image: Rank; readonly text: Rank; readonly synergy: Rank } | null;
   /** Mean over samples of the rank within the sample; null for the controls that know the truth. */
   readonly meanRanks: { readonly image: number; readonly text: number; readonly synergy: number } | null;
-  readonly shapley: { readonly mean: number; readonly rows: number } | null;
+  /** Mean exact index over the rows that it is compared on, and mean raw F_syn of the same rows; null without any. */
+  readonly shapley: { readonly mean: number; readonly synergy: number; readonly rows: number } | null;
   /** Raw F_syn by what a correct answer needs. */
   readonly byGrounding: Readonly<Record<string, Interval & { readonly samples: number }>>;
   readonly secondsPerSample: number;

@@ -22,7 +22,7 @@ export interface BenchmarkSizes {
 export const firstLook: BenchmarkSizes = {
   size: 6,
   limit: 40,
-  shapleySamples: 1,
+  shapleySamples: 2,
   shapleyGroups: 3,
   shapleyPartitions: 1,
 };

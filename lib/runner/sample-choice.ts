@@ -1,6 +1,5 @@
 import { type Choosable, chooseGrounded, chooseSpread } from '../datasets/choose.js';
 import type { Dataset } from '../datasets/types.js';
-import { throwIfAborted } from '../errors.js';
 
 /** How many samples of a dataset get more than F_syn. */
 export interface ChoiceCounts {
@@ -21,7 +20,7 @@ export interface ChosenSamples {
 export async function outlineOf(dataset: Dataset, signal: AbortSignal | undefined): Promise<Choosable[]> {
   const outline: Choosable[] = [];
   for await (const { id, grounding } of dataset.samples()) {
-    throwIfAborted(signal);
+    signal?.throwIfAborted();
     outline.push({ id, grounding });
   }
   return outline;

@@ -74,7 +74,8 @@ describe('analysis of synthetic results', () => {
   });
 
   it('correlates the same variant on both sides, with and without the endpoint', () => {
-    const rows = measured().filter((record) => record.shapley !== null);
+    const rows = measured().filter((record) => record.shapley !== null && record.grounding === 'grounded');
+    expect(scope.agreement).toMatchObject({ rows: rows.length, questions: 'grounded' });
     const raw = scope.agreement!.variants.find((entry) => entry.variant === 'raw' && entry.part === 'mean')!;
     expect(raw.spearman.estimate).toBeCloseTo(
       spearman(
@@ -94,6 +95,30 @@ describe('analysis of synthetic results', () => {
     const last = scope.agreement!.steps.at(-1)!;
     expect([last.shared, last.mean.estimate]).toEqual([true, 1]);
     expect(scope.agreement!.steps).toHaveLength(10);
+  });
+
+  it('sets the index beside F_syn of the same rows, which are grounded', () => {
+    const rows = measured().filter(
+      (record) =>
+        record.explainer === 'occlusion' && record.shapley !== null && record.grounding === 'grounded',
+    );
+    const { shapley, means } = row(scope, 'occlusion');
+    expect(shapley!.rows).toBe(rows.length);
+    expect(shapley!.mean).toBeCloseTo(mean(rows.map((r) => r.shapley!.auc)), 12);
+    expect(shapley!.synergy).toBeCloseTo(mean(rows.map((r) => r.synergy.raw.mean)), 12);
+    expect(shapley!.synergy).not.toBeCloseTo(means.raw.estimate, 2);
+    const all = measured().filter((record) => record.shapley !== null);
+    expect(scope.agreement!.leftOut).toBe(all.length - scope.agreement!.rows);
+  });
+
+  it('says so where the rows with the index need one modality, or where nobody knows', () => {
+    const prior = analysisOf({ shapleyEvery: 4, groundings: ['text-prior', 'grounded'] });
+    expect(prior.agreement).toMatchObject({ questions: 'prior', leftOut: 0 });
+    expect(outcome(prior, 'agrees-with-shapley')).toBe('open');
+    expect(outcome(prior, 'orders-explainers-as-shapley')).toBe('open');
+    const unknown = analysisOf({ groundings: [null] });
+    expect(unknown.agreement).toMatchObject({ questions: 'any', leftOut: 0 });
+    expect(outcome(unknown, 'agrees-with-shapley')).toBe('holds');
   });
 
   it('is the same every time', () => {
@@ -166,7 +191,7 @@ function dead(record: BenchmarkRecord): BenchmarkRecord {
 }
 
 describe('analysis of rows on which nothing happens', () => {
-  const options = { shapleyEvery: 1, samples: 8 };
+  const options = { shapleyEvery: 1, samples: 8, groundings: ['grounded'] };
 
   it('finds no order in dead rows, for any number of explainers', () => {
     for (let count = 3; count <= syntheticExplainers.length; count++) {

@@ -45,6 +45,8 @@ export interface FixtureOptions {
   /** 1 separates grounded from prior questions, 0 does not. */
   readonly separation: number;
   readonly settings: string;
+  /** What the samples need, in turn. */
+  readonly groundings: readonly (string | null)[];
 }
 
 export const fixtureDefaults: FixtureOptions = {
@@ -58,6 +60,7 @@ export const fixtureDefaults: FixtureOptions = {
   ties: false,
   separation: 1,
   settings: 'settings-one',
+  groundings: ['grounded', 'grounded', 'text-prior', 'image-prior'],
 };
 
 const steps = Array.from({ length: 11 }, (_, i) => i / 10);
@@ -104,7 +107,7 @@ function recordHead(
     datasetVersion: `${dataset}@1`,
     sample,
     family: dataset,
-    grounding: ['grounded', 'grounded', 'text-prior', 'image-prior'][index % 4],
+    grounding: fixture.groundings[index % fixture.groundings.length],
     explainer,
     settings: fixture.settings,
     seed: deriveSeed(fixture.seed, dataset, sample, explainer),
