@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { embeddedFamilies } from '../datasets/open.js';
+import { closeExplainers } from '../explainers/module.js';
 import { explainers } from '../explainers/registry.js';
 import { renderConsole } from '../report/console.js';
 import { summaryJson } from '../report/summary.js';
@@ -11,7 +12,13 @@ import { type BenchmarkOutcome, runBenchmark } from '../runner/run.js';
 import type { BenchmarkSettings } from '../runner/settings.js';
 import { asUsage, type Command, exitCodes, type OptionValues, UsageError } from './command.js';
 import { renderDryRun } from './dry-run.js';
-import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
+import {
+  explainerTimeout,
+  loadSettings,
+  maskingOf,
+  maskingOptions,
+  runtimeOptions,
+} from './model-options.js';
 import { duration, ProgressLine } from './progress.js';
 
 export const bench: Command = {
@@ -41,9 +48,10 @@ export const bench: Command = {
     explainers: {
       kind: 'list',
       value: 'NAMES',
-      help: `comma-separated: ${explainers.map((e) => e.name).join(', ')}; or a file of your own, ./my-explainer.mjs`,
+      help: `comma-separated: ${explainers.map((e) => e.name).join(', ')}; or a file of your own, ./my-explainer.mjs; import:NAME=DIR for scores from files; "exec:COMMAND" for a program that explains (fsyn bridge)`,
       fallback: ['all'],
     },
+    'explainer-timeout': explainerTimeout,
     limit: {
       kind: 'integer',
       value: 'N',
@@ -132,7 +140,9 @@ export const bench: Command = {
   async run(values, io) {
     const note = (text: string) => io.log(`${text}\n`);
     const shard = parseShard(values.string('shard')!);
-    const chosen = await asUsage(() => chooseBenchmark({ ...choiceOf(values), onNote: note }));
+    const chosen = await asUsage(() =>
+      chooseBenchmark({ ...choiceOf(values), onNote: note, onExplainerLog: note }),
+    );
     const out = values.string('out') ?? defaultFolder();
     const models = await asUsage(() => loadModels(modelsOf(values), loadSettings(values, io.signal)));
     const progress = new ProgressLine(io.log, io.interactive);
@@ -181,6 +191,7 @@ export const bench: Command = {
         );
       throw error;
     } finally {
+      await closeExplainers(chosen.explainers);
       for (const model of models) model.dispose();
     }
   },
@@ -195,6 +206,7 @@ function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
   return {
     datasets: values.list('dataset'),
     explainers: values.list('explainers'),
+    explainerTimeout: values.number('explainer-timeout'),
     full: values.flag('full'),
     limit: values.number('limit'),
     allowOutside: values.flag('allow-outside'),
@@ -203,10 +215,7 @@ function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
       seed: values.number('seed'),
       scoring: values.string('scoring') as BenchmarkSettings['scoring'],
       compat: values.string('compat') as BenchmarkSettings['compat'],
-      baseline: values.string('baseline') as BenchmarkSettings['baseline'],
-      blurRadius: values.number('blur-radius'),
-      blurUnit: values.string('blur-unit') as BenchmarkSettings['blurUnit'],
-      textMasking: values.string('text-masking') as BenchmarkSettings['textMasking'],
+      ...maskingOf(values),
       includeInstruction: values.flag('include-instruction'),
       includeTemplate: values.flag('include-template'),
       shapleyGroups: values.number('sii-groups'),

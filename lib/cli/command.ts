@@ -136,7 +136,10 @@ function convert(name: string, spec: OptionSpec, given: unknown): Value {
   if (given === undefined) return spec.fallback;
   if (spec.kind === 'flag') return given === true;
   if (spec.kind === 'list')
-    return (given as string[]).flatMap((item) => item.split(',')).filter((item) => item !== '');
+    // A command of its own may hold commas.
+    return (given as string[])
+      .flatMap((item) => (item.startsWith('exec:') ? [item] : item.split(',')))
+      .filter((item) => item !== '');
   const text = given as string;
   if (spec.kind === 'string') {
     if (spec.choices && !spec.choices.includes(text)) {

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FsynError } from '../errors.js';
-import { resolveExplainers } from '../explainers/module.js';
+import { closeExplainers, resolveExplainers } from '../explainers/module.js';
 import { explainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { evaluate, explain as runExplainer } from '../measure/evaluate.js';
@@ -13,7 +13,13 @@ import { deriveSeed } from '../statistics/random.js';
 import { decodeImage } from '../vlm/images/decode.js';
 import type { PreparedSample, PrepareOptions } from '../vlm/types.js';
 import { type Command, exitCodes, type OptionValues } from './command.js';
-import { loadSettings, maskingOptions, runtimeOptions } from './model-options.js';
+import {
+  explainerTimeout,
+  loadSettings,
+  maskingOf,
+  maskingOptions,
+  runtimeOptions,
+} from './model-options.js';
 
 const usable = explainers.filter((explainer) => !explainer.needsTruth);
 
@@ -37,9 +43,10 @@ export const explain: Command = {
     explainers: {
       kind: 'list',
       value: 'NAMES',
-      help: `comma-separated: ${usable.map((e) => e.name).join(', ')}; or a file of your own, ./my-explainer.mjs`,
+      help: `comma-separated: ${usable.map((e) => e.name).join(', ')}; or a file of your own, ./my-explainer.mjs; or "exec:COMMAND"`,
       fallback: ['all'],
     },
+    'explainer-timeout': explainerTimeout,
     seed: { kind: 'integer', value: 'S', minimum: 0, help: 'seed of random explainers', fallback: 0 },
     out: { kind: 'string', value: 'DIR', help: 'folder for the pictures', fallback: 'explanation' },
     json: { kind: 'flag', help: 'print explanation.json instead of the summary' },
@@ -49,7 +56,11 @@ export const explain: Command = {
   async run(values, io) {
     const image = await decodeImage(values.required('image'));
     const question = values.required('question');
-    const selected = await resolveExplainers(values.list('explainers'), usable);
+    const selected = await resolveExplainers(values.list('explainers'), usable, {
+      timeout: values.number('explainer-timeout'),
+      onLog: (line) => io.log(`${line}\n`),
+      signal: io.signal,
+    });
     const [model] = await loadModels([values.string('model')!], loadSettings(values, io.signal));
     try {
       const sample = await model.prepare(image, question, prepareOptions(values, io.signal));
@@ -74,6 +85,7 @@ export const explain: Command = {
       else io.out(summary(sample, explanations, out));
       return exitCodes.ok;
     } finally {
+      await closeExplainers(selected);
       model.dispose();
     }
   },
@@ -82,10 +94,7 @@ export const explain: Command = {
 function prepareOptions(values: OptionValues, signal: AbortSignal): PrepareOptions {
   const choices = values.list('choices');
   return {
-    baseline: values.string('baseline') as PrepareOptions['baseline'],
-    blurRadius: values.number('blur-radius'),
-    blurUnit: values.string('blur-unit') as PrepareOptions['blurUnit'],
-    textMasking: values.string('text-masking') as PrepareOptions['textMasking'],
+    ...maskingOf(values),
     instruction: values.string('instruction'),
     choices: choices.length > 0 ? choices : undefined,
     signal,

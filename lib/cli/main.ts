@@ -2,15 +2,29 @@
 import { FsynError } from '../errors.js';
 import { packageInfo } from '../package.js';
 import { bench } from './bench.js';
+import { bridge } from './bridge.js';
 import { type Command, commandHelp, type ExitCode, exitCodes, parseOptions, UsageError } from './command.js';
 import { dataset } from './dataset.js';
 import { doctor } from './doctor.js';
+import { evaluate } from './evaluate.js';
 import { explain } from './explain.js';
 import { merge } from './merge.js';
+import { players } from './players.js';
 import { report } from './report.js';
 import { speedup } from './speedup.js';
 
-const commands: readonly Command[] = [bench, report, explain, speedup, dataset, merge, doctor];
+const commands: readonly Command[] = [
+  bench,
+  report,
+  explain,
+  players,
+  evaluate,
+  bridge,
+  speedup,
+  dataset,
+  merge,
+  doctor,
+];
 
 function overview(): string {
   const rows = commands.map((command) => `  ${command.name.padEnd(10)}${command.summary}`).join('\n');

@@ -1,5 +1,6 @@
 import type { LoadModelsOptions } from '../runner/models.js';
 import { type Dtype, dtypes } from '../vlm/files/directory.js';
+import type { PrepareOptions } from '../vlm/types.js';
 import type { OptionSpec, OptionValues } from './command.js';
 
 /** Options that decide how a model sees absent players; shared by commands that score cells. */
@@ -29,6 +30,16 @@ export const maskingOptions = {
     help: 'absent tokens leave attention (remove, the default) or stay as attended pads (attend, the default for SigLIP)',
   },
 } satisfies Record<string, OptionSpec>;
+
+/** What the masking options say; undefined where they say nothing. */
+export function maskingOf(values: OptionValues) {
+  return {
+    baseline: values.string('baseline') as PrepareOptions['baseline'],
+    blurRadius: values.number('blur-radius'),
+    blurUnit: values.string('blur-unit') as PrepareOptions['blurUnit'],
+    textMasking: values.string('text-masking') as PrepareOptions['textMasking'],
+  };
+}
 
 /** Options that decide where a model runs. */
 export const runtimeOptions = {
@@ -62,3 +73,11 @@ export function loadSettings(values: OptionValues, signal: AbortSignal): LoadMod
     signal,
   };
 }
+
+export const explainerTimeout = {
+  kind: 'number',
+  value: 'SECONDS',
+  minimum: 0,
+  help: 'what an explainer in another process (exec:) may take for a sample',
+  fallback: 600,
+} satisfies OptionSpec;

@@ -4,6 +4,8 @@ import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Attribution } from '../cells/attribution.js';
 import { describe, FsynError, reasonOf } from '../errors.js';
+import { type CommandExplainerOptions, commandExplainer, isCommand } from './outside/command.js';
+import { importFolder, isImport } from './outside/folder.js';
 import { explainers, findExplainers, selectExplainers } from './registry.js';
 import type { ExplainContext, Explainer } from './types.js';
 
@@ -61,21 +63,45 @@ export async function loadExplainers(path: string): Promise<Explainer[]> {
 }
 
 /**
- * Explainers by name, by path of a module, or `all` for every candidate but those that are asked for by name only.
+ * Explainers by name, by path of a module, by `import:NAME=FOLDER`, by `exec:COMMAND`, or `all` for every candidate but those that are asked for by name only.
  *
  * @throws FsynError INVALID_ARGUMENT for an unknown or repeated name, EXPLAINER as `loadExplainers` or for a name that fsyn uses
  */
 export async function resolveExplainers(
   names: readonly string[],
   candidates: readonly Explainer[] = explainers,
+  processes: Partial<CommandExplainerOptions> = {},
 ): Promise<Explainer[]> {
   const found: Explainer[] = [];
+  try {
+    await collect(names, candidates, processes, found);
+  } catch (error) {
+    await closeExplainers(found);
+    throw error;
+  }
+  return found;
+}
+
+/** Ends what explainers hold open, such as processes of their own. */
+export async function closeExplainers(chosen: readonly Explainer[]): Promise<void> {
+  await Promise.all(chosen.map((explainer) => explainer.close?.()));
+}
+
+async function collect(
+  names: readonly string[],
+  candidates: readonly Explainer[],
+  processes: Partial<CommandExplainerOptions>,
+  found: Explainer[],
+): Promise<void> {
   for (const name of names) {
-    if (isExplainerPath(name)) found.push(...(await loadExplainers(name)));
+    if (isImport(name)) found.push(await importFolder(name));
+    else if (isCommand(name)) found.push(await commandExplainer(name, processes));
+    else if (isExplainerPath(name)) found.push(...(await loadExplainers(name)));
     else found.push(...(name === 'all' ? selectExplainers([name], candidates) : findExplainers([name])));
   }
-  for (const [i, { name, fingerprint }] of found.entries()) {
-    if (fingerprint !== undefined && explainers.some((own) => own.name === name)) {
+  for (const [i, explainer] of found.entries()) {
+    const { name } = explainer;
+    if (!explainers.includes(explainer) && explainers.some((own) => own.name === name)) {
       throw new FsynError(
         'EXPLAINER',
         `The explainer name ${JSON.stringify(name)} is one of fsyn's own; give yours another, so that results tell them apart.`,
@@ -84,7 +110,6 @@ export async function resolveExplainers(
     if (found.findIndex((other) => other.name === name) !== i)
       throw new FsynError('INVALID_ARGUMENT', `Explainer ${JSON.stringify(name)} is named twice.`);
   }
-  return found;
 }
 
 interface Expectation {

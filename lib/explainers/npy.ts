@@ -64,6 +64,19 @@ export function parseNpy(bytes: Uint8Array, name: string): NpyArray {
   return { shape, values: fortran && shape.length > 1 ? fromFortran(stored, shape) : stored };
 }
 
+/** The bytes of a .npy file (format version 1) of float32 values, row-major. */
+export function npyFloat32(values: Float32Array, shape: readonly number[]): Buffer {
+  const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
+  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${dims}), }`;
+  // Magic, version and length take 10 bytes; the data begin at a multiple of 64.
+  const padded = header.padEnd(Math.ceil((header.length + 11) / 64) * 64 - 11);
+  const start = Buffer.from('\x93NUMPY\x01\x00', 'latin1');
+  const length = Buffer.alloc(2);
+  length.writeUInt16LE(padded.length + 1);
+  const data = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  return Buffer.concat([start, length, Buffer.from(`${padded}\n`, 'latin1'), data]);
+}
+
 function fromFortran(stored: Float64Array, shape: readonly number[]): Float64Array {
   const strides: number[] = [];
   shape.reduce((stride, size, axis) => {

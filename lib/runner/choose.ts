@@ -39,7 +39,7 @@ export const fullSize: BenchmarkSizes = {
 export interface BenchmarkChoice {
   /** Datasets as `openDatasets` reads them. Default: the three embedded ones. */
   readonly datasets: readonly string[];
-  /** Names of explainers, paths of modules that export some, or `all`. */
+  /** Names of explainers, paths of modules that export some, `import:NAME=FOLDER`, `exec:COMMAND`, or `all`. */
   readonly explainers: readonly string[];
   /** Sizes of everything that is not said: `fullSize` instead of `firstLook`. */
   readonly full: boolean;
@@ -51,6 +51,10 @@ export interface BenchmarkChoice {
   readonly shapleySamples: number | undefined;
   /** What else decides a result; `seed` also draws the samples. */
   readonly settings: Partial<BenchmarkSettings>;
+  /** Seconds that an explainer in another process (`exec:`) may take for a sample. */
+  readonly explainerTimeout: number;
+  /** Hears what such processes write to their standard error, a line at a time. */
+  readonly onExplainerLog: (line: string) => void;
   /** Hears what a person should know before the run: questions that cannot be asked, explainers left out of `all`. */
   readonly onNote: (text: string) => void;
 }
@@ -71,6 +75,8 @@ const defaults: BenchmarkChoice = {
   allowOutside: false,
   shapleySamples: undefined,
   settings: {},
+  explainerTimeout: 600,
+  onExplainerLog: () => {},
   onNote: () => {},
 };
 
@@ -99,7 +105,10 @@ export async function chooseBenchmark(choice?: Partial<BenchmarkChoice>): Promis
     },
     chosen.settings,
   );
-  const named = await resolveExplainers(chosen.explainers);
+  const named = await resolveExplainers(chosen.explainers, undefined, {
+    timeout: chosen.explainerTimeout,
+    onLog: chosen.onExplainerLog,
+  });
   const explainers = settings.compat === 'reference' ? asPublished(named) : named;
   const datasets = await openDatasets(chosen.datasets, {
     size: limit ?? sizes.size,

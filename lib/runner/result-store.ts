@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { FsynError, reasonOf } from '../errors.js';
+import type { Explainer, SampleIdentity } from '../explainers/types.js';
 import type { BenchmarkRecord } from '../report/record.js';
 import { lockFolder } from './folder-lock.js';
 import { completeLines, damagedFile, guard, keepLines, setAside } from './lines.js';
@@ -29,8 +30,8 @@ interface Source {
 export class ResultStore {
   readonly folder: string;
   readonly #failedByKey = new Map<string, boolean>();
-  /** Content hashes of explainers' files by explainer, the empty text for those of fsyn's own. */
-  readonly #fingerprints = new Map<string, Set<string>>();
+  /** By explainer: content hashes of its files, the empty text for fsyn's own, each with the first sample that it was found on. */
+  readonly #fingerprints = new Map<string, Map<string, SampleIdentity>>();
   /** Versions that rows were measured with, as JSON. */
   readonly #versions = new Set<string>();
   /** Fingerprints of models and versions of datasets by settings, kind and name. */
@@ -84,17 +85,21 @@ export class ResultStore {
    *
    * @throws FsynError RESULTS naming the explainer and both versions
    */
-  requireFingerprint(explainer: string, fingerprint: string | undefined): void {
-    const now = fingerprint ?? '';
-    const before = [...(this.#fingerprints.get(explainer) ?? [])].find((known) => known !== now);
-    if (before === undefined) return;
-    const version = (hash: string) =>
-      hash === '' ? "fsyn's own" : `a file with SHA-256 ${hash.slice(0, 12)}`;
-    throw new FsynError(
-      'RESULTS',
-      `${this.folder} holds rows of the explainer ${explainer} that were measured with ${version(before)}; it now is ${version(now)}. ` +
-        'Choose another --out, or take the file back to what it was.',
-    );
+  requireFingerprint(explainer: Explainer): void {
+    for (const [before, identity] of this.#fingerprints.get(explainer.name) ?? []) {
+      const now = explainer.fingerprintOf ? explainer.fingerprintOf(identity) : (explainer.fingerprint ?? '');
+      // Of a sample that this run does not ask for nothing is known.
+      if (now === undefined || before === now) continue;
+      const version = (hash: string) =>
+        hash === '' ? "fsyn's own" : `a file with SHA-256 ${hash.slice(0, 12)}`;
+      const where =
+        explainer.fingerprintOf === undefined ? '' : ` on ${identity.dataset}, ${identity.sample}`;
+      throw new FsynError(
+        'RESULTS',
+        `${this.folder} holds rows of the explainer ${explainer.name} that were measured with ${version(before)}${where}; it now is ${version(now)}. ` +
+          'Choose another --out, or take the file back to what it was.',
+      );
+    }
   }
 
   /**
@@ -191,7 +196,10 @@ export class ResultStore {
   #remember(record: BenchmarkRecord): void {
     this.#failedByKey.set(record.key, record.status === 'failed');
     this.#versions.add(JSON.stringify(record.versions ?? {}));
-    addTo(this.#fingerprints, record.explainer, record.explainerFingerprint ?? '');
+    const known = this.#fingerprints.get(record.explainer) ?? new Map<string, SampleIdentity>();
+    const fingerprint = record.explainerFingerprint ?? '';
+    if (!known.has(fingerprint)) known.set(fingerprint, { dataset: record.dataset, sample: record.sample });
+    this.#fingerprints.set(record.explainer, known);
     const { settings, model, modelFingerprint, dataset, datasetVersion } = record;
     addTo(this.#sources, sourceKey(settings, 'model', model), modelFingerprint);
     addTo(this.#sources, sourceKey(settings, 'dataset', dataset), datasetVersion);

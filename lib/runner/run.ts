@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { checkInteger } from '../checks.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
-import type { Explainer } from '../explainers/types.js';
+import { closeExplainers } from '../explainers/module.js';
+import type { Explainer, SampleIdentity } from '../explainers/types.js';
 import { releaseWhiteBoxSessions } from '../explainers/white-box/sessions.js';
 import { resolveOptions } from '../options.js';
 import { galleryFile, isGalleryRecord } from '../report/gallery.js';
@@ -129,7 +130,8 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   let cells: CellFile | undefined;
   try {
     store.requireVersions(run.versions);
-    for (const { name, fingerprint } of run.explainers) store.requireFingerprint(name, fingerprint);
+    await requireSamples(run);
+    for (const explainer of run.explainers) store.requireFingerprint(explainer);
     const key = settingsKey(run);
     for (const { name, fingerprint } of run.models)
       store.requireSource(key, 'model', { name, version: fingerprint });
@@ -140,6 +142,7 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   } finally {
     cells?.close();
     store.close();
+    await closeExplainers(run.explainers);
   }
 }
 
@@ -298,7 +301,7 @@ class Runner {
       datasetVersion: dataset.version,
       sample: sample.id,
       explainer: explainer.name,
-      ...fingerprintOf(explainer),
+      ...fingerprintOf(explainer, { dataset: dataset.name, sample: sample.id }),
       settings: this.#settingsKey,
     };
     return {
@@ -314,8 +317,28 @@ class Runner {
   }
 }
 
-function fingerprintOf({ fingerprint }: Explainer): { readonly explainerFingerprint?: string } {
+/** What an explainer that is no part of fsyn is, and what it says where that is read from files. */
+function fingerprintOf(
+  explainer: Explainer,
+  identity: SampleIdentity,
+): { readonly explainerFingerprint?: string } {
+  const fingerprint = explainer.fingerprintOf?.(identity) ?? explainer.fingerprint;
   return fingerprint === undefined ? {} : { explainerFingerprint: fingerprint };
+}
+
+/** Lets explainers refuse what they cannot explain before the first sample is measured. */
+async function requireSamples(run: BenchmarkOptions): Promise<void> {
+  const asking = run.explainers.filter((explainer) => explainer.require !== undefined);
+  if (asking.length === 0) return;
+  const { index, count } = run.shard;
+  const mine: SampleIdentity[] = [];
+  for (const dataset of run.datasets) {
+    let at = 0;
+    for await (const { id } of dataset.samples()) {
+      if (at++ % count === index) mine.push({ dataset: dataset.name, sample: id });
+    }
+  }
+  for (const explainer of asking) await explainer.require?.(mine);
 }
 
 function writeRunFile(run: ResolvedRun): void {

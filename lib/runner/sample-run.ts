@@ -103,6 +103,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     try {
       const attribution = await explainer.attribute({
         sample: prepared,
+        identity: { dataset: task.dataset.name, sample: task.sample.id },
         truth,
         seed: head.seed,
         signal,

@@ -107,6 +107,8 @@ export interface PreparedSample {
   readonly imagePlayers: ImagePlayers;
   readonly textPlayers: TextPlayers;
   readonly answer: Answer;
+  /** The picture as the model sees it before normalisation: oriented, resized, cropped, one for each tile; 8 bit. */
+  readonly views?: readonly RgbImage[];
   /** Absent where the model's files cannot be opened up (several images per row, merged single graphs). @throws FsynError DISPOSED after the model was */
   readonly whiteBox?: WhiteBox;
   /**

@@ -1,22 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadSharp } from '../../vlm/images/sharp.js';
-import type { RgbImage } from '../../vlm/types.js';
+import { encodePng } from '../../vlm/images/encode.js';
 import type { Dataset, Sample } from '../types.js';
 
 /** One line of `samples.jsonl`: a sample without its pixels, which lie in the PNG named by `image`. */
 export interface SampleRecord extends Omit<Sample, 'image'> {
   /** Path of the image relative to the folder of the file. */
   readonly image: string;
-}
-
-/** Encodes an image as PNG; the pixels survive exactly. */
-export async function encodePng(image: RgbImage): Promise<Buffer> {
-  const [height, width] = image.shape as [number, number, number];
-  const sharp = await loadSharp();
-  return sharp(image.data, { raw: { width, height, channels: 3 } })
-    .png({ compressionLevel: 9 })
-    .toBuffer();
 }
 
 /** Writes a dataset as `samples.jsonl` and `images/<id>.png` below `folder`, which is made where missing. */

@@ -6,6 +6,8 @@ export interface ImageEncoding {
   /** The pixel input, row-major. */
   readonly pixels: Float32Array;
   readonly pixelShape: readonly number[];
+  /** What the pixel input shows, before normalisation: one picture, or one for each tile. */
+  readonly views: readonly RgbImage[];
   /** Further integer inputs of the vision graph, such as the patch grid. */
   readonly extras: Readonly<
     Record<string, { readonly values: Int32Array; readonly shape: readonly number[] }>

@@ -37,6 +37,7 @@ export class DecoderSample implements PreparedSample {
   readonly imagePlayers: ImagePlayers;
   readonly textPlayers: TextPlayers;
   readonly answer: Answer;
+  readonly views: readonly RgbImage[];
   readonly #parts: VlmParts;
   readonly #inputs: PreparedInputs;
   readonly #evaluator = new Once<CoalitionEvaluator>();
@@ -48,6 +49,7 @@ export class DecoderSample implements PreparedSample {
     this.imagePlayers = inputs.encoding.players;
     this.textPlayers = inputs.prompt.players;
     this.answer = inputs.answer;
+    this.views = inputs.encoding.views;
     this.#parts = parts;
     this.#inputs = inputs;
   }

@@ -185,6 +185,7 @@ export class DualEncoder implements Vlm {
         caption,
         padTokenId: this.#style.padTokenId,
         textMasking,
+        views: [seen.view],
         pixels: seen.planes,
         baselinePixels: absent.planes,
         height: seen.height,

@@ -17,6 +17,7 @@ export interface DualInputs {
   readonly caption: Caption;
   readonly padTokenId: number;
   readonly textMasking: 'remove' | 'attend';
+  readonly views: readonly RgbImage[];
   readonly pixels: Float32Array;
   readonly baselinePixels: Float32Array;
   readonly height: number;
@@ -41,6 +42,7 @@ export class DualSample implements PreparedSample {
   readonly imagePlayers: ImagePlayers;
   readonly textPlayers: TextPlayers;
   readonly answer: Answer;
+  readonly views: readonly RgbImage[];
   readonly #inputs: DualInputs;
   readonly #images: StateEncoder;
   readonly #texts: StateEncoder;
@@ -51,6 +53,7 @@ export class DualSample implements PreparedSample {
     this.prompt = inputs.prompt;
     this.imagePlayers = inputs.imagePlayers;
     this.textPlayers = inputs.caption.players;
+    this.views = inputs.views;
     this.answer = similarityAnswer(cosine, inputs.head);
     this.#inputs = inputs;
     this.#images = images;

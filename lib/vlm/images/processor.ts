@@ -37,6 +37,8 @@ export function toOriginal(frame: PixelFrame, box: readonly [number, number, num
 export interface ProcessedImage {
   /** [3, height, width] planes. */
   readonly planes: Float32Array;
+  /** The same before normalisation, 8 bit. */
+  readonly view: RgbImage;
   readonly height: number;
   readonly width: number;
   readonly frame: PixelFrame;
@@ -136,7 +138,7 @@ export class ClipImageProcessor {
     const [height, width] = cropped.shape as [number, number, number];
     const planes = new Float32Array(3 * height * width);
     writePlanes(cropped, this.#table, planes);
-    return { planes, height, width, frame };
+    return { planes, view: cropped, height, width, frame };
   }
 }
 

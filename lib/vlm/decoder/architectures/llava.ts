@@ -54,6 +54,7 @@ export class Llava implements Architecture {
     const features = this.#keepsClassToken ? [-1, ...cells] : cells;
     return {
       pixels: planes,
+      views: [processed.view],
       pixelShape: [1, 3, height, width],
       extras: {},
       players,

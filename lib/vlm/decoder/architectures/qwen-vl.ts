@@ -105,6 +105,7 @@ export class QwenVl implements Architecture {
     const order = windowOrder(grid.rows, grid.columns, this.#window);
     return {
       pixels,
+      views: [resized],
       pixelShape: [count * merge * merge, rowSize],
       extras: {
         [this.extraInputs[0]]: { values: Int32Array.of(1, rows / patch, columns / patch), shape: [1, 3] },

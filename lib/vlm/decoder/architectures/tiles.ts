@@ -52,7 +52,10 @@ export function cutTiles(
 export function encodeTiles(
   tiles: readonly Tile[],
   geometry: TileGeometry,
-): Pick<ImageEncoding, 'pixels' | 'players' | 'pixelPlayers' | 'featurePlayers' | 'visionTokenPlayers'> {
+): Pick<
+  ImageEncoding,
+  'pixels' | 'views' | 'players' | 'pixelPlayers' | 'featurePlayers' | 'visionTokenPlayers'
+> {
   const { height, width, cell, patch, classToken, table } = geometry;
   const rows = height / cell;
   const columns = width / cell;
@@ -74,6 +77,7 @@ export function encodeTiles(
   const count = tiles.length * perTile;
   return {
     pixels,
+    views: tiles.map(({ image }) => image),
     players: { count, rows, columns, tiles: tiles.length, boxes },
     pixelPlayers,
     featurePlayers: Int32Array.from({ length: count }, (_, i) => i),
