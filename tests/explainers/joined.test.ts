@@ -11,9 +11,10 @@ import type {
   LayerMap,
 } from '../../lib/explainers/white-box/results.js';
 import { Session } from '../../lib/inference/session.js';
+import { remember } from '../../lib/lease.js';
 import { SplitModel } from '../../lib/onnx/split.js';
 import { loadVlm } from '../../lib/vlm/load.js';
-import type { PreparedSample } from '../../lib/vlm/types.js';
+import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
 import { relativeError, valuesOf } from '../onnx/helpers.js';
 import { pattern } from '../vlm/pattern.js';
 
@@ -24,11 +25,15 @@ const golden = fileURLToPath(new URL('../golden/', import.meta.url));
  */
 const TOLERANCE = 2e-5;
 
-async function prepared(name: string, size: [number, number]): Promise<PreparedSample> {
-  const vlm = await loadVlm(`${golden}vlm-${name}`);
-  const sample = await vlm.prepare(pattern(...size), 'Is there a dog?', { maxNewTokens: 2 });
-  vlm.dispose();
-  return sample;
+const models: Vlm[] = [];
+const samples = new Map<string, Promise<PreparedSample>>();
+
+function prepared(name: string, size: [number, number]): Promise<PreparedSample> {
+  return remember(samples, name, async () => {
+    const vlm = await loadVlm(`${golden}vlm-${name}`);
+    models.push(vlm);
+    return vlm.prepare(pattern(...size), 'Is there a dog?', { maxNewTokens: 2 });
+  });
 }
 
 const splits = vi.spyOn(SplitModel, 'load');
@@ -39,18 +44,24 @@ beforeEach(() => {
 });
 afterAll(() => {
   releaseWhiteBoxSessions();
+  for (const vlm of models) vlm.dispose();
   vi.restoreAllMocks();
 });
 
-/** The same call where the graphs do not go into one file: they run one after the other. */
-async function inParts(sample: PreparedSample, options: ChainOptions & ChainPoint): Promise<ChainResult> {
+/** The same calls where the graphs do not go into one file: they run one after the other. */
+async function inParts(
+  sample: PreparedSample,
+  ...calls: readonly (ChainOptions & ChainPoint)[]
+): Promise<ChainResult[]> {
   releaseWhiteBoxSessions();
   const apart = vi.spyOn(JoinedChain, 'load').mockResolvedValue(undefined);
-  const result = await WhiteBoxChain.of(sample, 'test').gradients(options);
+  const chain = WhiteBoxChain.of(sample, 'test');
+  const results: ChainResult[] = [];
+  for (const options of calls) results.push(await chain.gradients(options));
   apart.mockRestore();
   releaseWhiteBoxSessions();
   expect(splits).toHaveBeenCalled();
-  return result;
+  return results;
 }
 
 /** A whole map; of the last layer of a decoder the last row, for no other is computed. */
@@ -95,23 +106,35 @@ describe.each([
   { name: 'qwen', size: [40, 60] as [number, number] },
   { name: 'internvl', size: [40, 44] as [number, number] },
 ])('one session for the graphs of $name', { timeout: 300_000 }, ({ name, size }) => {
+  // What shares a graph shares a test, for most of the time goes into building it.
   test.each([
-    { title: 'gradients, everything asked for', mode: 'grad', attentionMaps: true, target: 'contrast' },
-    { title: 'AttnLRP with Gamma', mode: 'attnlrp', visionGamma: { linear: 1 }, target: 'contrast' },
-    { title: 'a given rival', mode: 'grad', target: 'contrast', rival: 3 },
-    { title: 'the log-probability', mode: 'grad', target: 'log-probability' },
-    { title: 'the probability', mode: 'grad', target: 'probability' },
-    { title: 'the logit', mode: 'grad', target: 'logit' },
-  ] as (ChainOptions & { title: string })[])(
-    '$title: what two graphs give',
-    async ({ title: _, ...options }) => {
-      releaseWhiteBoxSessions();
-      const sample = await prepared(name, size);
-      const joined = await WhiteBoxChain.of(sample, 'test').gradients(options);
-      expect(splits).not.toHaveBeenCalled();
-      compare(joined, await inParts(sample, options));
+    {
+      title: 'gradients, everything asked for',
+      calls: [{ mode: 'grad', attentionMaps: true, target: 'contrast' }],
     },
-  );
+    {
+      title: 'AttnLRP with Gamma',
+      calls: [{ mode: 'attnlrp', visionGamma: { linear: 1 }, target: 'contrast' }],
+    },
+    {
+      title: 'a given rival, the log-probability, the probability and the logit',
+      calls: [
+        { mode: 'grad', target: 'contrast', rival: 3 },
+        { mode: 'grad', target: 'log-probability' },
+        { mode: 'grad', target: 'probability' },
+        { mode: 'grad', target: 'logit' },
+      ],
+    },
+  ] as { title: string; calls: ChainOptions[] }[])('$title: what two graphs give', async ({ calls }) => {
+    releaseWhiteBoxSessions();
+    const sample = await prepared(name, size);
+    const chain = WhiteBoxChain.of(sample, 'test');
+    const joined: ChainResult[] = [];
+    for (const options of calls) joined.push(await chain.gradients(options));
+    expect(splits).not.toHaveBeenCalled();
+    const apart = await inParts(sample, ...calls);
+    for (const [i, result] of joined.entries()) compare(result, apart[i]);
+  });
 
   test('a joined graph that the runtime does not take is given up once', async () => {
     releaseWhiteBoxSessions();
@@ -144,7 +167,8 @@ describe.each([
     const joined = await WhiteBoxChain.of(sample, 'test').gradients(point);
     expect(splits).not.toHaveBeenCalled();
     expect(joined.pixelGradient).toHaveLength(0);
-    compare(joined, await inParts(sample, point));
+    const [apart] = await inParts(sample, point);
+    compare(joined, apart);
   });
 
   test('sessions are built once and used again', async () => {

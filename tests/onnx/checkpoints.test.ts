@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { releaseWhiteBoxSessions, WhiteBoxChain } from '../../lib/explainers/white-box/model.js';
 import type { TensorValue } from '../../lib/inference/session.js';
 import type { NativeTensor } from '../../lib/inference/tensor.js';
+import { remember } from '../../lib/lease.js';
 import { DifferentiableModel } from '../../lib/onnx/differentiable.js';
 import { selectLogits } from '../../lib/onnx/head.js';
 import type { OnnxModel } from '../../lib/onnx/model.js';
@@ -29,8 +30,14 @@ interface Part {
   readonly options: SplitOptions;
 }
 
-/** Both graphs of a tiny random model of a real class, prepared as the explainers do. */
-async function partsOf(name: string, size: [number, number]): Promise<Record<'vision' | 'decoder', Part>> {
+const known = new Map<string, Promise<Record<'vision' | 'decoder', Part>>>();
+
+/** Both graphs of a tiny random model of a real class, prepared as the explainers do; models that are built on them copy them. */
+function partsOf(name: string, size: [number, number]): Promise<Record<'vision' | 'decoder', Part>> {
+  return remember(known, name, () => makeParts(name, size));
+}
+
+async function makeParts(name: string, size: [number, number]): Promise<Record<'vision' | 'decoder', Part>> {
   const vlm = await loadVlm(`${golden}vlm-${name}`);
   const sample = await vlm.prepare(pattern(...size), 'Is there a dog?', { maxNewTokens: 2 });
   const chain = WhiteBoxChain.of(sample, 'test');

@@ -136,6 +136,14 @@ describe('the bytes of a character', () => {
         .filter(Boolean),
     ).toEqual(expect.arrayContaining(['日', '本']));
   });
+
+  it('of an answer that begins within a character are lost nowhere', () => {
+    const bytes = tokenizer('llama-metaspace');
+    const whole = Array.from(bytes.encode('日', false).ids);
+    const pieces = bytes.pieces(whole.slice(-2));
+    expect(pieces).toHaveLength(2);
+    expect(pieces.join('')).toBe('\ufffd\ufffd');
+  });
 });
 
 describe('generation_config.json', () => {

@@ -122,6 +122,8 @@ export class TextTokenizer {
     const starts = [0];
     for (const piece of spelled) starts.push(starts[starts.length - 1] + piece.length);
     const whole = starts.map((at) => {
+      // What continues no character, at the very beginning, belongs to the first token.
+      if (at === 0) return 0;
       let start = at;
       while (start < bytes.length && (bytes[start] & 0xc0) === 0x80) start++;
       return start;
