@@ -29,8 +29,8 @@ export function programContent(
   batching: {
     readonly memory: number;
     readonly shares: number;
-    readonly singleRows: boolean;
-    readonly singleImages: boolean;
+    /** Codes of the fallbacks that were taken. */
+    readonly fallbacks: readonly string[];
   },
 ): string {
   const feeds = Object.entries(program.visionFeeds).filter(([name]) => name !== program.pixelInput);
@@ -61,7 +61,6 @@ export function programContent(
     mode.deviceKernels === true,
     batching.memory,
     batching.shares,
-    batching.singleRows,
-    batching.singleImages,
+    batching.fallbacks.join(),
   ]);
 }

@@ -6,19 +6,22 @@ import type { CellTable } from '../cells/table.js';
 import { checkBytes, checkInteger, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
+import { type BatchKind, batchFallback, untried } from './batch-trial.js';
 import { CellCache, cellKeys } from './cell-cache.js';
 import { programContent } from './content.js';
 import type { EvaluationJob, ExecutionReport, NativeEvaluation, NativeSchedule } from './native.js';
-import { checkBudget, type ModelSizes } from './pass-memory.js';
-import { type EvaluationPlan, type Fallback, makeSchedule, passSizes, type Schedule } from './plan.js';
-import { choosePath, leavesOut } from './probe.js';
+import { checkBudget } from './pass-memory.js';
+import { choosePath, fullPath } from './path.js';
+import type { EvaluationPlan, Fallback } from './plan.js';
 import {
   createNativeProgram,
+  type EvaluationPath,
   type EvaluatorProgram,
   type ProgramMode,
   sharedPrefixLength,
 } from './program.js';
-import { visionProblem } from './vision-trial.js';
+import { makeSchedule, type Schedule } from './schedule.js';
+import { modelSizes, passSizes } from './sizes.js';
 
 export interface EvaluatorOptions {
   /** Worker threads. They share the sessions and never change a result. Default: one per core. */
@@ -70,11 +73,7 @@ export class CoalitionEvaluator {
   readonly #cache: CellCache;
   #content: string | undefined;
 
-  private constructor(
-    program: EvaluatorProgram,
-    path: { mode: ProgramMode; fallbacks: readonly Fallback[] },
-    options: typeof DEFAULTS,
-  ) {
+  private constructor(program: EvaluatorProgram, path: EvaluationPath, options: typeof DEFAULTS) {
     this.#program = program;
     this.#mode = path.mode;
     this.#fallbacks = path.fallbacks;
@@ -100,10 +99,7 @@ export class CoalitionEvaluator {
     checkOneOf('sharing', sharing, ['auto', 'none']);
     const prefix = sharing === 'none' || program.wiring.caches.length === 0 ? 0 : sharedPrefixLength(program);
     checkBudget(passSizes(program, prefix, modelSizes(program)), memory ?? defaultBudget());
-    const path =
-      sharing === 'none'
-        ? { mode: { prefixLength: 0, compact: leavesOut(program) }, fallbacks: [] }
-        : await choosePath(program, resolved.signal);
+    const path = sharing === 'none' ? fullPath(program) : await choosePath(program, resolved.signal);
     return new CoalitionEvaluator(program, path, resolved);
   }
 
@@ -217,8 +213,7 @@ export class CoalitionEvaluator {
     this.#content ??= programContent({ ...this.#program, modelContent }, this.#mode, {
       memory: this.#memory,
       shares: availableParallelism(),
-      singleRows: this.#fellBack('one-row-per-run'),
-      singleImages: this.#fellBack('one-image-per-run'),
+      fallbacks: this.#fallbacks.map(({ code }) => code).sort(),
     });
     return this.#content;
   }
@@ -245,20 +240,35 @@ export class CoalitionEvaluator {
         shares: availableParallelism(),
         sizes: modelSizes(this.#program),
       });
-    const schedule = make();
-    const { visionBatch } = schedule.native;
-    if (visionBatch === 1) return schedule;
-    const reason = await visionProblem(this.#program, this.#mode, visionBatch, signal);
-    if (reason === undefined) return schedule;
-    if (!this.#fellBack('one-image-per-run')) {
-      this.#fallbacks = [...this.#fallbacks, { code: 'one-image-per-run', reason }];
+    for (;;) {
+      const schedule = make();
+      const fallback = await this.#tryBatches(schedule, signal);
+      if (fallback === undefined) return schedule;
+      this.#fallbacks = [...this.#fallbacks.filter(({ code }) => code !== fallback.code), fallback];
       this.#content = undefined;
     }
-    return make();
   }
 
-  #fellBack(wanted: Fallback['code']): boolean {
-    return this.#fallbacks.some(({ code }) => code === wanted);
+  /** Tries what a schedule runs together, at the sizes that it has; undefined where all of it gives the right scores. */
+  async #tryBatches({ batches }: Schedule, signal: AbortSignal | undefined): Promise<Fallback | undefined> {
+    const { prefixLength } = this.#mode;
+    const kinds: readonly BatchKind[] = [
+      'vision',
+      ...(prefixLength > 0 ? (['prefix'] as const) : []),
+      'suffix',
+    ];
+    for (const kind of kinds) {
+      const size = batches[kind];
+      if (size === 1) continue;
+      try {
+        const wanted = { size, group: batches.group };
+        const fallback = await batchFallback(this.#program, this.#mode, kind, wanted, signal);
+        if (fallback !== undefined) return fallback;
+      } catch (error) {
+        return untried(error, 'nothing is run together');
+      }
+    }
+    return undefined;
   }
 }
 
@@ -313,35 +323,4 @@ function partialFailure(failure: Error, done: Uint8Array): Error {
   const code = failure instanceof FsynError ? failure.code : 'INFERENCE';
   const note = `${kept} of ${done.length} cells were scored before and are kept.`;
   return new FsynError(code, `${failure.message} (${note})`, { cause: failure });
-}
-
-/** Sizes of a decoder from its declared inputs and outputs. */
-export function modelSizes({
-  decoder,
-  wiring,
-  targets,
-}: Pick<EvaluatorProgram, 'decoder' | 'wiring' | 'targets'>): ModelSizes {
-  const input = (name: string) => decoder.inputs.find((tensor) => tensor.name === name);
-  const bytesOf = (type: string | undefined) => (type === 'float16' ? 2 : 4);
-  let cacheBytesPerToken = 0;
-  let headSize = 64;
-  for (const cache of wiring.caches) {
-    const tensor = input(cache.input);
-    const fixed = tensor?.shape.filter((extent) => typeof extent === 'number') ?? [];
-    cacheBytesPerToken += fixed.reduce((product, extent) => product * extent, bytesOf(tensor?.elementType));
-    headSize = fixed.at(-1) ?? headSize;
-  }
-  const embeds = input(wiring.embeds);
-  const hidden = embeds?.shape[2];
-  const vocabulary = decoder.outputs.find((tensor) => tensor.name === wiring.logits)?.shape[2];
-  return {
-    cacheBytesPerToken,
-    // Every layer caches keys and values.
-    layers: Math.max(1, wiring.caches.length / 2),
-    headSize,
-    // Open extents are rare; the figures of a 7B model then keep the estimate on the safe side.
-    hidden: typeof hidden === 'number' ? hidden : 4096,
-    vocabulary: typeof vocabulary === 'number' ? vocabulary : Math.max(32000, ...targets),
-    floatBytes: bytesOf(embeds?.elementType),
-  };
 }

@@ -1,6 +1,7 @@
 import { addon, type NativeHandle, type TensorData } from '../addon/addon.js';
 import { FsynError } from '../errors.js';
 import type { NativeProgram } from './native.js';
+import type { Fallback } from './plan.js';
 import type { Session, TensorInfo } from './session.js';
 import type { TensorArray } from './tensor.js';
 
@@ -86,8 +87,16 @@ export interface EvaluatorProgram {
   readonly modelContent?: string;
   /** Tokens that a decoder attends to at most, counting back from each, where it has such a window. */
   readonly attentionWindow?: number;
+  /** What stands against a cheaper way whatever a trial of the sessions would say. */
+  readonly fallbacks?: readonly Fallback[];
   /** Where caches can stay on a device. */
   readonly deviceCaches?: DeviceCaches | undefined;
+}
+
+/** How cells are run, and why not in the cheapest way. */
+export interface EvaluationPath {
+  readonly mode: ProgramMode;
+  readonly fallbacks: readonly Fallback[];
 }
 
 /** How cells are run; every choice gives the same values. */

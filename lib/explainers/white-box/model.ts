@@ -1,5 +1,5 @@
 import { FsynError } from '../../errors.js';
-import { TARGET_TOKENS } from '../../inference/plan.js';
+import { TARGET_TOKENS } from '../../inference/batches.js';
 import { EXPORTED } from '../../onnx/exported.js';
 import { TappedModel } from '../../onnx/index.js';
 import { int64Feed } from '../../onnx/types.js';

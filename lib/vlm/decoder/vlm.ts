@@ -1,6 +1,6 @@
 import { describe, FsynError } from '../../errors.js';
-import { modelSizes } from '../../inference/evaluator.js';
 import { checkBudget, selectsRows } from '../../inference/pass-memory.js';
+import { modelSizes } from '../../inference/sizes.js';
 import { Once } from '../../lease.js';
 import { findDecision } from '../answer/decision.js';
 import type { ModelDirectory } from '../files/directory.js';
