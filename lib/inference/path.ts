@@ -70,10 +70,11 @@ export async function choosePath(program: EvaluatorProgram, signal?: AbortSignal
 
 /** Every cell as a full pass, and what is known of the graphs before anything is tried. */
 export function fullPath(program: EvaluatorProgram): EvaluationPath {
-  return {
-    mode: { prefixLength: 0, compact: leavesOut(program) },
-    fallbacks: program.fallbacks ?? [],
-  };
+  const compact = leavesOut(program);
+  const reason =
+    'The decoder overlooks holes in its mask: removed tokens are left out, one sequence per run.';
+  const left: Fallback[] = compact ? [{ code: 'tokens-left-out', reason }] : [];
+  return { mode: { prefixLength: 0, compact }, fallbacks: [...(program.fallbacks ?? []), ...left] };
 }
 
 /** Whether the cells of a program differ in length because removed tokens are left out. */
@@ -125,11 +126,7 @@ async function probe(
     return { sharing: false, drops: false, fallbacks: [{ code: 'prefix-not-causal', reason }] };
   }
   const drops = shared.compact;
-  if (compact) {
-    const reason =
-      'The decoder overlooks holes in its mask: removed tokens are left out, one sequence per run.';
-    return { sharing: true, drops, fallbacks: [{ code: 'tokens-left-out', reason }] };
-  }
+  if (compact) return { sharing: true, drops, fallbacks };
   const apart = await batchFallback(program, shared, 'suffix', { size: 2, group: 1 }, signal);
   return { sharing: true, drops, fallbacks: apart === undefined ? fallbacks : [...fallbacks, apart] };
 }

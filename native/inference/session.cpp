@@ -83,6 +83,9 @@ SessionOptionsHandle make_options(const SessionOptions& wanted) {
   check(api().SetSessionLogSeverityLevel(raw, ort::kLogFatal));
   // Several sessions live side by side; idle pools that spin would take the cores from the one that works.
   check(api().AddSessionConfigEntry(raw, "session.intra_op.allow_spinning", "0"));
+  // A product with weights that the file dequantizes is one of floats; by default the runtime would round its
+  // other operand to 8 bits.
+  check(api().AddSessionConfigEntry(raw, "session.qdq_matmulnbits_accuracy_level", "0"));
   if (wanted.low_memory) {
     // An arena keeps the largest run's memory for as long as the session lives.
     check(api().DisableCpuMemArena(raw));

@@ -260,6 +260,8 @@ describe('one absent player changes exactly its own pixels or word: classifier',
         table.cell(table.imageState(allBut(p, imagePlayers.count)), fullText);
       for (let p = 0; p < textPlayers.count; p++)
         table.cell(fullImage, table.textState(allBut(p, textPlayers.count)));
+      // The first evaluation tries batches.
+      await sample.evaluate(table);
       fed.length = 0;
       await sample.evaluate(table);
       vlm.dispose();

@@ -53,7 +53,7 @@ export class WhiteBoxChain extends ChainInputs {
   ): Promise<ChainResult[]> {
     const { batch, ...rest } = options;
     const most = batch ?? Math.max(1, Math.floor(TARGET_TOKENS / this.length));
-    const size = most > 1 && points.length > 1 && (await this.#takesBatches(points, rest)) ? most : 1;
+    const size = await this.#batchSize(Math.min(most, points.length), points, rest);
     const results: ChainResult[] = [];
     for (let at = 0; at < points.length; at += size) {
       results.push(...(await pass(this, this.sessions, points.slice(at, at + size), rest)));
@@ -61,27 +61,37 @@ export class WhiteBoxChain extends ChainInputs {
     return results;
   }
 
-  /** Whether a batch gives what single runs give; tried once per model, because exports may have the batch size built in. */
-  async #takesBatches(points: readonly ChainPoint[], options: ChainOptions): Promise<boolean> {
-    const pair = [points[0], points[points.length - 1]];
-    const decoderOnly = pair[0].features !== undefined;
+  /**
+   * The points to run together: as many as wanted, where that gives what single runs give, else one. Every size is tried once
+   * per model, on different points, because exports may have the batch size built in or let the rows of a batch meet.
+   */
+  async #batchSize(wanted: number, points: readonly ChainPoint[], options: ChainOptions): Promise<number> {
+    const decoderOnly = points[0]?.features !== undefined;
     // Other inputs of the vision graph describe the one image that there is.
     const single = this.pixelShape.length !== 4 || Object.keys(this.whiteBox.visionFeeds).length > 1;
-    if (single && !decoderOnly) return false;
-    return this.sessions.remember(`batches ${options.mode} ${decoderOnly}`, async () => {
-      try {
-        const together = await pass(this, this.sessions, pair, options);
-        for (const [i, point] of pair.entries()) {
-          const [alone] = await pass(this, this.sessions, [point], options);
-          if (!sameGradients(together[i], alone)) return false;
-        }
-        return true;
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        if (error instanceof FsynError && error.code !== 'DISPOSED') return false;
-        throw error;
-      }
-    });
+    if (wanted < 2 || (single && !decoderOnly)) return 1;
+    const takes = await this.sessions.remember(`batches ${options.mode} ${decoderOnly} ${wanted}`, () =>
+      this.#takesBatch(wanted, points, options),
+    );
+    return takes ? wanted : 1;
+  }
+
+  async #takesBatch(size: number, points: readonly ChainPoint[], options: ChainOptions): Promise<boolean> {
+    const last = points.length - 1;
+    const spread = Array.from({ length: size }, (_, i) => points[Math.round((i * last) / (size - 1))]);
+    try {
+      const together = await pass(this, this.sessions, spread, options);
+      const tried = [...new Set([0, size >> 1, size - 1])];
+      const alone: ChainResult[] = [];
+      for (const i of tried) alone.push(...(await pass(this, this.sessions, [spread[i]], options)));
+      const same = tried.every((row, i) => sameGradients(together[row], alone[i]));
+      // Equal points cannot show that rows meet.
+      return same && !sameGradients(alone[0], alone[alone.length - 1]);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (error instanceof FsynError && error.code !== 'DISPOSED') return false;
+      throw error;
+    }
   }
 
   /**

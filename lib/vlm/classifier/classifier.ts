@@ -2,6 +2,8 @@ import { basename } from 'node:path';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
 import type { Session } from '../../inference/session.js';
+import { activationQuantizers } from '../../onnx/activations.js';
+import { OnnxModel } from '../../onnx/model.js';
 import { refuseLfsPointer } from '../../text-file.js';
 import { loadFile } from '../decoder/file.js';
 import {
@@ -54,11 +56,12 @@ export class Classifier implements Vlm {
     hash: string,
     providers: readonly string[],
     memory: number,
+    quantizers: readonly string[],
   ) {
     this.name = name;
     this.fingerprint = hash;
     this.#manifest = manifest;
-    this.#run = new ClassifierRun(graph, manifest, memory);
+    this.#run = new ClassifierRun(graph, manifest, memory, quantizers);
     this.#tokenizer = tokenizer;
     this.#session = graph.session;
     this.#content = `${hash} on ${providers.join()}`;
@@ -97,6 +100,7 @@ export class Classifier implements Vlm {
         hash,
         providers,
         memory ?? defaultBudget(),
+        activationQuantizers((await OnnxModel.load(manifest.model)).graph),
       );
     } catch (error) {
       session.dispose();

@@ -5,10 +5,12 @@ import type { CellTable } from '../../cells/table.js';
 import { FsynError } from '../../errors.js';
 import { cellKeys } from '../../inference/cell-cache.js';
 import { contentHash } from '../../inference/content.js';
+import type { EvaluationPlan } from '../../inference/plan.js';
 import { runtime } from '../../inference/runtime.js';
-import { type Graph, requireInput } from '../files/contract.js';
+import { type Graph, requireInput, requireOutput } from '../files/contract.js';
 import { floatFeed, floatValues, integerFeed } from '../files/feeds.js';
 import { maskPixels, maskTokens } from '../masking.js';
+import { RowBatches, trialPresence } from '../row-trial.js';
 import { logSoftmaxAt } from '../scoring.js';
 import type { Answer, ImagePlayers, PreparedSample, RgbImage, TextPlayers } from '../types.js';
 import type { ClassifierManifest } from './manifest.js';
@@ -33,22 +35,33 @@ export class ClassifierRun {
   readonly #graph: Graph;
   readonly #manifest: ClassifierManifest;
   /** The graph's own batch where it is fixed, else a bound on memory. */
-  readonly batchSize: number;
+  readonly mostRows: number;
+  /** Estimated bytes of a row, and those that rows may take together. */
+  readonly rowBytes: number;
+  readonly memory: number;
+  /** How many rows may share a run. */
+  readonly batches: RowBatches;
 
-  /** @throws FsynError BUDGET where one row does not fit into `memory` bytes */
-  constructor(graph: Graph, manifest: ClassifierManifest, memory: number) {
+  /**
+   * @param quantizers operators by which the graph rounds activations to integers
+   * @throws FsynError BUDGET where one row does not fit into `memory` bytes
+   */
+  constructor(graph: Graph, manifest: ClassifierManifest, memory: number, quantizers: readonly string[]) {
     this.#graph = graph;
     this.#manifest = manifest;
     const batch = requireInput(graph, manifest.image.input).shape[0];
-    const rowBytes = 4 * activationsPerPixel * 3 * manifest.image.height * manifest.image.width;
-    const fitting = Math.floor(memory / rowBytes);
+    this.rowBytes = 4 * activationsPerPixel * 3 * manifest.image.height * manifest.image.width;
+    this.memory = memory;
+    const fitting = Math.floor(memory / this.rowBytes);
     if (fitting < 1) {
       throw new FsynError(
         'BUDGET',
-        `A memory budget of ${formatBytes(memory)} is too small: one run of the classifier needs about ${formatBytes(rowBytes)}.`,
+        `A memory budget of ${formatBytes(memory)} is too small: one run of the classifier needs about ${formatBytes(this.rowBytes)}.`,
       );
     }
-    this.batchSize = typeof batch === 'number' ? 1 : Math.min(largestBatch, fitting);
+    this.mostRows = typeof batch === 'number' ? 1 : Math.min(largestBatch, fitting);
+    const half = requireOutput(graph, manifest.logits).elementType === 'float16';
+    this.batches = new RowBatches('text', half, quantizers);
   }
 
   get answers(): number {
@@ -157,17 +170,48 @@ export class ClassifierSample implements PreparedSample {
     this.#inputs = inputs;
   }
 
+  /** Every cell is a row of a run; nothing else is shared. */
+  async plan(cells: CellTable): Promise<EvaluationPlan> {
+    cells.requirePlayers(this.imagePlayers.count, this.textPlayers.count);
+    const { cellCount } = cells;
+    const { rowBytes, memory } = this.#run;
+    const batch = await this.#batch(cellCount, undefined);
+    const length = this.#inputs.encoded.ids.length;
+    const tokens = cellCount * length;
+    const worker = Math.min(batch, Math.max(1, cellCount)) * rowBytes;
+    return {
+      cells: cellCount,
+      cachedCells: 0,
+      imageStates: cells.byImage().size,
+      textStates: new Set(Array.from({ length: cellCount }, (_, cell) => cells.textOf(cell))).size,
+      prefixes: 0,
+      suffixes: cellCount,
+      onDevice: false,
+      deviceKernels: false,
+      prefixTokens: 0,
+      suffixTokens: length,
+      suffixWork: { runs: Math.ceil(cellCount / batch), tokens, padding: 0, withRemoved: tokens },
+      groups: Math.min(1, cellCount),
+      workers: 1,
+      batches: { vision: batch, prefix: 1, suffix: batch },
+      flops: undefined,
+      bytes: { worker, peak: cellCount > 0 ? worker : 0, budget: memory, least: rowBytes },
+      fallbacks: this.#run.batches.fallbacks,
+    };
+  }
+
   async evaluate(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
     const options = resolveEvaluateOptions(given);
     cells.requirePlayers(this.imagePlayers.count, this.textPlayers.count);
-    const { pixels, baselinePixels, pixelPlayers, encoded, masking, answer } = this.#inputs;
+    const { answer } = this.#inputs;
     const scores = new Float64Array(cells.cellCount);
     const { store } = options;
     const keys = store && cellKeys(cells);
     let found = 0;
-    for (let from = 0; from < cells.cellCount; from += this.#run.batchSize) {
+    const most = await this.#batch(cells.cellCount, options.signal);
+    for (let from = 0; from < cells.cellCount; from += most) {
       options.signal?.throwIfAborted();
-      const count = Math.min(this.#run.batchSize, cells.cellCount - from);
+      const count = Math.min(most, cells.cellCount - from);
       // Cells that are found keep their places in the batches, so that the others get the bytes that they
       // would have got.
       const batch: number[] = [];
@@ -178,13 +222,10 @@ export class ClassifierSample implements PreparedSample {
       }
       found += count - batch.length;
       if (batch.length === 0) continue;
-      const images = batch.map((cell) =>
-        maskPixels(pixels, baselinePixels, pixelPlayers, cells.imagePresence(cells.imageOf(cell))),
+      const states = batch.map(
+        (cell) => [cells.imagePresence(cells.imageOf(cell)), cells.textPresence(cells.textOf(cell))] as const,
       );
-      const questions = batch.map((cell) => {
-        return { encoded, present: cells.textPresence(cells.textOf(cell)), masking };
-      });
-      const logits = await this.#run.logits(images, questions, options.signal);
+      const logits = await this.#logits(states, options.signal);
       for (const [i, cell] of batch.entries()) {
         scores[cell] = logSoftmaxAt(logits, this.#run.answers, i, answer.tokenIds[0]);
       }
@@ -201,6 +242,33 @@ export class ClassifierSample implements PreparedSample {
     return { logProbabilities: scores, tokens: 1, decision: 0, found };
   }
 
+  /** How many of `count` cells are run together; a size that was not tried yet is tried on pairs of two image and two text states. */
+  #batch(count: number, signal: AbortSignal | undefined): Promise<number> {
+    const { answers } = this.#run;
+    return this.#run.batches.size(this.#run.mostRows, count, 4, async (items) => {
+      const states = items.map(
+        (item) =>
+          [
+            trialPresence(this.imagePlayers.count, item % 2),
+            trialPresence(this.textPlayers.count, item >> 1),
+          ] as const,
+      );
+      const logits = await this.#logits(states, signal);
+      return items.map((_, row) => logits.subarray(row * answers, (row + 1) * answers));
+    });
+  }
+
+  /** Logits of pairs of an image and a text state: [pairs, answers]. */
+  #logits(
+    states: readonly (readonly [image: Uint8Array, text: Uint8Array])[],
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array> {
+    const { pixels, baselinePixels, pixelPlayers, encoded, masking } = this.#inputs;
+    const images = states.map(([image]) => maskPixels(pixels, baselinePixels, pixelPlayers, image));
+    const questions = states.map(([, present]) => ({ encoded, present, masking }));
+    return this.#run.logits(images, questions, signal);
+  }
+
   #contentKey(): string {
     const { modelContent, pixels, baselinePixels, pixelPlayers, encoded, masking, answer } = this.#inputs;
     this.#content ??= contentHash([
@@ -213,7 +281,8 @@ export class ClassifierSample implements PreparedSample {
       Int32Array.from(encoded.players.positions),
       masking,
       answer.tokenIds,
-      this.#run.batchSize,
+      this.#run.mostRows,
+      this.#run.batches.fallbacks.length,
     ]);
     return this.#content;
   }

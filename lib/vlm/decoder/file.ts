@@ -1,6 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import { FsynError } from '../../errors.js';
 import { Session, type SessionOptions } from '../../inference/session.js';
+import { activationQuantizers } from '../../onnx/activations.js';
 import { selectRowsEarly } from '../../onnx/early-rows.js';
 import { EXPORTED } from '../../onnx/exported.js';
 import { selectLogits } from '../../onnx/head.js';
@@ -14,6 +15,8 @@ import { rowsInput } from './graph.js';
  */
 export async function editDecoder(model: OnnxModel, signal?: AbortSignal): Promise<OnnxModel> {
   const { graph } = model;
+  // Where a tensor has one scale, its rows decide about each other.
+  if (activationQuantizers(graph).length > 0) return model;
   if (graph.inputNames.includes(EXPORTED.keptLogits) || !graph.outputNames.includes(EXPORTED.logits))
     return model;
   const edited = model.clone();

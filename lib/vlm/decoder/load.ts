@@ -1,8 +1,11 @@
 import { basename, resolve } from 'node:path';
 import { FsynError } from '../../errors.js';
 import { defaultBudget } from '../../inference/evaluator.js';
+import type { Fallback } from '../../inference/plan.js';
 import type { Session } from '../../inference/session.js';
+import { activationQuantizers } from '../../onnx/activations.js';
 import { EXPORTED } from '../../onnx/exported.js';
+import type { OnnxModel } from '../../onnx/model.js';
 import type { Graph } from '../files/contract.js';
 import { matrixCosts } from '../files/costs.js';
 import { type DtypeChoice, fingerprint, locatePart, type ModelDirectory } from '../files/directory.js';
@@ -97,6 +100,7 @@ export async function loadDecoderVlm(
         vision: matrixCosts(visionFile.graph),
         decoder: decoderCosts,
       },
+      fallbacks: quantizedFallbacks(visionFile, decoderFile),
     };
     const name = options.name ?? basename(resolve(directory.path));
     return new DecoderVlm(parts, name, hash);
@@ -104,6 +108,22 @@ export async function loadDecoderVlm(
     for (const session of open) session.dispose();
     throw error;
   }
+}
+
+/** What a score of its own asks of graphs that round activations to integers. */
+function quantizedFallbacks(vision: OnnxModel, decoder: OnnxModel): Fallback[] {
+  const of = ({ graph }: OnnxModel) => activationQuantizers(graph).join(', ');
+  const [visionBy, decoderBy] = [of(vision), of(decoder)];
+  const fallbacks: Fallback[] = [];
+  if (visionBy !== '') {
+    const reason = `The vision graph rounds activations to integers (${visionBy}), so that image states would change each other: they are encoded one by one.`;
+    fallbacks.push({ code: 'one-image-per-run', reason });
+  }
+  if (decoderBy !== '') {
+    const reason = `The decoder rounds activations to integers (${decoderBy}), so that a score would depend on what shares its run: every cell is a full pass of its own.`;
+    fallbacks.push({ code: 'activations-quantized', reason });
+  }
+  return fallbacks;
 }
 
 function imageToken(directory: ModelDirectory, tokenizer: TextTokenizer): string {

@@ -1,3 +1,4 @@
+import type { Fallback } from '../../inference/plan.js';
 import type { DeviceCaches } from '../../inference/program.js';
 import type { MatrixCosts } from '../files/costs.js';
 import type { ModelDirectory } from '../files/directory.js';
@@ -28,6 +29,8 @@ export interface VlmParts {
   /** What decides how the model computes: the hash of its files and the providers. */
   readonly content: string;
   readonly costs: { readonly vision: MatrixCosts; readonly decoder: MatrixCosts };
+  /** What stands against sharing passes, found when the files were read. */
+  readonly fallbacks: readonly Fallback[];
 }
 
 /** What prepare found out about one image and question. */

@@ -26,9 +26,6 @@ import type { ImageFeatures } from './graphs.js';
 import type { PreparedInputs, VlmParts } from './parts.js';
 import { evaluatorProgram } from './program.js';
 
-// Bounds the logits of one batch of the plain path: 64 MiB of float32.
-const logitsLimit = 2 ** 24;
-
 /** A prepared sample of a model of three graphs. */
 export class DecoderSample implements PreparedSample {
   readonly image: RgbImage;
@@ -74,7 +71,8 @@ export class DecoderSample implements PreparedSample {
   }
 
   /**
-   * Scores cells the simple way: one full pass per cell, no shared prefix, each image state encoded once, nothing stored.
+   * Scores cells the simple way: one full pass per cell, alone in its run; no shared prefix, each image state encoded once by
+   * itself, nothing stored.
    * The reference that faster evaluators are tested against.
    */
   async evaluatePlainly(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
@@ -85,27 +83,13 @@ export class DecoderSample implements PreparedSample {
     let done = 0;
     for (const [imageState, members] of cells.byImage()) {
       const features = await this.#features(cells.imagePresence(imageState), options.signal);
-      for (let from = 0; from < members.length; from += this.#batchSize()) {
-        const batch = members.slice(from, from + this.#batchSize());
-        const texts = batch.map((cell) => cells.textPresence(cells.textOf(cell)));
-        const rows = await this.#score(features, texts, options.signal);
-        for (const [i, cell] of batch.entries())
-          scores.set(rows.subarray(i * scored, (i + 1) * scored), cell * scored);
-        done += batch.length;
-        options.onProgress?.(done, cells.cellCount);
+      for (const cell of members) {
+        const text = cells.textPresence(cells.textOf(cell));
+        scores.set(await this.#score(features, text, options.signal), cell * scored);
+        options.onProgress?.(++done, cells.cellCount);
       }
     }
     return { logProbabilities: scores, tokens: scored, decision: this.answer.decisionIndex };
-  }
-
-  #batchSize(): number {
-    // Sequences that lack different tokens have different lengths.
-    if (this.#inputs.removal === 'leave-out') return 1;
-    const length = this.#inputs.prompt.ids.length + this.#inputs.scored;
-    return Math.max(
-      1,
-      Math.min(32, Math.floor(logitsLimit / (length * this.#parts.tokenizer.vocabularySize))),
-    );
   }
 
   /** Prompt and answer up to the last token that predicts a scored one. */
@@ -123,34 +107,30 @@ export class DecoderSample implements PreparedSample {
     return this.#parts.vision.run(encoding, pixels, signal);
   }
 
-  /** Log-probabilities of the scored tokens for several text states on one image state: [texts, scored]. */
+  /** Log-probabilities of the scored tokens for a text state on an image state. */
   async #score(
     features: ImageFeatures,
-    texts: readonly Uint8Array[],
+    text: Uint8Array,
     signal: AbortSignal | undefined,
   ): Promise<Float64Array> {
     const { prompt, answer, scored, padTokenId, textMasking, encoding, removal } = this.#inputs;
     const { architecture, embed, decoder } = this.#parts;
     const ids = this.#sequence();
-    const { hidden } = features;
-    const embeds = new Float32Array(texts.length * ids.length * hidden);
-    const mask = new Int32Array(texts.length * ids.length);
-    for (const [i, present] of texts.entries()) {
-      const masked = maskTokens(ids, this.textPlayers.positions, present, padTokenId, textMasking);
-      const tokens = await embed.run(masked.ids, signal);
-      const row = sequenceEmbeds(tokens.values, tokens.hidden, features, prompt.imagePositions);
-      embeds.set(row, i * ids.length * hidden);
-      mask.set(masked.attention, i * ids.length);
-    }
-    const positions = architecture.positions(ids, prompt.imagePositions, encoding);
-    const batch = { batch: texts.length, length: ids.length, embeds, mask, positions, rows: scored };
-    const run = removal === 'leave-out' ? leaveOut(batch) : batch;
+    const masked = maskTokens(ids, this.textPlayers.positions, text, padTokenId, textMasking);
+    const tokens = await embed.run(masked.ids, signal);
+    const pass = {
+      batch: 1,
+      length: ids.length,
+      embeds: sequenceEmbeds(tokens.values, tokens.hidden, features, prompt.imagePositions),
+      mask: Int32Array.from(masked.attention),
+      positions: architecture.positions(ids, prompt.imagePositions, encoding),
+      rows: scored,
+    };
+    const run = removal === 'leave-out' ? leaveOut(pass) : pass;
     const { logits, vocabulary } = await decoder.run(run, undefined, false, signal);
-    const scores = new Float64Array(texts.length * scored);
-    for (let row = 0; row < scores.length; row++) {
-      scores[row] = logSoftmaxAt(logits, vocabulary, row, answer.tokenIds[row % scored]);
-    }
-    return scores;
+    return Float64Array.from({ length: scored }, (_, row) =>
+      logSoftmaxAt(logits, vocabulary, row, answer.tokenIds[row]),
+    );
   }
 
   /** All floating inputs in float32, half-precision exports' too: explainers widen their graphs. */

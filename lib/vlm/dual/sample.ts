@@ -86,8 +86,10 @@ export class DualSample implements PreparedSample {
     const missing = pairs.filter(([image, text]) => !(seen[image] && read[text])).length;
     const imageStates = new Set(pairs.map(([image]) => image).filter((state) => !seen[state])).size;
     const textStates = new Set(pairs.map(([, text]) => text).filter((state) => !read[state])).size;
-    const { stateFlops: imageFlops, batch: imageBatch } = this.#images;
-    const { stateFlops: textFlops, batch: textBatch } = this.#texts;
+    const { stateFlops: imageFlops } = this.#images;
+    const { stateFlops: textFlops } = this.#texts;
+    const imageBatch = await this.#images.batch(imageStates);
+    const textBatch = await this.#texts.batch(textStates);
     const vision = imageStates * imageFlops;
     const suffix = textStates * textFlops;
     const worker = Math.max(
@@ -128,7 +130,7 @@ export class DualSample implements PreparedSample {
         budget: this.#inputs.memory,
         least: Math.max(this.#images.stateBytes, this.#texts.stateBytes),
       },
-      fallbacks: [],
+      fallbacks: [...this.#images.fallbacks, ...this.#texts.fallbacks],
     };
   }
 
@@ -169,6 +171,7 @@ function imageStates({ image }: Towers, inputs: DualInputs): StateEncoder {
     inputBytes: 2 * pixels.byteLength,
     fixedBatch: image.extent(EXPORTED.pixels, 0),
     memory: inputs.memory,
+    batches: image.batches,
     encode: (masks, signal) => {
       const all = new Float32Array(masks.length * pixels.length);
       for (const [row, present] of masks.entries()) {
@@ -190,6 +193,7 @@ function textStates({ text }: Towers, inputs: DualInputs): StateEncoder {
     inputBytes: 2 * caption.ids.byteLength,
     fixedBatch: text.extent(EXPORTED.tokens, 0),
     memory: inputs.memory,
+    batches: text.batches,
     encode: (masks, signal) => {
       const rows = masks.map((present) => maskCaption(caption, present, padTokenId, textMasking));
       return text.embed(captionFeeds(text, rows), masks.length, signal);

@@ -1,7 +1,9 @@
 import { formatBytes } from '../../bytes.js';
 import { FsynError } from '../../errors.js';
 import { stateKeys } from '../../inference/cell-cache.js';
+import type { Fallback } from '../../inference/plan.js';
 import type { MatrixCosts } from '../files/costs.js';
+import { type RowBatches, trialPresence } from '../row-trial.js';
 
 /** Encodes states of one modality, given one byte per player each, into embeddings of length 1. */
 export type EncodeStates = (
@@ -20,6 +22,7 @@ export interface StateEncoderOptions {
   /** The graph's own batch where it is fixed. */
   readonly fixedBatch: number | undefined;
   readonly memory: number;
+  readonly batches: RowBatches;
   readonly encode: EncodeStates;
 }
 
@@ -29,7 +32,8 @@ const cacheBytes = 32 * 2 ** 20;
 
 /** One side of a dual encoder on one sample: every state is encoded once and remembered. */
 export class StateEncoder {
-  readonly batch: number;
+  readonly #most: number;
+  readonly #batches: RowBatches;
   /** Estimated bytes and floating-point operations of one state. */
   readonly stateBytes: number;
   readonly stateFlops: number;
@@ -42,7 +46,7 @@ export class StateEncoder {
    * batch above 1
    */
   constructor(options: StateEncoderOptions) {
-    const { side, players, costs, tokens, inputBytes, fixedBatch, memory, encode } = options;
+    const { side, players, costs, tokens, inputBytes, fixedBatch, memory, batches, encode } = options;
     this.stateBytes = inputBytes + passBytes(costs, tokens);
     this.stateFlops = passFlops(costs, tokens);
     const fitting = Math.floor(memory / this.stateBytes);
@@ -59,9 +63,25 @@ export class StateEncoder {
         `The ${side} tower is exported for batches of ${fixedBatch} only; export it with an open batch axis or for one.`,
       );
     }
-    this.batch = fixedBatch ?? Math.min(largestBatch, fitting);
+    this.#most = fixedBatch ?? Math.min(largestBatch, fitting);
+    this.#batches = batches;
     this.#players = players;
     this.#encode = encode;
+  }
+
+  /** Why states are encoded one by one, where they are. */
+  get fallbacks(): readonly Fallback[] {
+    return this.#batches.fallbacks;
+  }
+
+  /** How many of `count` states are encoded together; sizes that were not tried yet are tried. */
+  batch(count: number, signal?: AbortSignal): Promise<number> {
+    return this.#batches.size(this.#most, count, 2, (items) =>
+      this.#encode(
+        items.map((item) => trialPresence(this.#players, item)),
+        signal,
+      ),
+    );
   }
 
   /** Whether each state of a mask table [states, players] is remembered. */
@@ -88,9 +108,10 @@ export class StateEncoder {
       if (known === undefined) missing.push(state);
       else found.set(state, known);
     }
-    for (let from = 0; from < missing.length; from += this.batch) {
+    const batch = await this.batch(missing.length, signal);
+    for (let from = 0; from < missing.length; from += batch) {
       signal?.throwIfAborted();
-      const states = missing.slice(from, from + this.batch);
+      const states = missing.slice(from, from + batch);
       const rows = states.map((state) => masks.subarray(state * this.#players, (state + 1) * this.#players));
       const encoded = await this.#encode(rows, signal);
       for (const [i, state] of states.entries()) {

@@ -1,13 +1,15 @@
 import { FsynError } from '../../errors.js';
 import { Session, type SessionOptions } from '../../inference/session.js';
 import type { TensorArray } from '../../inference/tensor.js';
+import { activationQuantizers } from '../../onnx/activations.js';
 import { EXPORTED } from '../../onnx/exported.js';
 import type { OnnxModel } from '../../onnx/model.js';
 import { readGraph } from '../decoder/file.js';
-import { type Graph, rejectUnknownInputs, requireInput } from '../files/contract.js';
+import { type Graph, rejectUnknownInputs, requireInput, requireOutput } from '../files/contract.js';
 import { type MatrixCosts, matrixCosts } from '../files/costs.js';
 import { type DtypeChoice, findPart, listModels, type ModelPart } from '../files/directory.js';
 import { floatFeed, floatValues, integerFeed } from '../files/feeds.js';
+import { RowBatches } from '../row-trial.js';
 
 /** A caption as the text tower reads it; all of a batch have the same length. */
 export interface EncodedCaption {
@@ -26,11 +28,22 @@ export interface SimilarityHead {
 export class Tower {
   readonly graph: Graph;
   readonly costs: MatrixCosts;
+  /** How many rows may share a run. */
+  readonly batches: RowBatches;
   readonly #output: string;
 
-  constructor(graph: Graph, costs: MatrixCosts, known: readonly string[], outputs: readonly string[]) {
+  /**
+   * @param known inputs that are fed, the first of them required
+   * @param outputs names of the embedding, in order of preference
+   */
+  constructor(
+    graph: Graph,
+    { graph: file }: OnnxModel,
+    known: readonly string[],
+    outputs: readonly string[],
+  ) {
     this.graph = graph;
-    this.costs = costs;
+    this.costs = matrixCosts(file);
     requireInput(graph, known[0]);
     rejectUnknownInputs(graph, (name) => known.includes(name));
     const present = graph.session.outputs.map(({ name }) => name);
@@ -42,6 +55,9 @@ export class Tower {
       );
     }
     this.#output = output;
+    const { elementType } = requireOutput(graph, output);
+    const side = known[0] === imageInput ? 'image' : 'text';
+    this.batches = new RowBatches(side, elementType === 'float16', activationQuantizers(file));
   }
 
   takes(input: string): boolean {
@@ -138,7 +154,7 @@ export async function loadTowers(
     const session = await loadEdited(model, sessionOptions);
     open.push(session);
     const outputs = pooled ? [output, 'pooler_output'] : [output];
-    return new Tower({ session, path }, matrixCosts(model.graph), known, outputs);
+    return new Tower({ session, path }, model, known, outputs);
   };
   try {
     if (merged !== undefined) {
