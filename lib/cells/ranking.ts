@@ -72,3 +72,18 @@ function checkScores(name: string, scores: unknown, players: number, who?: strin
     }
   }
 }
+
+/**
+ * Share of all pairs of players whose scores are equal, so that their place decides between them: 0 where every score is another
+ * one, 1 for a constant map, 0 for fewer than two players, which leave nothing to order.
+ */
+export function tiedPairs(scores: ArrayLike<number>): number {
+  if (scores.length < 2) return 0;
+  const counts = new Map<number, number>();
+  for (let i = 0; i < scores.length; i++) {
+    counts.set(scores[i], (counts.get(scores[i]) ?? 0) + 1);
+  }
+  let tied = 0;
+  for (const count of counts.values()) tied += count * (count - 1);
+  return tied / (scores.length * (scores.length - 1));
+}

@@ -6,7 +6,7 @@ import { explainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { evaluate, explain as runExplainer } from '../measure/evaluate.js';
 import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
-import { largestMagnitude, overlayPng } from '../report/heatmap.js';
+import { blankness, largestMagnitude, overlayPng } from '../report/heatmap.js';
 import { decimal, textTable } from '../report/table.js';
 import { loadModels } from '../runner/models.js';
 import { deriveSeed } from '../statistics/random.js';
@@ -165,11 +165,19 @@ function summary(sample: PreparedSample, explanations: readonly Explanation[], o
     ],
     explanations,
   );
+  const blank = explanations.flatMap(({ title, attribution }) => {
+    const said = [blankness(attribution.image, 'image'), blankness(attribution.text, 'text')].filter(
+      (text) => text !== '',
+    );
+    return said.length === 0
+      ? []
+      : [`${title}: ${said.join(', ')}; where scores are equal the order of the players decides F_syn.\n`];
+  });
   const decision =
     answer.decisionKind === 'similarity'
       ? ''
       : ` (decides: ${JSON.stringify(answer.decision)}, ${answer.decisionKind}; scored token ${JSON.stringify(answer.decisionToken)})`;
-  return `${sample.question}\n-> ${answer.text}${decision}\n\n${table}\n\nPictures in ${out}: open ${join(out, 'explanation.html')}\n`;
+  return `${sample.question}\n-> ${answer.text}${decision}\n\n${table}\n${blank.join('')}\nPictures in ${out}: open ${join(out, 'explanation.html')}\n`;
 }
 
 function wordsFor(labels: readonly string[], scores: Float64Array): string {

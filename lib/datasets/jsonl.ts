@@ -75,6 +75,7 @@ export async function openJsonl(file: string, options?: Partial<JsonlOptions>): 
     name: basename(file).replace(/\.jsonl?$/, ''),
     version: createHash('sha256').update(source).digest('hex').slice(0, 12),
     size: chosen.length,
+    notes: halfTruthNotes(file, chosen),
     truthless: chosen.every(({ truth }) => truth === undefined),
     async *samples() {
       for (const { image, where, ...rest } of chosen) {
@@ -82,4 +83,14 @@ export async function openJsonl(file: string, options?: Partial<JsonlOptions>): 
       }
     },
   };
+}
+
+/** An Oracle that knows what decides in one modality ranks the other by place: the report compares no controls there. */
+function halfTruthNotes(file: string, lines: readonly Line[]): string[] {
+  const marked = lines.filter(({ grounding, truth }) => grounding === 'grounded' && truth);
+  const half = marked.filter(({ truth }) => truth!.boxes.length === 0 || truth!.words.length === 0);
+  if (half.length === 0) return [];
+  return [
+    `${file}: ${half.length} of ${marked.length} grounded samples with truth mark no boxes or no words, the first ${JSON.stringify(half[0].id)}; the Oracle controls are not compared on them.`,
+  ];
 }

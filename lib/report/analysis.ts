@@ -5,8 +5,9 @@ import { agreement } from './agreement.js';
 import { checkMetric } from './checks.js';
 import { allPairs, comparePairs } from './comparison.js';
 import { type Measure, measures } from './digest.js';
-import { meansByGrounding, onGrounded, separations } from './grounding.js';
+import { controlSamples, meansByGrounding, separations } from './grounding.js';
 import { type IndexRows, indexRows } from './index-rows.js';
+import { orderOf } from './map-order.js';
 import { MeasureMeans, type Sampling } from './measure-means.js';
 import { controlNames, type Pool, type PooledShapleyRow, truthControls } from './pool.js';
 import { Ranking } from './ranking.js';
@@ -36,7 +37,12 @@ export function analyse(pool: Pool, dataset: string | null, options: AnalysisOpt
   const ranking = new Ranking(means, ranked);
   const index = indexRows(pool);
   const raw = (name: string) => ({ name, values: means.values(name, 'raw') });
-  const rawGrounded = (name: string) => ({ name, values: onGrounded(pool, means.values(name, 'raw')) });
+  const { known, oneSided } = controlSamples(pool);
+  const rawKnown = (name: string) => ({
+    name,
+    values: means.values(name, 'raw').map((value, unit) => (known[unit] ? value : Number.NaN)),
+  });
+  const contenders = ranked.filter((name) => name !== 'random');
   const controls = controlPairs.filter((pair) => pair.every((name) => pool.explainers.includes(name)));
   const scope = {
     model: pool.groups[0].model,
@@ -50,15 +56,17 @@ export function analyse(pool: Pool, dataset: string | null, options: AnalysisOpt
     tau: ranking.tau,
     pairs: comparePairs(allPairs(ranked.map(raw)), sampling),
     controls: comparePairs(
-      controls.map(([one, other]) => [rawGrounded(one), rawGrounded(other)] as const),
+      controls.map(([one, other]) => [rawKnown(one), rawKnown(other)] as const),
       sampling,
     ),
-    separation: separations(
-      pool,
-      means,
-      ranked.filter((name) => name !== 'random'),
-      sampling,
-    ),
+    againstOracle: pool.explainers.includes('oracle')
+      ? comparePairs(
+          contenders.map((name) => [rawKnown(name), rawKnown('oracle')] as const),
+          sampling,
+        )
+      : [],
+    oneSided,
+    separation: separations(pool, means, contenders, sampling),
     agreement: agreement(index, pool.strata, steps, { resamples, seed }),
   };
   return { ...scope, checks: checkMetric(scope) };
@@ -83,6 +91,7 @@ function analyseExplainer(name: string, context: Context): ExplainerAnalysis {
     samples: raw.filter((value) => !Number.isNaN(value)).length,
     failed: failures.reduce((sum, { count }) => sum + count, 0),
     failures,
+    maps: orderOf([...pool.ties(name).values()]),
     means: Object.fromEntries(measures.map((measure) => [measure, means.mean(name, measure)])) as Record<
       Measure,
       Interval

@@ -18,13 +18,13 @@ export function checkMetric(scope: Scope): Check[] {
     {
       id: 'oracle-above-random',
       label: 'Oracle above Random',
-      claim: 'F_syn puts the true cause (Oracle) above Random',
+      claim: 'F_syn puts the marked places and words (Oracle) above Random',
       ...compareControls(scope, 'oracle', 'random'),
     },
     {
       id: 'random-above-anti-oracle',
       label: 'Random above Anti-Oracle',
-      claim: 'F_syn puts Random above the wrong places (Anti-Oracle)',
+      claim: 'F_syn puts Random above all others (Anti-Oracle)',
       ...compareControls(scope, 'random', 'anti-oracle'),
     },
     {
@@ -51,6 +51,12 @@ export function checkMetric(scope: Scope): Check[] {
       claim: 'F_syn orders the explainers of one sample as the exact index does',
       ...compareWithinSamples(scope),
     },
+    {
+      id: 'maps-order-players',
+      label: 'maps order the players',
+      claim: 'No explainer gives all players of a modality one score, so that their places decide',
+      ...findConstantMaps(scope),
+    },
   ];
 }
 
@@ -60,14 +66,27 @@ export function overallOutcome(checks: readonly Check[]): CheckOutcome {
   return checks.every((check) => check.outcome === 'holds') ? 'holds' : 'open';
 }
 
-function compareControls({ controls }: Scope, one: string, other: string): Finding {
+/** Constant maps say nothing against the metric, only that its numbers for these explainers are not theirs. */
+function findConstantMaps({ explainers }: Scope): Finding {
+  const measured = explainers.filter(({ control, samples }) => !control && samples > 0);
+  if (measured.length === 0) return { outcome: 'open', evidence: 'no explainer besides the controls' };
+  const list = measured
+    .filter(({ maps }) => maps.constant > 0)
+    .map(({ name, maps }) => `${name} ${maps.constant} of ${maps.samples}`);
+  return list.length === 0
+    ? { outcome: 'holds', evidence: `no constant map of ${measured.length} explainers` }
+    : { outcome: 'open', evidence: `samples with a constant map: ${list.join(', ')}` };
+}
+
+function compareControls({ controls, oneSided }: Scope, one: string, other: string): Finding {
   const found = controls.find((pair) => pair.one === one && pair.other === other);
+  const half = besides(oneSided, 'whose ground truth is in one modality only: half an Oracle is none');
   if (!found || found.samples === 0)
-    return { outcome: 'open', evidence: 'no grounded samples with both controls' };
+    return { outcome: 'open', evidence: `no grounded samples with both controls${half}` };
   const p = found.adjusted < 0.001 ? 'p < 0.001' : `p ${found.adjusted.toFixed(3)}`;
   return {
     outcome: found.verdict > 0 ? 'holds' : found.verdict < 0 ? 'fails' : 'open',
-    evidence: `difference ${interval(found.difference)} on ${found.samples} grounded samples, larger on ${(100 * found.wins).toFixed(0)} %, ${p}`,
+    evidence: `difference ${interval(found.difference)} on ${found.samples} grounded samples, larger on ${(100 * found.wins).toFixed(0)} %, ${p}${half}`,
   };
 }
 

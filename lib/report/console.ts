@@ -4,6 +4,7 @@ import {
   bySynergy,
   failureTable,
   gridTable,
+  mapTable,
   notRanked,
   percentText,
   type ReportTable,
@@ -13,7 +14,7 @@ import {
 } from './report-tables.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
 import { decimal, interval, textTable } from './table.js';
-import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
+import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
 /**
  * A report as plain text for a terminal, about 120 columns wide: the table of the paper's kind (F_syn per explainer and
@@ -71,10 +72,19 @@ function modelText({ model, overall, datasets, verdict }: ModelReport, style: Ex
     table,
     ...groundingText(overall, style),
     ...datasetText(datasets, style),
+    ...mapsText(overall, style),
     `${answerText(verdict, overall, style)} ${standingText(verdict, style)}`.trim(),
+    ...[cautionText(verdict, overall, style)].filter((text) => text !== ''),
     `${trustText(verdict.trust)} ${accuracyNote(overall)}`.trim(),
     ...checks,
   ].join('\n');
+}
+
+function mapsText(scope: ScopeAnalysis, style: ExplainerStyle): string[] {
+  const table = mapTable(scope, style);
+  return table.body.length === 0
+    ? []
+    : [`\nSamples on which maps leave the order to the players' places\n${plain(table)}\n`];
 }
 
 /** Raw F_syn by what a correct answer needs, where the samples say so. */

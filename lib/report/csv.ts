@@ -80,10 +80,14 @@ function scopeRows(scope: ScopeAnalysis): CsvRow[] {
           about(row.name, 'mean_raw_of_sii_rows', { estimate: row.shapley.synergy, n: row.shapley.rows }),
         ]
       : []),
+    ...(['constantImage', 'constantText', 'constant', 'tiedImage', 'tiedText'] as const).map((kind) =>
+      about(row.name, `maps_${snake(kind)}`, { estimate: row.maps[kind], n: row.maps.samples }),
+    ),
     about(row.name, 'failed_rows', { estimate: row.failed }),
     about(row.name, 'seconds_per_sample', { estimate: row.secondsPerSample }),
   ]);
-  const pairs = [...scope.pairs, ...scope.controls.map((pair) => ({ ...pair, grounded: true }))].map((pair) =>
+  const known = [...scope.controls, ...scope.againstOracle].map((pair) => ({ ...pair, grounded: true }));
+  const pairs = [...scope.pairs, ...known].map((pair) =>
     about(pair.one, 'grounded' in pair ? 'raw_difference_grounded' : 'raw_difference', {
       other: pair.other,
       ...pair.difference,
@@ -113,6 +117,7 @@ function scopeRows(scope: ScopeAnalysis): CsvRow[] {
           }),
         ]
       : []),
+    about('*', 'grounded_samples_of_one_sided_truth', { estimate: scope.oneSided }),
     ...explainers,
     ...pairs,
     ...separation,

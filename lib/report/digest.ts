@@ -1,4 +1,5 @@
 import { FsynError } from '../errors.js';
+import { type MapTies, tiesOf } from './map-order.js';
 import type { BenchmarkRecord, FailedRecord, MeasuredRecord } from './record.js';
 import { checkRecord } from './record-check.js';
 
@@ -88,6 +89,8 @@ export class ExplainerDigest {
   readonly curves = new Map<CurveName, CurveMoments>();
   /** Samples of failed rows that no measured row superseded. */
   readonly failures = new Map<number, { code: string; message: string }>();
+  /** Of measured rows, by sample. */
+  readonly ties = new Map<number, MapTies>();
   readonly #shapley = new Set<number>();
   readonly #columns = new Map<Measure, number[]>(measures.map((measure) => [measure, []]));
 
@@ -306,6 +309,7 @@ function takeMeasured(
   if (!known) {
     explainer.failures.delete(sample);
     explainer.set(sample, rowMeasures(record));
+    explainer.ties.set(sample, tiesOf(record));
     const { image, text, synergy, corners } = record;
     const curves: Readonly<Record<CurveName, readonly number[]>> = {
       imageInsertion: image.insertion,

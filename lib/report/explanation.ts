@@ -1,6 +1,6 @@
 import type { Attribution } from '../cells/attribution.js';
 import type { PreparedSample } from '../vlm/types.js';
-import { heatColour, largestMagnitude, overlayPng, picturePng } from './heatmap.js';
+import { blankness, heatColour, largestMagnitude, overlayPng, picturePng } from './heatmap.js';
 import { escapeHtml } from './html-text.js';
 
 /** One explainer's view of a sample, ready to be drawn. */
@@ -37,9 +37,13 @@ export async function explanationPage(
   const figures = await Promise.all(
     explanations.map(async ({ title, attribution, synergy }) => {
       const png = await overlayPng(sample.image, sample.imagePlayers, attribution.image);
+      const blank = [blankness(attribution.image, 'image'), blankness(attribution.text, 'text')];
+      const [imageLabel, textLabel] = blank.map((text) =>
+        text === '' ? '' : `<span class="blank">${text}</span> `,
+      );
       return `<figure><figcaption>${escapeHtml(title)} <small>F_syn ${synergy.toFixed(3)}</small></figcaption>
-<img alt="${escapeHtml(title)} scores over the image" src="data:image/png;base64,${png.toString('base64')}">
-<p>${htmlWords(sample.textPlayers.labels, attribution.text)}</p></figure>`;
+<div>${imageLabel}<img alt="${escapeHtml(title)} scores over the image" src="data:image/png;base64,${png.toString('base64')}"></div>
+<p>${textLabel}${htmlWords(sample.textPlayers.labels, attribution.text)}</p></figure>`;
     }),
   );
   const picture = await picturePng(sample.image);
@@ -50,6 +54,8 @@ export async function explanationPage(
 body { margin: 2rem auto; max-width: 80rem; padding: 0 1rem }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.5rem }
 figure { margin: 0 } figcaption { font-weight: 600 } small { font-weight: 400; opacity: .75 }
+figure div { position: relative } .blank { border: 1px solid; font-size: .8rem; padding: 0 .3rem }
+div .blank { background: #fff; color: #111; left: .5rem; position: absolute; top: .5rem }
 img { width: 100%; image-rendering: pixelated } mark { color: #111; border-radius: .2em; padding: 0 .15em }
 </style>
 <h1>${escapeHtml(sample.question)}</h1>

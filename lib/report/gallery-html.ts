@@ -1,5 +1,5 @@
 import type { ExplainerStyle } from './explainer-style.js';
-import { heatColour, heatPng, largestMagnitude } from './heatmap.js';
+import { blankness, heatColour, heatPng, largestMagnitude } from './heatmap.js';
 import { escapeHtml } from './html-text.js';
 import type { GallerySample, GalleryView } from './report.js';
 import { decimal } from './table.js';
@@ -88,9 +88,13 @@ async function viewHtml(
   const boxes = Float64Array.from(picture.boxes);
   const heat = await heatPng(picture, { count: boxes.length / 4, boxes }, view.image);
   const title = style.title(view.explainer);
-  return `<figure data-explainer="${escapeHtml(view.explainer)}"><div class="shot ${id}"><img alt="${escapeHtml(title)}: scores over the picture" width="${picture.width}" height="${picture.height}" src="data:image/png;base64,${heat.toString('base64')}"></div>
+  const blank = [blankness(view.image, 'image'), blankness(view.text, 'text')];
+  const [imageLabel, textLabel] = blank.map((text) =>
+    text === '' ? '' : `<span class="blank">${text}</span>`,
+  );
+  return `<figure data-explainer="${escapeHtml(view.explainer)}"><div class="shot ${id}"><img alt="${escapeHtml(title)}: scores over the picture" width="${picture.width}" height="${picture.height}" src="data:image/png;base64,${heat.toString('base64')}">${imageLabel}</div>
 <figcaption><b>${escapeHtml(title)}</b><br>F_syn ${decimal(view.synergy)}<br>SRG image ${decimal(view.imageSrg, 2)}<br>SRG text ${decimal(view.textSrg, 2)}</figcaption>
-<p class="question">${colouredWords(textLabels, view.text)}</p></figure>`;
+<p class="question">${textLabel}${colouredWords(textLabels, view.text)}</p></figure>`;
 }
 
 /** Words on a translucent background of their score's colour: the text keeps the page's own colour. */

@@ -1,7 +1,8 @@
 import { intervalOfMeans, joinSmallStrata, resampleMeans } from '../statistics/resample.js';
 import { rocAucs } from '../statistics/separation.js';
+import { isConstant } from './map-order.js';
 import type { MeasureMeans, Sampling } from './measure-means.js';
-import type { Pool } from './pool.js';
+import { type Pool, truthControls } from './pool.js';
 import type { ExplainerAnalysis, GroundingSeparation } from './scope.js';
 
 /** What a correct answer needs, in the order of tables. */
@@ -29,10 +30,22 @@ export function meansByGrounding(
   return result;
 }
 
-/** A column with the samples that do not need both modalities left out (NaN). */
-export function onGrounded(pool: Pool, values: Float64Array): Float64Array {
-  const kinds = pool.grounding;
-  return values.map((value, i) => (kinds[i] === 'grounded' ? value : Number.NaN));
+/** The grounded samples, and those of them that the Oracle controls know whole. */
+export interface ControlSamples {
+  /** [units], 1 where the sample is grounded and no Oracle control says nothing of the image or of the words. */
+  readonly known: Uint8Array;
+  /** Grounded samples whose ground truth is in one modality only: half an Oracle is none. */
+  readonly oneSided: number;
+}
+
+export function controlSamples(pool: Pool): ControlSamples {
+  const maps = truthControls.map((name) => pool.ties(name));
+  const isHalf = (unit: number) => maps.some((ties) => ties.has(unit) && isConstant(ties.get(unit)!));
+  const grounded = pool.grounding.map((kind) => kind === 'grounded');
+  return {
+    known: Uint8Array.from(grounded, (wanted, unit) => (wanted && !isHalf(unit) ? 1 : 0)),
+    oneSided: grounded.filter((wanted, unit) => wanted && isHalf(unit)).length,
+  };
 }
 
 /** ROC areas of grounded against prior questions by every score; empty without questions of both sorts. */

@@ -1,3 +1,4 @@
+import { tiedPairs } from '../cells/ranking.js';
 import { loadSharp } from '../vlm/images/sharp.js';
 import type { ImagePlayers, RgbImage } from '../vlm/types.js';
 
@@ -15,6 +16,12 @@ export function largestMagnitude(scores: ArrayLike<number>): number {
   let largest = 0;
   for (let i = 0; i < scores.length; i++) largest = Math.max(largest, Math.abs(scores[i]));
   return largest;
+}
+
+/** What to say of a picture or a question whose scores show nothing; empty where they differ. */
+export function blankness(scores: ArrayLike<number>, modality: 'image' | 'text'): string {
+  if (scores.length < 2 || tiedPairs(scores) < 1) return '';
+  return scores[0] === 0 ? `no ${modality} scores` : `all ${modality} scores are equal`;
 }
 
 /** Colour of a score relative to the largest magnitude (> 0). */

@@ -21,6 +21,7 @@ import {
   failureTable,
   gridTable,
   indexSamples,
+  mapTable,
   percentText,
   provenanceTable,
   pText,
@@ -30,9 +31,9 @@ import {
   separationTable,
   synergyTable,
 } from './report-tables.js';
-import type { Check, CheckOutcome } from './scope.js';
+import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
 import { decimal, interval } from './table.js';
-import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
+import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
 /** Writes a report as one HTML page that needs nothing else: no network, scripts only to filter the gallery. */
 export async function renderHtml(report: Report): Promise<string> {
@@ -97,9 +98,10 @@ async function cardHtml(
   const trust = `<p class="trust ${verdict.trust}">${mark(verdict.trust)} ${escapeHtml(trustText(verdict.trust))}</p>${
     warning === '' ? '' : `<p class="note">${escapeHtml(warning)}</p>`
   }`;
+  const caution = cautionText(verdict, overall, style);
   const head = `<p class="model">${escapeHtml(model)} <span class="note">${Number.isNaN(overall.accuracy) ? 'no answers to judge' : `accuracy ${percentText(overall.accuracy)}`}</span></p>
 <p class="answer">${escapeHtml(answerText(verdict, overall, style))}</p>
-<p>${escapeHtml(standingText(verdict, style))}</p>`;
+<p>${escapeHtml(standingText(verdict, style))}</p>${caution === '' ? '' : `\n<p class="caution">${escapeHtml(caution)}</p>`}`;
   if (single) {
     return `<section class="card single"><div>\n${head}\n${chart}</div>
 <div>${trust}\n${checkList(overall.checks, true)}</div></section>`;
@@ -149,6 +151,7 @@ async function modelHtml(
 ${tableHtml(synergyTable(overall, style))}
 <p class="note">All datasets together; brackets are 95 % bootstrap intervals over samples. Mean rank: of raw F_syn within each sample, among explainers and Random, 1 = best. Clipped is the number of the paper's tables: it drops negative synergy and so flatters noise. The exact index is measured on a few samples, grounded ones where the data say so: compare it with F_syn of the same rows.</p>
 ${datasets.length > 1 ? `<h3>By dataset</h3>\n${tableHtml(gridTable(datasetColumns(datasets), style))}` : ''}
+${mapsHtml(overall, style)}
 <h3>Do the modalities agree on who is best?</h3>
 <p>Kendall tau between visual and textual ranking: ${interval(overall.tau.withRandom, 2)}; without Random ${interval(overall.tau.withoutRandom, 2)} (${overall.tau.explainers} explainers with Random).</p>
 <figure>${await contradictionChart(id('ranks'), overall, style)}</figure>
@@ -160,6 +163,7 @@ ${matrixHtml(overall.pairs, ranked, style)}
 <h3 id="trust${index}">Is the metric itself trustworthy here?</h3>
 ${report.models.length > 1 ? checkList(overall.checks, true) : ''}
 ${overall.controls.length > 0 ? tableHtml(comparisonTable(overall.controls, style)) : '<p class="note">Oracle and Anti-Oracle were not run.</p>'}
+${overall.againstOracle.length > 0 ? `<details><summary>every explainer against Oracle, on the same samples</summary>${tableHtml(comparisonTable(overall.againstOracle, style))}</details>` : ''}
 <h3>Grounded against prior questions</h3>
 ${grounding}
 <h3>F_syn against the exact Shapley interaction index</h3>
@@ -169,6 +173,15 @@ ${await shapleySection(overall, index, style)}
 <p class="note">Means over all samples with 95 % bands of the mean${bandNote}. A good explanation raises insertion early and lets deletion fall early; synergy curves of all explainers meet at the last step.</p>
 <h3>Cost against faithfulness</h3>
 ${cost ? `<figure>${await cost}</figure><p class="note">Seconds of the explanation alone, without scoring it.</p>` : '<p class="note">No timings.jsonl in the results folder, so no cost.</p>'}`;
+}
+
+/** Which explainers leave the order to the players' places; nothing where none does. */
+function mapsHtml(scope: ScopeAnalysis, style: ExplainerStyle): string {
+  const table = mapTable(scope, style);
+  if (table.body.length === 0) return '';
+  return `<h3>Maps without an order of their own</h3>
+${tableHtml(table)}
+<p class="note">Samples on which a map gives all players of a modality one score (constant), or most pairs of them (mostly tied, as maps of zeros and ones do). Where scores are equal the places of the players decide, and F_syn is not the explainer's.</p>`;
 }
 
 function datasetColumns(datasets: ModelReport['datasets']) {
@@ -262,5 +275,5 @@ function tableHtml({ head, body }: ReportTable, kind = ''): string {
 
 const methodHtml = `<h2 id="method">How to read this</h2>
 <p class="note"><b>F_syn</b> (synergistic faithfulness) asks whether an explanation names the image regions and the words that the model uses together: the joint effect of the top image players and the top text players beyond their separate effects, averaged over how many are taken. Raw is signed; negative means that the two are redundant. <b>SRG</b> is insertion area minus deletion area of one modality.</p>
-<p class="note"><b>Controls.</b> Oracle knows the true cause, Anti-Oracle is its complement, Random is fresh noise on every sample. A metric that cannot order them does not measure what it says. <b>The exact index</b> is the Shapley interaction index of the top image set and the top text set among background groups.</p>
+<p class="note"><b>Controls.</b> Oracle ranks the places and words first that the data mark as deciding, Anti-Oracle ranks them last, Random is fresh noise on every sample. They are compared on grounded samples whose marks are in the image and in the words. A metric that cannot order them does not measure what it says; an explainer above Oracle has found something that the marks do not hold. <b>The exact index</b> is the Shapley interaction index of the top image set and the top text set among background groups.</p>
 <p class="note"><b>Checks.</b> ✓ the whole interval (and for controls the Holm-corrected test) is on the right side of a bound fixed beforehand; ✗ it is on the wrong side; ? the data cannot tell. One ✗ makes the metric doubtful on this model and data, whatever the ranking says.</p>`;

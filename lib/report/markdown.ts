@@ -5,6 +5,7 @@ import {
   comparisonTable,
   failureTable,
   gridTable,
+  mapTable,
   provenanceTable,
   type ReportTable,
   rankTable,
@@ -13,7 +14,7 @@ import {
   stepTable,
   synergyTable,
 } from './report-tables.js';
-import { accuracyNote, answerText, explainerNames, standingText, trustText } from './wording.js';
+import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
 /**
  * Writes a report's answers and tables as Markdown, for issues and pull requests. Charts and pictures are in
@@ -42,7 +43,7 @@ function answerPart({ model, overall, verdict }: ModelReport, style: ExplainerSt
     ({ claim, outcome, evidence }) => `* ${outcome}: ${escapeMarkdown(claim)} (${escapeMarkdown(evidence)})`,
   );
   return [
-    `**${escapeMarkdown(model)}**: ${escapeMarkdown(answerText(verdict, overall, style))} ${escapeMarkdown(standingText(verdict, style))}`,
+    `**${escapeMarkdown(model)}**: ${escapeMarkdown(answerText(verdict, overall, style))} ${escapeMarkdown(`${standingText(verdict, style)} ${cautionText(verdict, overall, style)}`.trim())}`,
     `**The metric:** ${escapeMarkdown(`${trustText(verdict.trust)} ${accuracyNote(overall)}`.trim())}`,
     checks.join('\n'),
   ].join('\n\n');
@@ -50,14 +51,22 @@ function answerPart({ model, overall, verdict }: ModelReport, style: ExplainerSt
 
 function modelParts({ model, overall, datasets }: ModelReport, style: ExplainerStyle): string[] {
   const columns = datasets.map((scope) => ({ title: scope.dataset ?? 'all', scope }));
+  const maps = mapTable(overall, style);
   return [
     `## ${escapeMarkdown(model)}`,
     tableMarkdown(synergyTable(overall, style)),
     tableMarkdown(rankTable(overall, style)),
+    ...(maps.body.length > 0 ? ['### Maps without an order of their own', tableMarkdown(maps)] : []),
     ...(datasets.length > 1 ? ['### By dataset', tableMarkdown(gridTable(columns, style))] : []),
     ...(overall.pairs.length > 0 ? ['### Pairs', tableMarkdown(comparisonTable(overall.pairs, style))] : []),
     ...(overall.controls.length > 0
       ? ['### Controls on grounded samples', tableMarkdown(comparisonTable(overall.controls, style))]
+      : []),
+    ...(overall.againstOracle.length > 0
+      ? [
+          '### Explainers against Oracle on grounded samples',
+          tableMarkdown(comparisonTable(overall.againstOracle, style)),
+        ]
       : []),
     ...(overall.separation.length > 0
       ? ['### Grounded against prior questions', tableMarkdown(separationTable(overall, style))]

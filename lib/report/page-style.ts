@@ -49,6 +49,7 @@ const cards = `
 .model .note { font-weight: 400; margin-left: .4rem }
 .answer { font-size: 1.3rem; font-weight: 650; line-height: 1.3; margin: .1rem 0 .4rem }
 .several .answer { font-size: 1.08rem }
+.caution { border-left: .25rem solid var(--open); padding-left: .6rem }
 .trust { font-weight: 650; margin: .8rem 0 .2rem }
 ul.checks { list-style: none; margin: 0; padding: 0 }
 ul.checks li { display: grid; grid-template-columns: 1.5rem 1fr; line-height: 1.35; margin: .25rem 0 }
@@ -87,10 +88,13 @@ select { font: inherit }
   background-size: 100% 100%;
   border: 1px solid var(--grid);
   image-rendering: pixelated;
+  position: relative;
   print-color-adjust: exact;
   -webkit-print-color-adjust: exact;
   width: 100%;
 }
+.blank { border: 1px solid var(--grid); font-size: .8rem; padding: 0 .3rem }
+.shot .blank { background: #fff; color: #111; left: .4rem; position: absolute; top: .4rem }
 .shot.own { background-blend-mode: normal; background-size: 0 0, 100% 100% }
 .shot img { display: block; height: auto; image-rendering: pixelated; width: 100% }
 .views figcaption { font-size: .85rem; line-height: 1.3; margin: .2rem 0 }

@@ -6,6 +6,8 @@ import {
   CurveMoments as Moments,
 } from './digest.js';
 
+import type { MapTies } from './map-order.js';
+
 /** Explainers that are there to check the metric, not to be recommended. */
 export const controlNames: readonly string[] = ['oracle', 'anti-oracle', 'random'];
 /** Controls that look at ground truth: no ranking of explainers contains them. */
@@ -67,6 +69,18 @@ export class Pool {
       if (digest) result.set(digest.column(measure, group.samples.length), this.#offsets[g]);
     }
     return result;
+  }
+
+  /** Ties of an explainer's maps by unit. */
+  ties(explainer: string): Map<number, MapTies> {
+    return new Map(
+      this.groups.flatMap((group, g) =>
+        Array.from(group.explainers.get(explainer)?.ties ?? [], ([sample, ties]): [number, MapTies] => [
+          this.#offsets[g] + sample,
+          ties,
+        ]),
+      ),
+    );
   }
 
   /** Failed rows of an explainer by error code, with the first message of each. */

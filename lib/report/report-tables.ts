@@ -4,6 +4,7 @@ import type { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import type { ExplainerAnalysis, Rank, ScopeAnalysis } from './scope.js';
 import { decimal, interval } from './table.js';
+import { leaderOf } from './verdict.js';
 
 /** A table ready to be written in any format: text only, first column left, others right. */
 export interface ReportTable {
@@ -83,6 +84,25 @@ export function rankTable(scope: ScopeAnalysis, style: ExplainerStyle): ReportTa
   };
 }
 
+/** On how many samples an explainer's maps leave the order to the players' places; no row where all maps order all players. */
+export function mapTable({ explainers }: ScopeAnalysis, style: ExplainerStyle): ReportTable {
+  const rows = explainers.filter(({ maps }) => maps.constant + maps.tiedImage + maps.tiedText > 0);
+  return {
+    head: [
+      'explainer',
+      'constant: image',
+      'constant: words',
+      'mostly tied: image',
+      'mostly tied: words',
+      'samples',
+    ],
+    body: rows.map(({ name, maps }) => [
+      style.title(name),
+      ...[maps.constantImage, maps.constantText, maps.tiedImage, maps.tiedText, maps.samples].map(String),
+    ]),
+  };
+}
+
 /** Raw F_syn of every explainer on every model (or dataset), best of each column marked with an asterisk. */
 export function gridTable(
   columns: readonly { readonly title: string; readonly scope: ScopeAnalysis }[],
@@ -91,9 +111,7 @@ export function gridTable(
   const names = style.names.filter((name) =>
     columns.some(({ scope }) => scope.explainers.some((row) => row.name === name)),
   );
-  const best = columns.map(
-    ({ scope }) => bySynergy(scope.explainers).find((row) => !row.control && row.samples > 0)?.name,
-  );
+  const best = columns.map(({ scope }) => leaderOf(scope.explainers));
   return {
     head: ['F_syn raw', ...columns.map(({ title }) => title)],
     body: names.map((name) => [

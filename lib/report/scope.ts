@@ -4,6 +4,7 @@ import type { FriedmanResult } from '../statistics/tests.js';
 import type { Agreement } from './agreement.js';
 import type { Comparison } from './comparison.js';
 import type { Measure } from './digest.js';
+import type { MapOrder } from './map-order.js';
 
 /** A rank of an explainer among the ranked ones, 1 = largest mean, with its bootstrap interval. */
 export type Rank = Interval;
@@ -15,6 +16,8 @@ export interface ExplainerAnalysis {
   readonly samples: number;
   readonly failed: number;
   readonly failures: readonly { code: string; count: number; message: string }[];
+  /** On how many samples its maps order little or nothing. */
+  readonly maps: MapOrder;
   readonly means: Readonly<Record<Measure, Interval>>;
   /** Ranks of mean image SRG, text SRG and raw F_syn; null for the controls that know the truth. */
   readonly ranks: { readonly image: Rank; readonly text: Rank; readonly synergy: Rank } | null;
@@ -53,8 +56,12 @@ export interface ScopeAnalysis {
   };
   /** Every pair of ranked explainers, Random included, by raw F_syn. */
   readonly pairs: readonly Comparison[];
-  /** Oracle, Random and Anti-Oracle against each other on grounded samples. */
+  /** Oracle, Random and Anti-Oracle against each other on grounded samples whose truth is in image and words. */
   readonly controls: readonly Comparison[];
+  /** Every ranked explainer but Random against Oracle, on the same samples; empty without Oracle. */
+  readonly againstOracle: readonly Comparison[];
+  /** Grounded samples that are left out of both, because the truth is in one modality only. */
+  readonly oneSided: number;
   readonly separation: readonly GroundingSeparation[];
   readonly agreement: Agreement | null;
   readonly checks: readonly Check[];

@@ -12,14 +12,46 @@ export function explainerNames(report: Report): string[] {
 
 /** The answer in one sentence. */
 export function answerText(verdict: Verdict, scope: ScopeAnalysis, style: ExplainerStyle): string {
-  const { best, tied, bestBeatsRandom } = verdict;
-  if (best === null) return 'No explainer besides the controls was measured.';
+  const { best, rivals, samples, tied, bestBeatsRandom, unordered } = verdict;
+  if (best === null) {
+    return unordered.length === 0
+      ? 'No explainer besides the controls was measured.'
+      : 'No explainer besides the controls orders the players.';
+  }
   const mean = interval(scope.explainers.find((row) => row.name === best)!.means.raw);
+  if (samples === 1)
+    return `One sample cannot say who is faithful; F_syn of ${style.title(best)} on it is ${mean}.`;
+  if (rivals === 0) {
+    const random =
+      bestBeatsRandom === null ? '' : bestBeatsRandom ? ', above Random' : ', not shown to beat Random';
+    return `${style.title(best)} was compared with no other explainer; its F_syn is ${mean}${random}.`;
+  }
   if (bestBeatsRandom === false)
     return `No explainer is shown to beat Random; the largest F_syn is ${style.title(best)}'s, ${mean}.`;
   const name = style.title(best);
   if (tied.length === 0) return `${name} is the most faithful, F_syn ${mean}.`;
   return `${name} has the largest F_syn, ${mean}, not told apart from ${listed(tied, style)}.`;
+}
+
+/** What a reader must know of maps that order nothing, and of explainers that beat Oracle; empty where there is neither. */
+export function cautionText(
+  { unordered, aboveOracle }: Verdict,
+  { explainers }: ScopeAnalysis,
+  style: ExplainerStyle,
+): string {
+  const counts = unordered.map((name) => {
+    const { constant, samples } = explainers.find((row) => row.name === name)!.maps;
+    return `${style.title(name)} on ${constant} of ${samples} samples`;
+  });
+  const sentences = [
+    counts.length === 0
+      ? ''
+      : `Constant maps in the image or in the words: ${joined(counts)}; there the places of the players decide F_syn, so it is not compared.`,
+    aboveOracle.length === 0
+      ? ''
+      : `Above Oracle on grounded samples: ${listed(aboveOracle, style)}. What the data mark is not all that the model uses, and Oracle is no upper bound here.`,
+  ];
+  return sentences.filter((text) => text !== '').join(' ');
 }
 
 /** How the explainers stand against Random. */
@@ -48,8 +80,11 @@ export function trustText(outcome: CheckOutcome): string {
 }
 
 function listed(names: readonly string[], style: ExplainerStyle): string {
-  const titles = names.map((name) => style.title(name));
-  return titles.length < 2 ? titles.join('') : `${titles.slice(0, -1).join(', ')} and ${titles.at(-1)}`;
+  return joined(names.map((name) => style.title(name)));
+}
+
+function joined(parts: readonly string[]): string {
+  return parts.length < 2 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
 }
 
 /** Below this share of expected answers the checks that rest on ground truth say little about the metric. */

@@ -1,5 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import type { Attribution, PlayerTruth } from '../cells/attribution.js';
+import { tiedPairs } from '../cells/ranking.js';
 import type { CellStore, EvaluateOptions } from '../cells/scores.js';
 import { CellTable } from '../cells/table.js';
 import type { Dataset, Sample } from '../datasets/types.js';
@@ -251,6 +252,7 @@ function measured(
     },
     textLabels: textPlayers.labels,
     attribution: { image: Array.from(attribution.image), text: Array.from(attribution.text) },
+    ties: { image: tiedPairs(attribution.image), text: tiedPairs(attribution.text) },
     steps: settings.steps,
     corners: result.corners,
     image: perturbationRecord(result.image),

@@ -33,6 +33,29 @@ async function ids(path: string, options?: Partial<JsonlOptions>): Promise<strin
   return found;
 }
 
+describe('the ground truth of a JSON Lines file', () => {
+  it('is said to be half where grounded samples mark no boxes or no words', async () => {
+    const line = (id: string, grounding: string, boxes: number[][], words: number[][]) => ({
+      id,
+      image: 'a.png',
+      question: 'Is it red?',
+      answer: 'yes',
+      grounding,
+      truth: { boxes, words },
+    });
+    const box = [[0, 0, 4, 4]];
+    const whole = [line('a', 'grounded', box, [[6, 9]]), line('b', 'image-prior', box, [])];
+    expect((await openJsonl(write('whole.jsonl', whole))).notes).toEqual([]);
+    const half = [...whole, line('c', 'grounded', box, []), line('d', 'grounded', [], [[6, 9]])];
+    const { notes } = await openJsonl(write('half.jsonl', half));
+    expect(notes).toEqual([
+      expect.stringMatching(
+        /2 of 3 grounded samples with truth mark no boxes or no words, the first "[cd]"/u,
+      ),
+    ]);
+  });
+});
+
 describe('the samples of a JSON Lines file', () => {
   it('are chosen by seed and id as those of the published datasets, however the lines are ordered', async () => {
     const straight = write('straight.jsonl', rows);

@@ -111,6 +111,32 @@ describe('HTML report', () => {
       expect(text).toContain('Only 0 % of the answers are as expected');
   });
 
+  it('says on a picture and under it where there is nothing to see, and what is no answer', async () => {
+    expect(usual.html).not.toMatch(/no image scores|no text scores|true cause/u);
+    const folder = await folderOf({ samples: 4 }, 1);
+    const path = join(folder, 'results.jsonl');
+    const rows = readFileSync(path, 'utf8').trimEnd().split('\n');
+    const blank = rows.map((line) => {
+      const row = JSON.parse(line);
+      if (row.explainer === 'occlusion') row.attribution.image.fill(0);
+      if (row.explainer === 'grad-cam') row.attribution.text.fill(0.5);
+      return JSON.stringify(row);
+    });
+    writeFileSync(path, `${blank.join('\n')}\n`);
+    const report = await reportOf(folder);
+    const html = await renderHtml(report);
+    const figure = (name: string) =>
+      html.split('<figure data-explainer="').find((part) => part.startsWith(name))!;
+    expect(figure('occlusion')).toContain('<span class="blank">no image scores</span></div>');
+    expect(figure('grad-cam')).toContain('<span class="blank">all text scores are equal</span>');
+    expect(figure('attn-lrp')).not.toContain('class="blank"');
+    for (const text of [visibleText(html), renderMarkdown(report), renderConsole(report)]) {
+      expect(text).toContain('The occlusion on 8 of 8 samples');
+      expect(text).not.toMatch(/The occlusion (?:is the most faithful|has the largest)/u);
+    }
+    expect(renderCsv(report)).toContain('tiny-a,*,occlusion,,maps_constant_image,8,,,8,,');
+  });
+
   it('is the same bytes for the same rows, whatever was drawn before', async () => {
     expect(await renderHtml(await reportOf(usual.folder))).toBe(usual.html);
   });

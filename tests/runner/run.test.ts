@@ -57,6 +57,8 @@ describe('a benchmark run', () => {
     const dividend = Math.exp(-1) - Math.exp(-3);
     const [row] = readRecords(out);
     expect(row.status === 'ok' && row.synergy.insertion[2]).toBeCloseTo(dividend, 12);
+    // Oracle: 1 of 16 image players and 1 of 4 words stand out of zeros.
+    expect(row).toMatchObject({ explainer: 'oracle', ties: { image: (15 * 14) / (16 * 15), text: 0.5 } });
   });
 
   it('keeps pictures of chosen samples for the report, whole after a kill', async () => {
