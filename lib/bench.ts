@@ -13,6 +13,11 @@
  * @module
  */
 
+export type { AuditedRecord, AuditRecord } from './audit/record.js';
+export { type AuditOptions, type AuditOutcome, runAudit } from './audit/run.js';
+export { type AuditScope, type ModelAudit, rankQuestions, summariseAudit } from './audit/summary.js';
+export { type EvaluatedPlayers, type EvaluatePlayersOptions, evaluatePlayers } from './bridge/evaluate.js';
+export { type WritePlayersOptions, writePlayers } from './bridge/players.js';
 export { concatenate } from './datasets/compose.js';
 export { openCvBench } from './datasets/cv-bench.js';
 export { type EmbeddedDataset, type EmbeddedOptions, embeddedDataset } from './datasets/embedded/dataset.js';

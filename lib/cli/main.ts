@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { FsynError } from '../errors.js';
 import { packageInfo } from '../package.js';
+import { audit } from './audit.js';
 import { bench } from './bench.js';
 import { bridge } from './bridge.js';
 import { type Command, commandHelp, type ExitCode, exitCodes, parseOptions, UsageError } from './command.js';
@@ -15,6 +16,7 @@ import { speedup } from './speedup.js';
 
 const commands: readonly Command[] = [
   bench,
+  audit,
   report,
   explain,
   players,
