@@ -7,6 +7,7 @@ import {
   FsynError,
   type Interactions,
   interactionsSync,
+  transformSync,
   ValueTable,
 } from '../../lib/interactions/index.js';
 import { Random } from '../../lib/statistics/random.js';
@@ -19,14 +20,19 @@ export const PAIRS: CrossPairs = {
   text: Array.from({ length: TEXT }, (_, i) => IMAGE + i),
 };
 
-/** 'models': the committed games of the embedded models. The others are drawn. */
-export const FAMILIES = ['models', 'saturating', 'sparse'] as const;
+/**
+ * 'models': the committed games of the embedded models. The others are drawn: 'saturating' and 'sparse' have
+ * few parts, 'dense' ones have effects of all orders and no structure in them.
+ */
+export const FAMILIES = ['models', 'saturating', 'sparse', 'dense'] as const;
 export type Family = (typeof FAMILIES)[number];
 
 /** Games of a family; `count` of the drawn ones, from a seed on. */
 export function gamesOf(family: Family, count: number, firstSeed = 100): ValueTable[] {
   if (family === 'models') return readGames().map(({ table }) => table);
-  return Array.from({ length: count }, (_, seed) => drawGame(family, firstSeed + seed));
+  return Array.from({ length: count }, (_, seed) =>
+    family === 'dense' ? drawDense(firstSeed + seed) : drawGame(family, firstSeed + seed),
+  );
 }
 
 /**
@@ -63,7 +69,7 @@ function normal(random: Random): number {
  * Main effects, 12 cross pairs, half of them with a third player, 4 image pairs; 'saturating' squashes the
  * sum to 0..1 as a probability does, which spreads small interactions over all orders.
  */
-function drawGame(family: Exclude<Family, 'models'>, seed: number): ValueTable {
+function drawGame(family: 'saturating' | 'sparse', seed: number): ValueTable {
   const random = new Random(seed);
   const parts: { mask: number; weight: number }[] = [];
   for (let i = 0; i < PLAYERS; i++) parts.push({ mask: 1 << i, weight: 0.5 * normal(random) });
@@ -86,4 +92,19 @@ function drawGame(family: Exclude<Family, 'models'>, seed: number): ValueTable {
     for (let s = 0; s < values.length; s++) values[s] = 1 / (1 + Math.exp(-1.5 * (values[s] - middle)));
   }
   return ValueTable.from(values);
+}
+
+/** Independent normal Fourier coefficients; every order has .4 of the variance of the one before. */
+function drawDense(seed: number): ValueTable {
+  const random = new Random(seed);
+  const coefficients = Float64Array.from({ length: 2 ** PLAYERS }, () => normal(random));
+  for (let s = 0; s < coefficients.length; s++) {
+    let [size, choices] = [0, 1];
+    for (let rest = s; rest !== 0; rest &= rest - 1) {
+      choices = (choices * (PLAYERS - size)) / (size + 1);
+      size++;
+    }
+    coefficients[s] *= Math.sqrt(0.4 ** size / choices);
+  }
+  return ValueTable.from(transformSync(coefficients, 'walshHadamard'));
 }

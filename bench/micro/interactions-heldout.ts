@@ -1,29 +1,30 @@
 // The default estimator against the peer's on games that no rule of ours was tuned on: the fifth sample of
 // every kind of question that each embedded model answers right, and games drawn with seeds of their own.
 //
-//   node dist/bench/micro/interactions-heldout.js
+//   node dist/bench/micro/interactions-heldout.js [family,...]
 import { ValueTable } from '../../lib/interactions/index.js';
 import { playModels } from '../games/play.js';
 import { errorOf, PEER, ratio } from './interactions-curves-tables.js';
-import { gamesOf, relativeError } from './interactions-games.js';
+import { FAMILIES, gamesOf, relativeError } from './interactions-games.js';
 
 const BUDGETS = [192, 256, 512, 1024, 2048];
 const SEED = 7000;
 
-const models: ValueTable[] = [];
-for await (const { about, values } of playModels(5)) {
-  models.push(ValueTable.from(Float64Array.from(values)));
-  console.error(about.name, about.sample);
+async function playedGames(): Promise<ValueTable[]> {
+  const games: ValueTable[] = [];
+  for await (const { about, values } of playModels(5)) {
+    games.push(ValueTable.from(Float64Array.from(values)));
+    console.error(about.name, about.sample);
+  }
+  return games;
 }
-const families = {
-  'embedded models': models,
-  saturating: gamesOf('saturating', 20, SEED),
-  sparse: gamesOf('sparse', 20, SEED),
-};
+
+const chosen = process.argv[2]?.split(',') ?? FAMILIES;
 console.log(
   '| games | coalitions | default | its error | peer | peer / ours |\n|---|---:|---|---:|---:|---|',
 );
-for (const [family, games] of Object.entries(families)) {
+for (const family of FAMILIES.filter((name) => chosen.includes(name))) {
+  const games = family === 'models' ? await playedGames() : gamesOf(family, 20, SEED);
   for (const budget of BUDGETS) {
     const ours = new Map<number, { error: number }>();
     const peer = new Map<number, { error: number }>();

@@ -15,6 +15,27 @@ export class CoalitionBatch {
     this.words = words;
   }
 
+  /**
+   * Coalitions from presence, as `toMasks` gives it.
+   *
+   * @param masks 0 or 1 (or false, true) per player: shape [coalitions, players], row-major
+   * @throws FsynError INVALID_ARGUMENT for another length and for other values
+   */
+  static fromMasks(players: number, masks: ArrayLike<number | boolean>): CoalitionBatch {
+    checkInteger('players', players, 1);
+    if (masks === null || typeof masks !== 'object' || masks.length % players !== 0)
+      throw invalidArgument('masks', `${players} numbers per coalition`, masks?.length ?? masks);
+    const stride = Math.ceil(players / 32);
+    const words = new Uint32Array((masks.length / players) * stride);
+    for (let i = 0; i < masks.length; i++) {
+      const present = Number(masks[i]);
+      if (present !== 0 && present !== 1) throw invalidArgument(`masks[${i}]`, '0 or 1', masks[i]);
+      const player = i % players;
+      if (present) words[Math.floor(i / players) * stride + (player >>> 5)] |= 1 << (player & 31);
+    }
+    return new CoalitionBatch(players, words);
+  }
+
   /** Number of coalitions. */
   get length(): number {
     return this.words.length / this.stride;
@@ -88,7 +109,10 @@ export function checkEvaluation(
     throw invalidArgument('onProgress', 'a function', onProgress);
 }
 
-/** Calls a value function once and checks what it returns; rejects with the signal's reason even if it never settles. */
+/**
+ * Calls a value function once and checks what it returns; rejects with the signal's reason even if it never
+ * settles.
+ */
 export async function evaluateBatch(
   value: ValueFunction,
   batch: CoalitionBatch,

@@ -1,5 +1,6 @@
 /**
- * fsyn/interactions: interaction indices of cooperative games, exact and estimated. Needs no vision-language model.
+ * fsyn/interactions: interaction indices of cooperative games, exact and estimated. Needs no vision-language
+ * model.
  *
  * @module
  */
@@ -7,8 +8,10 @@ export { FsynError } from '../errors.js';
 export { type BatchValues, CoalitionBatch, type ValueFunction } from './coalitions.js';
 export { type CudaFacts, cudaFacts, type Device } from './device.js';
 export { type EstimatedIndex, type EstimatorName, estimatorsOf } from './estimators/catalogue.js';
-export { type EstimateOptions, estimate } from './estimators/estimate.js';
+export { type EstimateFromOptions, estimate, estimateFrom } from './estimators/estimate.js';
+export type { Coalitions } from './estimators/given.js';
 export { type EstimatePairOptions, estimatePair, type PairEstimate } from './estimators/nested.js';
+export type { EstimateOptions } from './estimators/settings.js';
 export {
   type IndexName,
   type InteractionOptions,

@@ -13,10 +13,15 @@ export interface Provenance {
   readonly estimator: string;
   /** Why this estimator, where the caller named none. */
   readonly reason?: string;
+  /** True where the caller gave the coalitions and their values. */
+  readonly given?: true;
   readonly seed: number;
   readonly budget: number;
   readonly spent: Spending;
-  /** Share of the variance of held-out coalitions that the model explains; 'sparse' only. */
+  /**
+   * Share of the variance of held-out coalitions that the models explain, before the index of what they leave
+   * over is added; at most 1, 'sparse' only.
+   */
   readonly explained?: number;
   /**
    * Share of the index's weight on strata that no draw fell into and that therefore count as v(empty), the

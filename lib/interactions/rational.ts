@@ -42,6 +42,19 @@ function greatestCommonDivisor(a: bigint, b: bigint): bigint {
   return x === 0n ? 1n : x;
 }
 
+export function leastMultiple(a: bigint, b: bigint): bigint {
+  return (a / greatestCommonDivisor(a, b)) * b;
+}
+
+/** a / b as a double to a unit in the last place, for numbers of any length; b > 0. */
+export function quotient(a: bigint, b: bigint): number {
+  const [sign, size] = a < 0n ? [-1, -a] : [1, a];
+  // 64 bits of the quotient, scaled back in two steps: 2^-1074 and what is beyond it are not one power.
+  const shift = Math.max(0, b.toString(16).length - size.toString(16).length + 17) * 4;
+  const half = Math.floor(shift / 2);
+  return sign * (Number((size << BigInt(shift)) / b) * 2 ** -half * 2 ** (half - shift));
+}
+
 /** Binomial coefficient, 0 outside 0 <= k <= n. */
 export function choose(n: number, k: number): bigint {
   if (k < 0 || k > n) return 0n;

@@ -1,15 +1,20 @@
-import { bernoulli, choose, one, Rational, zero } from './rational.js';
+import { bernoulli, choose, leastMultiple, one, quotient, Rational, zero } from './rational.js';
 
-// The size-only weights that define every index: n players, s = |S| the interaction's size, t = |T|, k the maximum order.
+// The size-only weights that define every index: n players, s = |S| the interaction's size, t = |T|, k the
+// maximum order.
 
-/** Indices with derivative weights: I(S) = sum over T outside S of w(s, t) times the discrete derivative of S at T. */
+/**
+ * Indices with derivative weights: I(S) = sum over T outside S of w(s, t) times the discrete derivative of S
+ * at T.
+ */
 export type CardinalIndex = 'SII' | 'BII' | 'WBII' | 'CHII' | 'STII-top' | 'FSII-top' | 'FBII-top';
 
 /**
  * Derivative weight w(s, t), 0 outside 0 <= t <= n - s.
  *
- * SII and BII: Grabisch & Roubens 1999. CHII: Marichal & Roubens 1999. WBII with probability p: Marichal & Mathonet 2011.
- * STII, top order s = k: Sundararajan, Dhamdhere & Agarwal 2020. FSII, FBII, top order: Tsai, Yeh & Ravikumar 2023.
+ * SII and BII: Grabisch & Roubens 1999. CHII: Marichal & Roubens 1999. WBII with probability p: Marichal &
+ * Mathonet 2011. STII, top order s = k: Sundararajan, Dhamdhere & Agarwal 2020. FSII, FBII, top order: Tsai,
+ * Yeh & Ravikumar 2023.
  */
 export function derivativeWeight(index: CardinalIndex, n: number, s: number, t: number, p = 0.5): number {
   if (t < 0 || t > n - s) return 0;
@@ -31,7 +36,10 @@ export function derivativeWeight(index: CardinalIndex, n: number, s: number, t: 
   }
 }
 
-/** Binomial coefficient as a double, to a few units in the last place; Infinity past 1e308, 0 outside 0 <= k <= n. */
+/**
+ * Binomial coefficient as a double, to a few units in the last place; Infinity past 1e308, 0 outside 0 <= k
+ * <= n.
+ */
 export function binomial(n: number, k: number): number {
   if (k < 0 || k > n) return 0;
   const least = Math.min(k, n - k);
@@ -67,8 +75,9 @@ export type DividendIndex =
   | 'kADD-SHAP';
 
 /**
- * Rows s = minOrder..k of d(s, t), t = 0..n, flattened: I(S) = sum over T >= S of d(s, |T|) m(T), m the dividends.
- * Computed in exact fractions: k-SII and kADD-SHAP are alternating sums of Bernoulli numbers that would lose every digit.
+ * Rows s = minOrder..k of d(s, t), t = 0..n, flattened: I(S) = sum over T >= S of d(s, |T|) m(T), m the
+ * dividends. Computed in exact fractions: k-SII and kADD-SHAP are alternating sums of Bernoulli numbers that
+ * would lose every digit.
  */
 export function dividendWeights(
   index: DividendIndex,
@@ -139,7 +148,10 @@ function faithfulBanzhaf(s: number, t: number, k: number): Rational {
   return new Rational(sign * choose(t - s - 1, k - s), 2n ** BigInt(t - s));
 }
 
-/** Pelegrina, Duarte & Grabisch 2023: the Shapley interaction index of the best k-additive game, which is FSII's. */
+/**
+ * Pelegrina, Duarte & Grabisch 2023: the Shapley interaction index of the best k-additive game, which is
+ * FSII's.
+ */
 function additiveShapley(s: number, t: number, k: number): Rational {
   let sum = zero;
   for (let r = s; r <= Math.min(k, t); r++) {
@@ -148,6 +160,34 @@ function additiveShapley(s: number, t: number, k: number): Rational {
     sum = sum.plus(share.times(faithfulShapley(r, t, k)));
   }
   return sum;
+}
+
+/**
+ * Derivative weights of an index that is given by its dividends: [w(0), ..., w(n - s)] with I(S) = sum over T
+ * outside S of w(|T|) times the discrete derivative of S at T. They are alternating sums of the dividend
+ * weights, in exact fractions.
+ */
+export function derivativesOfDividends(
+  index: DividendIndex,
+  n: number,
+  s: number,
+  k: number,
+  p = 0.5,
+): Float64Array {
+  if (index === 'SII' || index === 'BII' || index === 'WBII' || index === 'CHII')
+    return derivativeWeights(index, n, s, p);
+  const fractions = Array.from({ length: n - s + 1 }, (_, r) => dividendWeight(index, s, s + r, k));
+  const denominator = fractions.reduce((common, { denominator: own }) => leastMultiple(common, own), 1n);
+  const numerators = fractions.map((own) => own.numerator * (denominator / own.denominator));
+  return Float64Array.from(fractions, (_, t) => {
+    // sum over r >= t of (-1)^(r-t) C(n-s-t, r-t) d(s, s+r)
+    let [sum, choices] = [0n, 1n];
+    for (let r = t; r <= n - s; r++) {
+      sum += (r - t) % 2 === 0 ? choices * numerators[r] : -choices * numerators[r];
+      choices = (choices * BigInt(n - s - r)) / BigInt(r - t + 1);
+    }
+    return quotient(sum, denominator);
+  });
 }
 
 /** Indices made of marginal contributions of whole blocks. */

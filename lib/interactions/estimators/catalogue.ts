@@ -5,11 +5,9 @@ import type { MomentIndex } from './moments.js';
  * How interactions are estimated:
  *
  * - 'regression': order-2 polynomial by weighted least squares on paired coalitions, and SVARM-IQ of what it
- *   leaves over; the
- *   most accurate per evaluation once there are several times n (n - 1) of them. Orders 1 and 2.
- * - 'sparse': a Fourier model with few coefficients, chosen by what they predict. The most accurate with
- *   fewer evaluations;
- *   refuses when coalitions held out are not predicted.
+ *   leaves over; for budgets that 'sparse' takes too long for. Orders 1 and 2.
+ * - 'sparse': Fourier models with the coefficients that predict held-out coalitions, and the index of what they
+ *   leave over. The most accurate per evaluation on sparse and on dense games, and consistent.
  * - 'product': crossed image and text states, for cross-modal pairs; the most accurate per image encoding.
  *   Order 2.
  * - 'permutation': permutations with shared prefixes. Orders 1 and 2, unbiased, no minimum beyond one visit

@@ -8,8 +8,11 @@ export interface Choice {
   readonly reason: string;
 }
 
-/** Regressions of this many times the coalitions that determine them are ahead of sparse models: order 1, and above. */
-const AMPLE = [2, 6] as const;
+/**
+ * Of order 1, regressions are the equals of sparse models up to this many times the coalitions that determine
+ * them.
+ */
+const FIRST_ORDER = [2, 5] as const;
 /** With fewer than this many times, permutations are ahead of regressions. */
 const ENOUGH = 1.5;
 /** Entries of the matrix of a regression, 1 GiB: what may be chosen does not depend on the machine. */
@@ -19,37 +22,48 @@ const MOST_PRODUCTS = 4e7;
 const MOST_SPARSE = 4000;
 
 /**
- * The estimator that `estimate` takes where the caller names none: the most accurate per evaluation of those that can answer,
- * by the curves of docs/interactions.md. Depends on nothing but the question and the budget.
+ * The estimator that `estimate` takes where the caller names none: the most accurate per evaluation of those
+ * that can answer, by the curves of docs/interactions.md. Depends on nothing but the question and the budget;
+ * what depends on the values, how dense a game is, 'sparse' judges itself by coalitions that it holds out.
  *
+ * @param coalitions 'given': only estimators that take any coalitions
  * @throws FsynError BUDGET when no estimator can answer within the budget
  */
-export function chooseEstimator(question: Question, budget: number): Choice {
+export function chooseEstimator(
+  question: Question,
+  budget: number,
+  coalitions: 'drawn' | 'given' = 'drawn',
+): Choice {
   const { players: n, order } = question;
   const within = (name: EstimatorName, factor = 1) => factor * leastBudget(name, question) <= budget;
   const fits = (['regression', 'faithful'] as const).filter(
     (name) => within(name) && budget * unknownsOf(name, question) <= MOST_ENTRIES,
   );
-  const coalitions = `${budget} coalitions`;
   if (budget >= 2 ** n) {
     const exact = fits[0] ?? (['shap-iq', 'sparse'] as const).find((name) => within(name));
-    if (exact) return { estimator: exact, reason: `${coalitions} are all of ${n} players: exact` };
+    if (exact) return { estimator: exact, reason: `${budget} coalitions are all of ${n} players: exact` };
   }
-  const ample = (name: EstimatorName) => AMPLE[name === 'faithful' && order === 1 ? 0 : 1];
-  for (const name of fits)
-    if (within(name, ample(name))) return { estimator: name, reason: timesLeast(name, question, budget) };
   const { count, largest } = paritiesOf(n);
-  if (within('sparse') && largest > 1 && count * budget <= MOST_PRODUCTS && budget <= MOST_SPARSE) {
-    const reason = `${coalitions} of ${n} players are few for a regression of order ${order}`;
+  const sparse = within('sparse') && largest > 1 && count * budget <= MOST_PRODUCTS && budget <= MOST_SPARSE;
+  const [least, most] = FIRST_ORDER;
+  if (order === 1 && fits.includes('faithful') && within('faithful', least)) {
+    if (!sparse || !within('faithful', most))
+      return { estimator: 'faithful', reason: timesLeast('faithful', question, budget) };
+  }
+  if (sparse) {
+    const reason = `${budget} coalitions of ${n} players are within reach of models that choose their terms`;
     return { estimator: 'sparse', reason };
   }
   for (const name of fits)
     if (within(name, ENOUGH)) return { estimator: name, reason: timesLeast(name, question, budget) };
-  for (const name of ['product', 'permutation', 'svarm-iq'] as const) {
+  const others = (['product', 'permutation', 'svarm-iq'] as const).filter(
+    (name) => coalitions === 'drawn' || name === 'svarm-iq',
+  );
+  for (const name of others) {
     if (within(name))
       return {
         estimator: name,
-        reason: `${coalitions} of ${n} players are too few for a regression of order ${order}`,
+        reason: `${budget} coalitions of ${n} players are too few for a regression of order ${order}`,
       };
   }
   throw new FsynError('BUDGET', alternatives(question, budget, null));

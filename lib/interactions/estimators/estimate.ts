@@ -1,77 +1,22 @@
-import { checkInteger, checkNumber, checkOneOf } from '../../checks.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
 import { checkEvaluation, type ValueFunction } from '../coalitions.js';
-import { InteractionSet } from '../interaction-set.js';
-import { type CrossPairs, Players } from '../players.js';
+import { Players } from '../players.js';
+import type { Provenance } from '../provenance.js';
 import { Interactions } from '../result.js';
-import {
-  type EstimatedIndex,
-  type EstimatorName,
-  estimatedIndices,
-  estimatorNames,
-  indicesOf,
-  largestOrder,
-  mostPlayers,
-} from './catalogue.js';
+import type { EstimatorName } from './catalogue.js';
 import { chooseEstimator } from './choose.js';
 import { Evaluator } from './evaluator.js';
 import { checkRegression } from './feasibility.js';
-import {
-  aggregate,
-  aggregateNeeds,
-  fromSample,
-  momentName,
-  type SampleEstimate,
-  type WeightedIndex,
-} from './from-sample.js';
+import { aggregate, aggregateNeeds, fromSample, momentName, type SampleEstimate } from './from-sample.js';
+import { type Coalitions, givenSample } from './given.js';
 import { permutationEstimate } from './permutation.js';
 import { gaussLegendre, productEstimate } from './product.js';
-import { alternatives, indexOfOrder, leastBudget, type Question } from './requirements.js';
-import { drawCoalitions } from './sample.js';
-import { ModelsExplainNothing, sparseFourier } from './sparse.js';
-
-export interface EstimateOptions {
-  /** 'auto' (default) takes what `chooseEstimator` says; the result's provenance names it and says why. */
-  readonly estimator: EstimatorName | 'auto';
-  readonly index: EstimatedIndex;
-  /** Largest interaction size, >= 1; SV and BV take 1 only. */
-  readonly order: number;
-  /** Smallest size in the result, >= 1. */
-  readonly minOrder: number;
-  /** Distinct coalitions that may be evaluated ('product': evaluations), the empty and the full one included. */
-  readonly budget: number;
-  readonly seed: number;
-  /** Only interactions with members of both modalities; needed by 'product'. */
-  readonly pairs: CrossPairs | null;
-  /** Draw coalitions with their complements. */
-  readonly paired: boolean;
-  /** Inclusion probabilities of 'product' for SII. */
-  readonly nodes: number;
-  /** Probability of WBII, in 0..1. */
-  readonly p: number;
-  /** Coalitions per call of the value function. */
-  readonly batchSize: number;
-  readonly signal: AbortSignal | undefined;
-  /** Called after every batch with evaluations done and expected. */
-  readonly onProgress: ((done: number, total: number) => void) | undefined;
-}
-
-const DEFAULTS: EstimateOptions = {
-  estimator: 'auto',
-  index: 'SII',
-  order: 2,
-  minOrder: 1,
-  budget: 1024,
-  seed: 0,
-  pairs: null,
-  paired: true,
-  nodes: 3,
-  p: 0.5,
-  batchSize: 256,
-  signal: undefined,
-  onProgress: undefined,
-};
+import { alternatives, leastBudget, type Question } from './requirements.js';
+import { type CoalitionSample, drawCoalitions } from './sample.js';
+import { checkSettings, DEFAULTS, type EstimateOptions, type Settings } from './settings.js';
+import { sparseFourier } from './sparse.js';
+import { inUnit } from './unit.js';
 
 /**
  * Estimates interaction indices of a game that is too large to enumerate, within a budget of evaluations.
@@ -80,11 +25,11 @@ const DEFAULTS: EstimateOptions = {
  *
  * @param players number of players (thousands are fine for order 1) or their names
  * @param value the game, asked for batches of coalitions
- * @throws FsynError INVALID_ARGUMENT for misuse; BUDGET or RANK_DEFICIENT when the budget cannot determine what is asked,
- *   never an arbitrary number
+ * @throws FsynError INVALID_ARGUMENT for misuse; BUDGET or RANK_DEFICIENT when the budget cannot determine
+ *   what is asked, never an arbitrary number
  * @example
- * const result = await estimate(40, value, { budget: 4000, pairs: { image: range(0, 30), text: range(30, 40) } });
- * result.top(10);
+ * const result = await estimate(40, value, { budget: 4000, pairs: { image: range(0, 30), text: range(30, 40)
+ * } }); result.top(10);
  */
 export async function estimate(
   players: number | readonly string[],
@@ -96,28 +41,94 @@ export async function estimate(
   const settings = checkSettings(resolved, named);
   checkEvaluation(value, resolved);
   const { set, question } = settings;
-  const automatic = resolved.estimator === 'auto';
-  const choice = automatic ? chooseEstimator(question, resolved.budget) : null;
+  const choice = resolved.estimator === 'auto' ? chooseEstimator(question, resolved.budget) : null;
   const estimator = choice?.estimator ?? (resolved.estimator as EstimatorName);
   const evaluator = new Evaluator(value, set.sides, resolved.budget, resolved);
-  const found = await run(evaluator, settings, { ...resolved, estimator, automatic }).catch((error) => {
+  const found = await run(evaluator, settings, { ...resolved, estimator }).catch((error) => {
     throw evaluator.failedWith(error) ? error : withAlternatives(error, question, resolved.budget, estimator);
   });
-  const reason = choice && (found.instead?.reason ?? choice.reason);
+  return resultOf(found, named, settings, resolved, {
+    estimator,
+    ...(choice === null ? {} : { reason: choice.reason }),
+    seed: resolved.seed,
+    budget: resolved.budget,
+    spent: evaluator.spent,
+  });
+}
+
+/** Options of `estimateFrom`: those of `estimate` that are not about drawing and asking. */
+export type EstimateFromOptions = Pick<
+  EstimateOptions,
+  'estimator' | 'index' | 'order' | 'minOrder' | 'seed' | 'pairs' | 'p' | 'signal'
+>;
+
+/**
+ * Estimates interaction indices from coalitions whose values are known already, for example from a table of
+ * an earlier run. Of each size, the coalitions are taken for a uniform draw; a size of which all are there
+ * counts as it is. What is not a draw of this kind (every coalition near one image, say) gives estimates of
+ * another game, which no number here can tell.
+ *
+ * Every estimator works that does not need coalitions of its own ('product' and 'permutation' do). `seed`
+ * decides which coalitions 'sparse' holds out.
+ *
+ * @param players number of players or their names
+ * @param coalitions a batch, or a list of the present players of each; the empty and the full one among them.
+ *   One that is there more than once, with the same value, counts as often
+ * @param values one finite number per coalition
+ * @throws FsynError INVALID_ARGUMENT for misuse; BUDGET or RANK_DEFICIENT when the coalitions cannot
+ *   determine what is asked
+ * @example
+ * const batch = CoalitionBatch.fromMasks(12, masks); // Uint8Array of shape [coalitions, 12]
+ * const result = await estimateFrom(12, batch, values, { index: 'SII', order: 2 });
+ */
+export async function estimateFrom(
+  players: number | readonly string[],
+  coalitions: Coalitions,
+  values: ArrayLike<number>,
+  options: Partial<EstimateFromOptions> = {},
+): Promise<Interactions> {
+  const { estimator, index, order, minOrder, seed, pairs, p, signal } = DEFAULTS;
+  const defaults = { estimator, index, order, minOrder, seed, pairs, p, signal };
+  const named = new Players(players);
+  const { sample, values: known } = givenSample(named, coalitions, values);
+  const budget = sample.sizes.length;
+  const resolved = { ...DEFAULTS, ...resolveOptions('estimateFrom', defaults, options), budget };
+  if (resolved.estimator === 'product' || resolved.estimator === 'permutation')
+    throw invalidArgument('estimator', 'one that takes any coalitions', resolved.estimator);
+  const settings = checkSettings(resolved, named);
+  const choice = resolved.estimator === 'auto' ? chooseEstimator(settings.question, budget, 'given') : null;
+  const taken = choice?.estimator ?? (resolved.estimator as EstimatorName);
+  const chosen = { ...resolved, estimator: taken };
+  checkSample(sample, settings, chosen);
+  const found = await fromValues(sample, known, settings, chosen);
+  const spent = new Evaluator(() => [], settings.set.sides, 0, resolved).spentOn(sample.coalitions);
+  return resultOf(found, named, settings, resolved, {
+    estimator: taken,
+    ...(choice === null ? {} : { reason: choice.reason }),
+    given: true,
+    seed: resolved.seed,
+    budget,
+    spent,
+  });
+}
+
+function resultOf(
+  found: Found,
+  players: Players,
+  { set }: Settings,
+  { index }: EstimateOptions,
+  provenance: Provenance,
+): Interactions {
   return new Interactions({
-    index: resolved.index,
-    players: named,
+    index,
+    players,
     set,
     values: found.values,
     standardErrors: found.standardErrors,
     baseline: found.baseline,
     device: 'cpu',
     provenance: {
-      estimator: found.instead?.estimator ?? estimator,
-      ...(reason === null ? {} : { reason }),
-      seed: resolved.seed,
-      budget: resolved.budget,
-      spent: evaluator.spent,
+      ...provenance,
       ...(found.explained === undefined ? {} : { explained: found.explained }),
       ...(found.emptyStrata === undefined ? {} : { emptyStrata: found.emptyStrata }),
     },
@@ -138,74 +149,10 @@ function withAlternatives(
   });
 }
 
-interface Settings {
-  /** What is returned. */
-  readonly set: InteractionSet;
-  readonly index: WeightedIndex;
-  readonly question: Question;
-}
+type Found = SampleEstimate & { readonly baseline: number; readonly explained?: number };
 
-function checkSettings(options: EstimateOptions, players: Players): Settings {
-  const { index, nodes, paired, p } = options;
-  const named = checkEstimator(options);
-  const single = index === 'SV' || index === 'BV';
-  const order = single && options.order === DEFAULTS.order ? 1 : options.order;
-  if (single && order !== 1) throw invalidArgument('order', `1 for ${index}`, options.order);
-  const mostOrder = Math.max(...named.map(largestOrder));
-  if (order > mostOrder)
-    throw invalidArgument('order', `at most ${mostOrder} for ${options.estimator}`, order);
-  checkInteger('minOrder', options.minOrder, 1);
-  checkNumbers(options);
-  if (typeof paired !== 'boolean') throw invalidArgument('paired', 'true or false', paired);
-  checkNumber('p', p, { least: 0, most: 1 });
-  const n = players.count;
-  if (n < 2) throw invalidArgument('players', 'at least 2 players to estimate', n);
-  const most = Math.max(...named.map(mostPlayers));
-  if (n > most) {
-    throw invalidArgument(
-      'players',
-      `at most ${most} players for ${options.estimator}, whose weights overflow beyond; 'permutation' takes any number`,
-      n,
-    );
-  }
-  const sides = players.sides(options.pairs);
-  if (index === 'k-SII' && sides && order > 2)
-    throw invalidArgument('order', '2 for k-SII restricted to pairs', order);
-  const minOrder = sides ? Math.max(options.minOrder, 2) : options.minOrder;
-  return {
-    set: new InteractionSet(n, minOrder, order, sides),
-    index: index === 'SV' ? 'SII' : index === 'BV' ? 'BII' : index,
-    question: { players: n, index: indexOfOrder(index, order), order, minOrder, sides, paired, nodes },
-  };
-}
-
-/** The estimators that may run: the one that was named, or all that know the index. */
-function checkEstimator({ estimator, index }: EstimateOptions): readonly EstimatorName[] {
-  if (estimator === 'auto') {
-    checkOneOf('index', index, estimatedIndices);
-    return estimatorNames.filter((name) => indicesOf(name).includes(index));
-  }
-  checkOneOf('estimator', estimator, ['auto', ...estimatorNames]);
-  if (!indicesOf(estimator).includes(index))
-    throw invalidArgument('index', `one of ${indicesOf(estimator).join(', ')} for ${estimator}`, index);
-  return [estimator];
-}
-
-function checkNumbers({ budget, seed, nodes }: EstimateOptions): void {
-  checkInteger('budget', budget, 2);
-  checkInteger('seed', seed, 0);
-  checkInteger('nodes', nodes, 1);
-}
-
-type Found = SampleEstimate & {
-  readonly baseline: number;
-  readonly explained?: number;
-  /** What answered in place of the estimator that was chosen. */
-  readonly instead?: { readonly estimator: EstimatorName; readonly reason: string };
-};
-
-/** Options with the estimator that runs, and whether it was chosen here. */
-type Chosen = EstimateOptions & { readonly estimator: EstimatorName; readonly automatic: boolean };
+/** Options with the estimator that runs. */
+type Chosen = EstimateOptions & { readonly estimator: EstimatorName };
 
 async function run(evaluator: Evaluator, settings: Settings, options: Chosen): Promise<Found> {
   const { set, index } = settings;
@@ -223,44 +170,54 @@ async function run(evaluator: Evaluator, settings: Settings, options: Chosen): P
       const found = await permutationEstimate(evaluator, whole, momentName(index), p, budget, seed);
       return { ...aggregate(found, whole, set, index), baseline: found.baseline };
     }
-    default:
-      return fromDraw(evaluator, settings, options);
+    default: {
+      const { maxOrder, players } = set;
+      const weights = isUniform(settings, options) ? 'uniform' : 'shapley';
+      const sample = drawCoalitions(players, maxOrder, budget, weights, options.paired, seed);
+      checkSample(sample, settings, options);
+      return fromValues(sample, await evaluator.values(sample.coalitions), settings, options);
+    }
   }
 }
 
-/** Draws coalitions, asks for their values and estimates from them. */
-async function fromDraw(
-  evaluator: Evaluator,
-  { set, index, question }: Settings,
+/** True where all coalitions are equally important: the fits of Banzhaf's indices. */
+function isUniform({ index }: Settings, { estimator }: Chosen): boolean {
+  const banzhaf = index === 'BII' || index === 'WBII';
+  return index === 'FBII' || (banzhaf && estimator !== 'shap-iq' && estimator !== 'svarm-iq');
+}
+
+/** Refuses coalitions that cannot determine what is asked, before they are evaluated. */
+function checkSample(sample: CoalitionSample, settings: Settings, options: Chosen): void {
+  const { estimator } = options;
+  const { question, set } = settings;
+  const count = sample.sizes.length;
+  if (estimator === 'regression' || estimator === 'faithful' || estimator === 'kernel-shap-iq') {
+    checkRegression(estimator, isUniform(settings, options), sample, set.maxOrder);
+    return;
+  }
+  const least = leastBudget(estimator, question);
+  if (count < least && least < Number.POSITIVE_INFINITY) {
+    throw new FsynError(
+      'BUDGET',
+      `'${estimator}' of order ${question.order} over ${question.players} players takes at least ${least} coalitions, got ${count}.`,
+    );
+  }
+}
+
+/** Estimates from a sample of coalitions and their values. */
+async function fromValues(
+  sample: CoalitionSample,
+  values: Float64Array,
+  { set, index }: Settings,
   options: Chosen,
 ): Promise<Found> {
-  const { estimator, budget, seed, p, paired, signal } = options;
-  const regression = estimator === 'regression' || estimator === 'faithful' || estimator === 'kernel-shap-iq';
-  const banzhaf = index === 'FBII' || index === 'BII' || index === 'WBII';
-  const uniform = index === 'FBII' || (banzhaf && estimator !== 'shap-iq' && estimator !== 'svarm-iq');
-  const sample = drawCoalitions(
-    set.players,
-    set.maxOrder,
-    budget,
-    uniform ? 'uniform' : 'shapley',
-    paired,
-    seed,
-  );
-  if (regression) checkRegression(estimator, uniform, sample, set.maxOrder);
-  const values = await evaluator.values(sample.coalitions);
-  const baseline = values[0];
-  const y = values.map((value) => value - baseline);
-  if (estimator !== 'sparse')
-    return { ...(await fromSample(sample, y, set, index, options, signal)), baseline };
-  try {
-    return { ...(await sparseFourier(sample, y, set, index, p, seed, signal)), baseline };
-  } catch (error) {
-    // What was evaluated is not thrown away where the choice was ours.
-    const moments = { ...options, estimator: 'svarm-iq' } as const;
-    const helps = leastBudget('svarm-iq', question) <= budget;
-    if (!options.automatic || !(error instanceof ModelsExplainNothing) || !helps) throw error;
-    const reason = `sparse models of the same ${budget} coalitions explained nothing of those held out`;
-    const found = await fromSample(sample, y, set, index, moments, signal);
-    return { ...found, baseline, instead: { estimator: 'svarm-iq', reason } };
-  }
+  const { estimator, seed, p, signal } = options;
+  const baseline = values[sample.sizes.indexOf(0)];
+  const found = await inUnit(values, (scaled, unit) => {
+    const y = scaled.map((value) => value - baseline / unit);
+    return estimator === 'sparse'
+      ? sparseFourier(sample, y, set, index, p, seed, signal)
+      : fromSample(sample, y, set, index, options, signal);
+  });
+  return { ...found, baseline };
 }

@@ -53,6 +53,13 @@ export class Evaluator {
     };
   }
 
+  /** The bill of coalitions whose values were there already. */
+  spentOn(coalitions: CoalitionBatch): Spending {
+    this.#evaluations += coalitions.length;
+    this.#remember(coalitions);
+    return this.spent;
+  }
+
   #remember(coalitions: CoalitionBatch): void {
     const imageMask = this.#sides ? sideMask(this.#sides, coalitions.stride) : null;
     for (let i = 0; i < coalitions.length; i++) {

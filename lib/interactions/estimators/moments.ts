@@ -14,7 +14,9 @@ export interface Estimate {
 /** Indices that the moment estimators know: those with derivative weights. */
 export type MomentIndex = 'SII' | 'BII' | 'WBII' | 'CHII' | 'STII' | 'FSII' | 'FBII';
 
-/** w(s, t) of an interaction of size s when the largest is k; null when that order has no derivative weights. */
+/**
+ * w(s, t) of an interaction of size s when the largest is k; null when that order has no derivative weights.
+ */
 export function momentWeight(
   index: MomentIndex,
   n: number,
@@ -48,7 +50,10 @@ function intersections(members: ArrayLike<number>, rows: readonly Uint8Array[], 
   }
 }
 
-/** gamma(r, t): weight of v(T) in I(S), |T| = t, r = |S and T|, from the derivative weights. Shape [s + 1][n + 1]. */
+/**
+ * gamma(r, t): weight of v(T) in I(S), |T| = t, r = |S and T|, from the derivative weights. Shape [s + 1][n +
+ * 1].
+ */
 function standardWeights(index: MomentIndex, n: number, k: number, s: number, p: number): Float64Array {
   const table = new Float64Array((s + 1) * (n + 1));
   for (let r = 0; r <= s; r++) {
@@ -60,8 +65,8 @@ function standardWeights(index: MomentIndex, n: number, k: number, s: number, p:
 }
 
 /**
- * SHAP-IQ (Fumagalli et al. 2023; order 1 is unbiased KernelSHAP, Covert & Lee 2021): an importance-weighted sum in which
- * every coalition serves every interaction. `y` are the values less v(empty).
+ * SHAP-IQ (Fumagalli et al. 2023; order 1 is unbiased KernelSHAP, Covert & Lee 2021): an importance-weighted
+ * sum in which every coalition serves every interaction. `y` are the values less v(empty).
  */
 export async function shapIq(
   sample: CoalitionSample,
@@ -76,6 +81,7 @@ export async function shapIq(
   const rows = presence(sample.coalitions);
   const weight = importanceWeights(sample);
   const draws = drawCount(sample);
+  const complete = sizesEnumerated(sample).every((all) => all === 1);
   const inside = new Uint8Array(y.length);
   const values = new Float64Array(set.length);
   const standardErrors = new Float64Array(set.length);
@@ -98,8 +104,14 @@ export async function shapIq(
     }
     values[at] = exact + sum;
     // Each draw contributes draws * its share of the mean; `squares` sums the squared shares.
-    standardErrors[at] =
-      draws > 1 ? Math.sqrt(Math.max(squares - (sum * sum) / draws, 0) * (draws / (draws - 1))) : 0;
+    standardErrors[at] = Math.sqrt(
+      draws > 1
+        ? Math.max(squares - (sum * sum) / draws, 0) * (draws / (draws - 1))
+        : // One draw says nothing of the spread, none at all nothing of the sizes that are not enumerated.
+          complete
+          ? 0
+          : Number.POSITIVE_INFINITY,
+    );
   }
   return { values, standardErrors };
 }
@@ -112,18 +124,23 @@ function orderTables(set: InteractionSet, make: (order: number) => Float64Array)
 
 /** An estimate from strata. */
 export interface StratifiedEstimate extends Estimate {
-  /** Share of an index's absolute weight that lies on strata without a draw, the largest of all interactions; 0..1. */
+  /**
+   * Share of an index's absolute weight that lies on strata without a draw, the largest of all interactions;
+   * 0..1.
+   */
   readonly emptyStrata: number;
 }
 
 /**
- * SVARM-IQ (Kolpaczki et al. 2024, equation 7) without the warm-up of its algorithm: draws are stratified, per interaction,
- * by their members of S and their size; the index is a weighted sum of stratum means, exact where a size is enumerated.
+ * SVARM-IQ (Kolpaczki et al. 2024, equation 7) without the warm-up of its algorithm: draws are stratified,
+ * per interaction, by their members of S and their size; the index is a weighted sum of stratum means, exact
+ * where a size is enumerated.
  *
- * A stratum's mean is unbiased once a draw fell into it. The paper's warm-up spends about 2^s (n - 3) evaluations per
- * interaction on that, more than most budgets; here a stratum without a draw counts as v(empty), so the expected value is
- * the index less the weighted means of the empty strata. `emptyStrata` says how much weight they have: 0 is unbiased. Their
- * standard error is the root mean square of all drawn values, that of a stratum with one draw their standard deviation.
+ * A stratum's mean is unbiased once a draw fell into it. The paper's warm-up spends about 2^s (n - 3)
+ * evaluations per interaction on that, more than most budgets; here a stratum without a draw counts as
+ * v(empty), so the expected value is the index less the weighted means of the empty strata. `emptyStrata`
+ * says how much weight they have: 0 is unbiased. Their standard error is the root mean square of all drawn
+ * values, that of a stratum with one draw their standard deviation.
  */
 export async function svarmIq(
   sample: CoalitionSample,
@@ -209,7 +226,9 @@ export async function svarmIq(
   return { values, standardErrors, emptyStrata };
 }
 
-/** Sum of the absolute weights of all strata of an interaction of size s; factors has shape [s + 1][n + 1]. */
+/**
+ * Sum of the absolute weights of all strata of an interaction of size s; factors has shape [s + 1][n + 1].
+ */
 function totalWeight(factors: Float64Array, n: number, s: number): number {
   let total = 0;
   for (const [i, factor] of factors.entries())

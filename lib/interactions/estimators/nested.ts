@@ -6,6 +6,7 @@ import { CoalitionBatch, checkEvaluation, type ValueFunction } from '../coalitio
 import { type CrossPairs, type PlayerList, Players } from '../players.js';
 import type { Provenance } from '../provenance.js';
 import { Evaluator } from './evaluator.js';
+import { unitOf } from './unit.js';
 
 export interface EstimatePairOptions {
   readonly index: 'SII' | 'BII';
@@ -13,7 +14,10 @@ export interface EstimatePairOptions {
   readonly pairs: CrossPairs | null;
   /** Evaluations; each image context takes 4 * textContexts. */
   readonly budget: number;
-  /** Fresh text contexts under each image context; 2 or 3 where an image costs much more than a text (the default, 2). */
+  /**
+   * Fresh text contexts under each image context; 2 or 3 where an image costs much more than a text (the
+   * default, 2).
+   */
   readonly textContexts: number;
   readonly seed: number;
   readonly batchSize: number;
@@ -40,12 +44,13 @@ export interface PairEstimate {
 }
 
 /**
- * Interaction index of two macro players, a set of image players and a set of text players that switch together, in the
- * game of the two and all other players.
+ * Interaction index of two macro players, a set of image players and a set of text players that switch
+ * together, in the game of the two and all other players.
  *
- * A nested design: every image context (the other image players, each present with probability q) meets fresh text
- * contexts, so the variance of the texts is divided by all of them and only the image's by the number of image contexts.
- * For SII q is spread evenly over 0..1 (SII is the mean of the weighted Banzhaf index over q), for BII it is 1/2. Unbiased.
+ * A nested design: every image context (the other image players, each present with probability q) meets fresh
+ * text contexts, so the variance of the texts is divided by all of them and only the image's by the number of
+ * image contexts. For SII q is spread evenly over 0..1 (SII is the mean of the weighted Banzhaf index over
+ * q), for BII it is 1/2. Unbiased.
  *
  * @throws FsynError BUDGET below two image contexts: one has no standard error
  */
@@ -100,8 +105,15 @@ export async function estimatePair(
   }
   const evaluator = new Evaluator(value, sides, words.length / stride, resolved);
   const values = await evaluator.values(new CoalitionBatch(named.count, words));
+  const unit = unitOf(values);
+  const { value: mean, standardError } = summarise(
+    values.map((one) => one / unit),
+    contexts,
+    textContexts,
+  );
   return {
-    ...summarise(values, contexts, textContexts),
+    value: mean * unit,
+    standardError: standardError * unit,
     provenance: { estimator: 'nested', seed, budget, spent: evaluator.spent },
   };
 }

@@ -5,8 +5,12 @@ import { logBinomial } from '../weights.js';
 import { CoalitionList, type Evaluator } from './evaluator.js';
 import type { Estimate, MomentIndex } from './moments.js';
 import { permutationBlock } from './requirements.js';
+import { inUnit } from './unit.js';
 
-/** The coalitions of one permutation: prefixes of 0..n players, and prefixes whose last player is the next one instead. */
+/**
+ * The coalitions of one permutation: prefixes of 0..n players, and prefixes whose last player is the next one
+ * instead.
+ */
 interface Walk {
   readonly order: Int32Array;
   /** [n + 1] coalition numbers of the prefixes. */
@@ -16,14 +20,15 @@ interface Walk {
 }
 
 /**
- * Orders 1 and 2 from permutations with shared prefixes: a permutation's n + 1 prefixes give every player's marginal
- * contribution (Castro, Gomez & Tejada 2009), n - 1 more coalitions the discrete derivative of every adjacent pair
- * (Tsai et al. 2023; the peer evaluates 4 (n - 1) coalitions for them). In a uniform permutation the size of the prefix is
- * uniform, as SII wants it; other indices weigh each derivative by the ratio of their weights to SII's.
+ * Orders 1 and 2 from permutations with shared prefixes: a permutation's n + 1 prefixes give every player's
+ * marginal contribution (Castro, Gomez & Tejada 2009), n - 1 more coalitions the discrete derivative of every
+ * adjacent pair (Tsai et al. 2023; the peer evaluates 4 (n - 1) coalitions for them). In a uniform
+ * permutation the size of the prefix is uniform, as SII wants it; other indices weigh each derivative by the
+ * ratio of their weights to SII's.
  *
- * The permutations come in blocks that put every pair side by side equally often: rotations of a zigzag, renamed at random.
- * All their prefixes are arcs of one circle, so a block shares most of them: n (n + 1) / 2 + 1 coalitions visit every pair where
- * n is even, n (n - 1) + 2 where it is odd.
+ * The permutations come in blocks that put every pair side by side equally often: rotations of a zigzag,
+ * renamed at random. All their prefixes are arcs of one circle, so a block shares most of them: n (n + 1) / 2
+ * + 1 coalitions visit every pair where n is even, n (n - 1) + 2 where it is odd.
  *
  * @throws FsynError BUDGET when a wanted interaction was never adjacent
  */
@@ -45,7 +50,9 @@ export async function permutationEstimate(
   const coalitions = new CoalitionList(n);
   const walks = plan(set, budget, new Random(seed), coalitions);
   const values = await evaluator.values(coalitions.toBatch());
-  const found = accumulate(walks, values, set, (s, t) => weightRatio(index, n, s, t, p));
+  const found = await inUnit(values, (scaled) =>
+    accumulate(walks, scaled, set, (s, t) => weightRatio(index, n, s, t, p)),
+  );
   // Every walk starts at the empty coalition, so it is the first of the list.
   return { ...found, baseline: values[0] };
 }

@@ -6,6 +6,7 @@ import type { Evaluator } from './evaluator.js';
 import type { Estimate } from './moments.js';
 import { type PseudoInverse, pseudoInverse } from './pseudo-inverse.js';
 import { productLeast } from './requirements.js';
+import { inUnit } from './unit.js';
 
 /** Nodes and weights of Gauss-Legendre quadrature on 0..1, by Newton's method on the Legendre polynomial. */
 export function gaussLegendre(count: number): { node: number; weight: number }[] {
@@ -35,12 +36,12 @@ interface States {
 }
 
 /**
- * Cross-modal pairs from crossed designs: a few image states times a few text states, so that a model encodes each image
- * state once (the design of FIxLIP, Baniecki et al. 2025, there for the Banzhaf index only).
+ * Cross-modal pairs from crossed designs: a few image states times a few text states, so that a model encodes
+ * each image state once (the design of FIxLIP, Baniecki et al. 2025, there for the Banzhaf index only).
  *
- * At inclusion probability q the least squares over all players and pairs factorises into A+ Y C+', one small inverse per
- * modality. Its limit is the weighted Banzhaf index at q, whose mean over q in 0..1 is SII; `nodes` Gauss-Legendre values
- * of q integrate it exactly for dividends up to order 2 nodes + 1.
+ * At inclusion probability q the least squares over all players and pairs factorises into A+ Y C+', one small
+ * inverse per modality. Its limit is the weighted Banzhaf index at q, whose mean over q in 0..1 is SII;
+ * `nodes` Gauss-Legendre values of q integrate it exactly for dividends up to order 2 nodes + 1.
  *
  * The standard error is infinite where a node has so few states that one of them decides a coefficient alone.
  *
@@ -63,16 +64,47 @@ export async function productEstimate(
   }
   const shape = designShape(Math.floor((budget - 1) / nodes.length), image.length, text.length, nodes.length);
   const random = new Random(seed);
-  const [baseline] = await evaluator.values(
-    new CoalitionBatch(set.players, new Uint32Array(Math.ceil(set.players / 32))),
-  );
+  const stride = Math.ceil(set.players / 32);
+  const designs = nodes.map(({ node, weight }) => {
+    const states = [
+      drawStates(image, shape.image, node, random),
+      drawStates(text, shape.text, node, random),
+    ] as const;
+    return { weight, states, words: crossed(set.players, ...states) };
+  });
+  // The empty coalition, then every node's.
+  const words = new Uint32Array(designs.reduce((sum, design) => sum + design.words.length, stride));
+  let end = stride;
+  for (const design of designs) {
+    words.set(design.words, end);
+    end += design.words.length;
+  }
+  const answers = await evaluator.values(new CoalitionBatch(set.players, words));
+  const found = await inUnit(answers, (y) => readDesigns(y, designs, stride, image, text, set));
+  return { ...found, baseline: answers[0] };
+}
+
+interface Design {
+  readonly weight: number;
+  readonly states: readonly [States, States];
+  readonly words: Uint32Array;
+}
+
+function readDesigns(
+  answers: Float64Array,
+  designs: readonly Design[],
+  stride: number,
+  image: readonly number[],
+  text: readonly number[],
+  set: InteractionSet,
+): Estimate {
   const values = new Float64Array(set.length);
   const variances = new Float64Array(set.length);
-  for (const { node, weight } of nodes) {
-    const imageStates = drawStates(image, shape.image, node, random);
-    const textStates = drawStates(text, shape.text, node, random);
-    const y = await evaluator.values(crossed(set.players, imageStates, textStates));
-    const block = readBlock(y, imageStates, textStates);
+  let begin = 1;
+  for (const { weight, states, words } of designs) {
+    const end = begin + words.length / stride;
+    const block = readBlock(answers.subarray(begin, end), ...states);
+    begin = end;
     for (let i = 0; i < image.length; i++) {
       for (let j = 0; j < text.length; j++) {
         const position = set.position(image[i] < text[j] ? [image[i], text[j]] : [text[j], image[i]]);
@@ -81,14 +113,17 @@ export async function productEstimate(
       }
     }
   }
-  return { values, standardErrors: variances.map(Math.sqrt), baseline };
+  return { values, standardErrors: variances.map(Math.sqrt) };
 }
 
 function playersOf(sides: Uint8Array, side: number): number[] {
   return Array.from(sides.keys()).filter((player) => sides[player] === side);
 }
 
-/** How many states of each modality a node gets: in proportion to the square root of the players, above what rank needs. */
+/**
+ * How many states of each modality a node gets: in proportion to the square root of the players, above what
+ * rank needs.
+ */
 function designShape(
   cells: number,
   image: number,
@@ -136,7 +171,7 @@ function drawStates(players: readonly number[], count: number, q: number, random
   );
 }
 
-function crossed(players: number, image: States, text: States): CoalitionBatch {
+function crossed(players: number, image: States, text: States): Uint32Array {
   const stride = Math.ceil(players / 32);
   const words = new Uint32Array(image.rows.length * text.rows.length * stride);
   let at = 0;
@@ -147,14 +182,17 @@ function crossed(players: number, image: States, text: States): CoalitionBatch {
       at += stride;
     }
   }
-  return new CoalitionBatch(players, words);
+  return words;
 }
 
 function mark(words: Uint32Array, at: number, players: readonly number[], row: Uint8Array): void {
   for (const [k, player] of players.entries()) if (row[k]) words[at + (player >>> 5)] |= 1 << (player & 31);
 }
 
-/** A+ Y C+' without its intercepts, and its variances: those of the image states plus those of the text states. */
+/**
+ * A+ Y C+' without its intercepts, and its variances: those of the image states plus those of the text
+ * states.
+ */
 function readBlock(
   y: Float64Array,
   image: States,
@@ -191,8 +229,8 @@ function readBlock(
 }
 
 /**
- * Coefficients of a response on the states, with HC2 variances (MacKinnon & White 1985): states are few, and the more cautious
- * HC3 would claim several times the error.
+ * Coefficients of a response on the states, with HC2 variances (MacKinnon & White 1985): states are few, and
+ * the more cautious HC3 would claim several times the error.
  */
 function regress(
   z: Float64Array,

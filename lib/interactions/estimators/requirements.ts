@@ -15,14 +15,20 @@ export interface Question {
   readonly index: EstimatedIndex;
   readonly order: number;
   readonly minOrder: number;
-  /** Side of every player (1 image, 2 text, 0 neither), or null without a restriction to cross-modal interactions. */
+  /**
+   * Side of every player (1 image, 2 text, 0 neither), or null without a restriction to cross-modal
+   * interactions.
+   */
   readonly sides: Uint8Array | null;
   readonly paired: boolean;
   /** Inclusion probabilities of 'product'. */
   readonly nodes: number;
 }
 
-/** Of order 1 the indices that generalise the Shapley value are the Shapley value, and those of Banzhaf's are his. */
+/**
+ * Of order 1 the indices that generalise the Shapley value are the Shapley value, and those of Banzhaf's are
+ * his.
+ */
 export function indexOfOrder(index: EstimatedIndex, order: number): EstimatedIndex {
   if (order !== 1 || index === 'WBII') return index;
   return index === 'BV' || index === 'BII' || index === 'FBII' ? 'BV' : 'SV';
@@ -50,7 +56,8 @@ export function plannedFits(
   if (estimator === 'kernel-shap-iq') {
     const fits: PlannedFit[] = [{ order: 1, even: 0, odd: n - 1, interior: true }];
     for (let level = 2; level <= order; level++) {
-      // Level 2 gives 0, -1/2, 0 to coalitions with 0, 1, 2 of a pair; higher levels are neither even nor odd.
+      // Level 2 gives 0, -1/2, 0 to coalitions with 0, 1, 2 of a pair; higher levels are neither even nor
+      // odd.
       const unknowns = binomial(n, level);
       const even = level === 2 ? unknowns : Math.ceil(unknowns / 2);
       fits.push({ order: level, even, odd: unknowns - even, interior: false });
@@ -71,7 +78,10 @@ export function plannedFits(
   ];
 }
 
-/** Coalitions that determine a fit: complements repeat each other, so the larger kind of unknowns takes a pair each. */
+/**
+ * Coalitions that determine a fit: complements repeat each other, so the larger kind of unknowns takes a pair
+ * each.
+ */
 export function coalitionsFor({ even, odd, interior }: PlannedFit, paired: boolean): number {
   return (interior ? 2 : 0) + (paired ? 2 * Math.max(even, odd) : even + odd);
 }
@@ -88,7 +98,10 @@ export function productLeast(image: number, text: number, nodes: number): number
   return nodes * (image + 2) * (text + 2) + 1;
 }
 
-/** Evaluations from which on an estimator can answer, Infinity where no budget makes it. Full tables always suffice. */
+/**
+ * Evaluations from which on an estimator can answer, Infinity where no budget makes it. Full tables always
+ * suffice.
+ */
 export function leastBudget(estimator: EstimatorName, question: Question): number {
   const { players: n, index, order, minOrder, sides } = question;
   if (!indicesOf(estimator).includes(index) || order > largestOrder(estimator) || n > mostPlayers(estimator))
@@ -104,7 +117,7 @@ export function leastBudget(estimator: EstimatorName, question: Question): numbe
       if (index === 'STII' && order === 2 && minOrder === 1 && !sides) return Number.POSITIVE_INFINITY;
       return order === 1 ? n + 1 : permutationBlock(n);
     case 'sparse':
-      return order > paritiesOf(n).largest ? Number.POSITIVE_INFINITY : LEAST_SPARSE;
+      return order > paritiesOf(n).largest ? Number.POSITIVE_INFINITY : Math.min(LEAST_SPARSE, 2 ** n);
     case 'shap-iq':
     case 'svarm-iq':
       if ((index === 'FSII' || index === 'FBII') && minOrder < order && !(sides && order === 2))

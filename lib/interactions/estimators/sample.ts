@@ -87,8 +87,15 @@ export function drawCoalitions(
   normalise(probability);
   for (;;) {
     const full: number[] = [];
-    for (let t = 1; t < n; t++)
-      if (probability[t] > 0 && left * probability[t] >= binomial(n, t) - 1e-9) full.push(t);
+    let wanted = 0;
+    for (let t = 1; t < n; t++) {
+      const count = binomial(n, t);
+      // A budget for the border sizes alone pays for them, though other sizes have a billionth of the mass.
+      if (probability[t] === 0 || left * probability[t] < count * (1 - 1e-6) || wanted + count > left)
+        continue;
+      wanted += count;
+      full.push(t);
+    }
     if (full.length === 0) break;
     for (const t of full) {
       drawing.enumerate(t);
