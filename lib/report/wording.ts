@@ -22,9 +22,11 @@ export function answerText(verdict: Verdict, scope: ScopeAnalysis, style: Explai
   if (samples === 1)
     return `One sample cannot say who is faithful; F_syn of ${style.title(best)} on it is ${mean}.`;
   if (rivals === 0) {
-    const random =
-      bestBeatsRandom === null ? '' : bestBeatsRandom ? ', above Random' : ', not shown to beat Random';
-    return `${style.title(best)} was compared with no other explainer; its F_syn is ${mean}${random}.`;
+    const standing =
+      bestBeatsRandom === null
+        ? ''
+        : `, ${verdict.aboveRandom.length > 0 ? 'above' : verdict.belowRandom.length > 0 ? 'below' : 'not told apart from'} Random`;
+    return `${style.title(best)} was compared with no other explainer; its F_syn is ${mean}${standing}.`;
   }
   if (bestBeatsRandom === false)
     return `No explainer is shown to beat Random; the largest F_syn is ${style.title(best)}'s, ${mean}.`;
@@ -59,6 +61,8 @@ export function standingText(verdict: Verdict, style: ExplainerStyle): string {
   if (verdict.best === null) return '';
   if (verdict.bestBeatsRandom === null)
     return 'Random was not run, so nothing says whether these values are better than chance.';
+  // The answer has said it of a single one.
+  if (verdict.rivals === 0 && verdict.samples > 1) return '';
   const parts = [
     ['Above Random', verdict.aboveRandom],
     ['not told apart from Random', verdict.likeRandom],
