@@ -4,6 +4,7 @@ export interface Fallback {
     | 'activations-quantized'
     | 'untried'
     | 'all-rows'
+    | 'answer-without-cache'
     | 'no-cache'
     | 'prefix-not-causal'
     | 'nothing-shared'

@@ -8,6 +8,8 @@ export interface GenerationSettings {
   readonly stopTokens: ReadonlySet<number>;
   /** As generation_config.json has it; 1 changes nothing. */
   readonly repetitionPenalty: number;
+  /** Runs the whole sequence for every token instead of continuing the cache. */
+  readonly whole?: boolean;
 }
 
 /**
@@ -40,6 +42,7 @@ export async function generateGreedily(
   const ids = Array.from(promptIds);
   const seen = new Set(ids);
   let cache: Readonly<Record<string, NativeTensor>> | undefined;
+  let all = promptEmbeds;
   let embeds = promptEmbeds;
   let length = promptIds.length;
   try {
@@ -53,22 +56,72 @@ export async function generateGreedily(
         positions: lastColumns(positions, ids.length, length),
         rows: 1,
       };
-      const result = await decoder.run(batch, cache, true, signal);
+      const result = await decoder.run(batch, cache, settings.whole !== true, signal);
       disposeAll(cache);
-      cache = result.cache;
+      cache = settings.whole ? undefined : result.cache;
       penalise(result.logits, seen, settings.repetitionPenalty);
       const next = argmaxRow(result.logits, result.vocabulary, 0);
       ids.push(next);
       seen.add(next);
       const count = ids.length - promptIds.length;
       if (settings.stopTokens.has(next) || count >= settings.maxNewTokens) break;
-      embeds = (await embed.run(Int32Array.of(next), signal)).values;
-      length = 1;
+      const { values } = await embed.run(Int32Array.of(next), signal);
+      all = appended(all, values);
+      embeds = settings.whole ? all : values;
+      length = settings.whole ? ids.length : 1;
     }
   } finally {
     disposeAll(cache);
   }
   return Int32Array.from(ids.slice(promptIds.length));
+}
+
+/**
+ * Whether a whole pass over prompt and answer chooses the tokens that were generated with the cache. Where two tokens are as
+ * likely up to rounding, either is right.
+ *
+ * @param embeds of prompt and answer without the last token, [promptIds.length + answer.length - 1, hidden]
+ */
+export async function wholePassAgrees(
+  decoder: DecoderGraph,
+  promptIds: Int32Array,
+  answer: Int32Array,
+  embeds: Float32Array,
+  positionsOf: (ids: Int32Array) => Int32Array,
+  { repetitionPenalty }: GenerationSettings,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const ids = Int32Array.of(...promptIds, ...answer.subarray(0, -1));
+  const batch = {
+    batch: 1,
+    length: ids.length,
+    embeds,
+    mask: new Int32Array(ids.length).fill(1),
+    positions: positionsOf(ids),
+    rows: answer.length,
+  };
+  const { logits, vocabulary } = await decoder.run(batch, undefined, false, signal);
+  const seen = new Set(promptIds);
+  for (const [row, chosen] of answer.entries()) {
+    const own = logits.slice(row * vocabulary, (row + 1) * vocabulary);
+    penalise(own, seen, repetitionPenalty);
+    const most = own.reduce((largest, value) => Math.max(largest, value), -Infinity);
+    const least = own.reduce((smallest, value) => Math.min(smallest, value), Infinity);
+    if (!(most - own[chosen] <= AS_LIKELY * (most - least))) return false;
+    seen.add(chosen);
+  }
+  return true;
+}
+
+/** Part of the logits' spread within which half precision and other orders of sums may choose another token. */
+const AS_LIKELY = 1e-2;
+
+/** Embeddings of tokens with those of further tokens behind them. */
+export function appended(embeds: Float32Array, token: Float32Array): Float32Array {
+  const joined = new Float32Array(embeds.length + token.length);
+  joined.set(embeds);
+  joined.set(token, embeds.length);
+  return joined;
 }
 
 /** The last `count` columns of [axes, total]. */

@@ -13,9 +13,11 @@ import { isObject } from '../json.js';
 import { ChatTemplate } from '../text/chat.js';
 import { TextTokenizer } from '../text/tokenizer.js';
 import { deviceCaches } from './cache-join.js';
+import { openDecoder } from './edit-trial.js';
+import { requireTokenwise } from './embed-trial.js';
 import { type FamilyOptions, findFamily } from './families.js';
-import { editDecoder, loadFile, loadGraph, readGraph } from './file.js';
-import { DecoderGraph, rowsInput } from './graph.js';
+import { editDecoder, loadFile, readGraph } from './file.js';
+import { rowsInput } from './graph.js';
 import { EmbedGraph, VisionGraph } from './graphs.js';
 import { DecoderVlm } from './vlm.js';
 
@@ -76,9 +78,15 @@ export async function loadDecoderVlm(
     const architecture = family(directory, token, visionInputs, options);
     const vision = new VisionGraph(tower, architecture.pixelInput, architecture.extraInputs);
     const embed = new EmbedGraph(await load(files.embed));
-    const decoder = new DecoderGraph(
-      await load(files.decoder, loadGraph(decoderFile, editedDecoder, sessionOptions)),
+    await requireTokenwise(embed, tokenizer.vocabularySize, signal);
+    const { decoder, fallbacks: rowFallbacks } = await openDecoder(
+      decoderFile,
+      editedDecoder,
+      embed,
+      tokenizer.vocabularySize,
+      sessionOptions,
     );
+    open.push(decoder.graph.session);
     const device = await deviceCaches(decoder, providers, signal);
     if (device !== undefined) open.push(device.join);
     const visionFile = await readGraph(files.vision.path);
@@ -100,7 +108,7 @@ export async function loadDecoderVlm(
         vision: matrixCosts(visionFile.graph),
         decoder: decoderCosts,
       },
-      fallbacks: quantizedFallbacks(visionFile, decoderFile),
+      fallbacks: [...quantizedFallbacks(visionFile, decoderFile), ...rowFallbacks],
     };
     const name = options.name ?? basename(resolve(directory.path));
     return new DecoderVlm(parts, name, hash);

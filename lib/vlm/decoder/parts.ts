@@ -48,4 +48,6 @@ export interface PreparedInputs {
   readonly textMasking: 'remove' | 'attend';
   /** How removed tokens leave attention on this decoder. */
   readonly removal: Removal;
+  /** What stood against a cheaper way when the answer was found. */
+  readonly fallbacks: readonly Fallback[];
 }

@@ -34,7 +34,7 @@ export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): Evalu
     targets: answer.tokenIds.slice(0, scored),
     decision: answer.decisionIndex,
     deviceCaches: parts.deviceCaches,
-    fallbacks: parts.fallbacks,
+    fallbacks: [...parts.fallbacks, ...inputs.fallbacks],
     modelContent: parts.content,
     ...attentionWindow(parts.directory.config),
     visionTokens: encoding.visionTokenPlayers.length,

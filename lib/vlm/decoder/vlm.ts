@@ -1,5 +1,6 @@
 import { describe, FsynError } from '../../errors.js';
 import { checkBudget, selectsRows } from '../../inference/pass-memory.js';
+import { fellBack } from '../../inference/plan.js';
 import { modelSizes } from '../../inference/sizes.js';
 import { Once } from '../../lease.js';
 import { findDecision } from '../answer/decision.js';
@@ -12,7 +13,7 @@ import { buildPrompt, checkQuestion, type TokenisedPrompt } from '../text/prompt
 import type { TextTokenizer } from '../text/tokenizer.js';
 import type { Answer, PreparedSample, PrepareOptions, RgbImage, Vlm } from '../types.js';
 import type { ImageEncoding } from './architecture.js';
-import { generateGreedily } from './generate.js';
+import { Generator } from './generator.js';
 import type { ImageFeatures } from './graphs.js';
 import type { PreparedInputs, VlmParts } from './parts.js';
 import { probeRemoval, type Removal } from './probe.js';
@@ -34,6 +35,7 @@ export class DecoderVlm implements Vlm {
   readonly fingerprint: string;
   readonly #parts: VlmParts;
   readonly #text: TextSettings;
+  readonly #generator: Generator;
   readonly #removal = new Once<Removal>();
   #disposed = false;
 
@@ -43,6 +45,12 @@ export class DecoderVlm implements Vlm {
     this.fingerprint = fingerprint;
     this.#parts = parts;
     this.#text = textSettings(parts.directory, parts.tokenizer);
+    // With activations rounded to integers, a token depends on what is run with it: the cache is how the model is used.
+    this.#generator = new Generator(
+      parts.decoder,
+      parts.embed,
+      fellBack(parts.fallbacks, 'activations-quantized'),
+    );
   }
 
   async prepare(image: RgbImage, question: string, given?: PrepareOptions): Promise<PreparedSample> {
@@ -83,6 +91,7 @@ export class DecoderVlm implements Vlm {
       padTokenId: this.#text.padTokenId,
       textMasking: options.textMasking,
       removal,
+      fallbacks: this.#generator.fallbacks,
     };
     return new DecoderSample(this.#parts, inputs);
   }
@@ -134,15 +143,15 @@ export class DecoderVlm implements Vlm {
     features: ImageFeatures,
     options: ResolvedPrepareOptions,
   ): Promise<Answer> {
-    const { architecture, decoder, embed } = this.#parts;
+    const { architecture, embed } = this.#parts;
     const room = (this.#text.contextLength ?? Number.POSITIVE_INFINITY) - prompt.ids.length;
     const tokens = await embed.run(prompt.ids, options.signal);
-    const ids = await generateGreedily(
-      decoder,
-      embed,
-      prompt.ids,
-      sequenceEmbeds(tokens.values, tokens.hidden, features, prompt.imagePositions),
-      (sequence) => architecture.positions(sequence, prompt.imagePositions, encoding),
+    const ids = await this.#generator.answer(
+      {
+        ids: prompt.ids,
+        embeds: sequenceEmbeds(tokens.values, tokens.hidden, features, prompt.imagePositions),
+        positionsOf: (sequence) => architecture.positions(sequence, prompt.imagePositions, encoding),
+      },
       { ...this.#text, maxNewTokens: Math.min(options.maxNewTokens, room) },
       options.signal,
     );
