@@ -143,7 +143,7 @@ function render(
     `  F_syn                                   ${times(published.synergy, planned.synergy, 'seconds')}`,
     `  SII                                     ${times(published.sii, planned.sii, 'seconds')}`,
     '',
-    `Spearman correlation with SII over ${report.correlated} attributions`,
+    `Spearman correlation with SII over ${report.correlated} attributions of ${report.samples} samples${report.leftOut > 0 ? `; ${report.leftOut} that one modality answers are left out` : ''}`,
     textTable(
       [
         { title: 'variant', align: 'left', value: (row) => row.variant },

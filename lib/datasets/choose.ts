@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Grounding } from './types.js';
+import type { Dataset, Grounding } from './types.js';
 
 /** What a choice among samples looks at: never their place in a file. */
 export interface Choosable {
@@ -10,6 +10,16 @@ export interface Choosable {
 export interface ChoiceOptions {
   readonly limit: number;
   readonly seed: number;
+}
+
+/** Ids and groundings of a dataset's samples, in order; no image is read. */
+export async function outlineOf(dataset: Dataset, signal: AbortSignal | undefined): Promise<Choosable[]> {
+  const outline: Choosable[] = [];
+  for await (const { id, grounding } of dataset.samples()) {
+    signal?.throwIfAborted();
+    outline.push({ id, grounding });
+  }
+  return outline;
 }
 
 /** The entries in the order of the SHA-256 of seed and id. */

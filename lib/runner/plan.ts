@@ -1,7 +1,7 @@
 import type { Attribution } from '../cells/attribution.js';
 import { requestCorners } from '../cells/corners.js';
 import { CellTable } from '../cells/table.js';
-import { chooseSpread } from '../datasets/choose.js';
+import { chooseSpread, outlineOf } from '../datasets/choose.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
 import type { Explainer } from '../explainers/types.js';
@@ -11,7 +11,7 @@ import { resolveOptions } from '../options.js';
 import { deriveSeed, Random } from '../statistics/random.js';
 import type { PreparedSample, Vlm } from '../vlm/types.js';
 import { refuseRepeated } from './names.js';
-import { chooseSamples, outlineOf } from './sample-choice.js';
+import { chooseSamples } from './sample-choice.js';
 import { metricOptions, prepareSample } from './sample-run.js';
 import { type BenchmarkSettings, defaultSettings } from './settings.js';
 

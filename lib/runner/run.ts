@@ -1,6 +1,7 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { checkInteger } from '../checks.js';
+import { outlineOf } from '../datasets/choose.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
 import { closeExplainers } from '../explainers/module.js';
@@ -16,7 +17,7 @@ import { writeWhole } from '../whole-file.js';
 import { CellFile } from './cell-file.js';
 import { refuseRepeated } from './names.js';
 import { ResultStore } from './result-store.js';
-import { type ChosenSamples, chooseSamples, outlineOf } from './sample-choice.js';
+import { type ChosenSamples, chooseSamples } from './sample-choice.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
 import { SideFile } from './side-file.js';

@@ -1,5 +1,4 @@
 import { type Choosable, chooseGrounded, chooseSpread } from '../datasets/choose.js';
-import type { Dataset } from '../datasets/types.js';
 
 /** How many samples of a dataset get more than F_syn. */
 export interface ChoiceCounts {
@@ -14,16 +13,6 @@ export interface ChoiceCounts {
 export interface ChosenSamples {
   readonly shapley: ReadonlySet<string>;
   readonly gallery: ReadonlySet<string>;
-}
-
-/** Ids and groundings of a dataset's samples, in order; no image is read. */
-export async function outlineOf(dataset: Dataset, signal: AbortSignal | undefined): Promise<Choosable[]> {
-  const outline: Choosable[] = [];
-  for await (const { id, grounding } of dataset.samples()) {
-    signal?.throwIfAborted();
-    outline.push({ id, grounding });
-  }
-  return outline;
 }
 
 /** Chooses by id, grounding and seed: the same samples in every shard, and more of the same for larger numbers. */

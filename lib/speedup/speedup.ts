@@ -2,6 +2,7 @@ import type { Attribution } from '../cells/attribution.js';
 import { rankAttribution } from '../cells/ranking.js';
 import { CellTable } from '../cells/table.js';
 import { cellValues } from '../cells/values.js';
+import { type Choosable, chooseSpread, outlineOf } from '../datasets/choose.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
 import type { Explainer } from '../explainers/types.js';
@@ -34,6 +35,9 @@ export interface SpeedupReport {
   /** Attributions timed, and attributions in the correlations. */
   readonly timed: number;
   readonly correlated: number;
+  /** Samples that these are of, and samples left out because one modality answers their questions. */
+  readonly samples: number;
+  readonly leftOut: number;
   /** Medians over the timed attributions. */
   readonly arms: readonly Arm[];
   readonly agreement: readonly Agreement[];
@@ -82,10 +86,10 @@ export async function measureSpeedup(options: Partial<SpeedupOptions>): Promise<
   }
   const timings: Arm[][] = [];
   const rows: Row[] = [];
-  // Timed attributions are spread over the dataset, so that short and long questions are among them.
-  const stride = Math.max(1, Math.floor(dataset.size / Math.max(run.timed, 1)));
-  let index = 0;
+  const { measured, timed } = await chooseSamples(dataset, run);
   for await (const sample of dataset.samples()) {
+    if (!measured.has(sample.id)) continue;
+    const turn = timings.length % explainers.length;
     const prepared = await prepareSample(model, dataset, sample, signal);
     for (const [number, explainer] of explainers.entries()) {
       signal?.throwIfAborted();
@@ -95,22 +99,34 @@ export async function measureSpeedup(options: Partial<SpeedupOptions>): Promise<
         signal,
       });
       const shapley = { groups, partitions: 1, seed: deriveSeed(seed, 'shapley', sample.id) };
-      const chosen =
-        number === timings.length % explainers.length && index % stride === 0 && timings.length < run.timed;
+      const chosen = timed.has(sample.id) && number === turn;
       if (chosen) timings.push(await timeArms(programOf(prepared), attribution, shapley, { memory, signal }));
       rows.push(await correlationRow(prepared, attribution, shapley, signal));
-      run.onProgress(rows.length, dataset.size * explainers.length);
+      run.onProgress(rows.length, measured.size * explainers.length);
     }
-    index++;
   }
   return {
     model: model.name,
     dataset: dataset.name,
     timed: timings.length,
     correlated: rows.length,
+    samples: measured.size,
+    leftOut: dataset.size - measured.size,
     arms: medianArms(timings),
     agreement: agreements(rows),
   };
+}
+
+/**
+ * Samples that one modality answers have no synergy and no index to correlate, so they are left out where there are others. The
+ * timed ones are chosen by a hash, so that short and long questions are among them.
+ */
+async function chooseSamples(dataset: Dataset, { timed, seed, signal }: SpeedupOptions) {
+  const outline = await outlineOf(dataset, signal);
+  const joint = outline.filter(({ grounding }) => grounding === undefined || grounding === 'grounded');
+  const measured = joint.length > 0 ? joint : outline;
+  const ids = (chosen: readonly Choosable[]) => new Set(chosen.map(({ id }) => id));
+  return { measured: ids(measured), timed: ids(chooseSpread(measured, { limit: timed, seed })) };
 }
 
 async function prepareSample(model: Vlm, dataset: Dataset, sample: Sample, signal: AbortSignal | undefined) {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { embeddedDataset } from '../../lib/datasets/embedded/dataset.js';
+import { openDatasets } from '../../lib/datasets/open.js';
 import { findExplainers } from '../../lib/explainers/registry.js';
 import { armNames, programOf, shapleyPasses, synergyPasses, timeArms } from '../../lib/speedup/arms.js';
 import { measureSpeedup } from '../../lib/speedup/speedup.js';
@@ -41,6 +42,16 @@ describe('the arms of the speed-up', () => {
     for (const arm of arms) expect(arm.seconds).toBeGreaterThan(0);
   });
 
+  it('leave out samples that one modality answers, where there are others', async () => {
+    const [mixed] = await openDatasets(['presence'], { size: 3 });
+    const prior = embeddedDataset({ families: ['presence'], groundings: ['text-prior'], size: 1 });
+    const options = { model, explainers: findExplainers(['random']), timed: 0, groups: 1 };
+    const joint = await measureSpeedup({ ...options, dataset: mixed });
+    expect([joint.correlated, joint.samples, joint.leftOut]).toEqual([1, 1, 2]);
+    const alone = await measureSpeedup({ ...options, dataset: prior });
+    expect([alone.correlated, alone.samples, alone.leftOut]).toEqual([1, 1, 0]);
+  });
+
   it('correlate every variant with the index over all attributions', async () => {
     const report = await measureSpeedup({
       model,
@@ -50,6 +61,7 @@ describe('the arms of the speed-up', () => {
       groups: 2,
     });
     expect([report.timed, report.correlated, report.arms.length]).toEqual([1, 4, 5]);
+    expect([report.samples, report.leftOut]).toEqual([2, 0]);
     for (const { spearman } of report.agreement) expect(Math.abs(spearman)).toBeLessThanOrEqual(1);
   });
 });
