@@ -71,7 +71,7 @@ export const audit: Command = {
       }),
     );
     const models = await asUsage(() => loadModels(values.list('model'), loadSettings(values, io.signal)));
-    const progress = new ProgressLine(io.log, io.interactive);
+    const progress = new ProgressLine(io);
     const out = values.string('out')!;
     try {
       const { records } = await runAudit({

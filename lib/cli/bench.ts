@@ -2,8 +2,11 @@ import { join } from 'node:path';
 import { embeddedFamilies } from '../datasets/open.js';
 import { closeExplainers } from '../explainers/module.js';
 import { explainers } from '../explainers/registry.js';
+import { defaultSteps, evenSteps } from '../metrics/steps.js';
 import { renderConsole } from '../report/console.js';
+import { type RunDescription, readRunFile } from '../report/sources.js';
 import { summaryJson } from '../report/summary.js';
+import { wrapText } from '../report/table.js';
 import { type BenchmarkChoice, chooseBenchmark, firstLook, fullSize } from '../runner/choose.js';
 import { concludeBenchmark } from '../runner/conclude.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
@@ -30,15 +33,23 @@ export const bench: Command = {
     'embedded datasets: together the grid of the paper in small.\n' +
     'Results are one JSON line per sample, explainer and model; a killed run goes on with --resume.',
   options: {
+    config: {
+      kind: 'string',
+      transient: true,
+      value: 'FILE',
+      help: 'options from a JSON file; the run.json of a results folder does that run again. Options beside it come first',
+    },
     model: {
       kind: 'list',
       value: 'DIR',
-      help: 'embedded model or model directory; repeatable (default: all embedded models)',
+      known: [...embeddedModels().keys()],
+      help: 'embedded model or model directory, NAME=DIR to name it; repeatable (default: all embedded models)',
     },
     dataset: {
       kind: 'list',
       value: 'NAME',
-      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR; repeatable',
+      known: [...embeddedFamilies.keys()],
+      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR; NAME=... to name it; repeatable',
       fallback: [...embeddedFamilies.keys()],
     },
     'allow-outside': {
@@ -48,6 +59,7 @@ export const bench: Command = {
     explainers: {
       kind: 'list',
       value: 'NAMES',
+      known: ['all', ...explainers.map(({ name }) => name)],
       help: `comma-separated: ${explainers.map((e) => e.name).join(', ')}; or a file of your own, ./my-explainer.mjs; import:NAME=DIR for scores from files; "exec:COMMAND" for a program that explains (fsyn bridge)`,
       fallback: ['all'],
     },
@@ -94,26 +106,41 @@ export const bench: Command = {
       help: 'seed of samples, controls and partitions',
       fallback: 0,
     },
-    out: { kind: 'string', value: 'DIR', help: 'results folder (default results/<date and time>)' },
-    resume: { kind: 'flag', help: 'go on with the results in --out' },
-    'retry-failed': { kind: 'flag', help: 'with --resume: run failed rows again' },
+    out: {
+      kind: 'string',
+      transient: true,
+      value: 'DIR',
+      help: 'results folder (default results/<date and time>)',
+    },
+    resume: { kind: 'flag', transient: true, help: 'go on with the results in --out' },
+    'retry-failed': { kind: 'flag', transient: true, help: 'with --resume: run failed rows again' },
     shard: {
       kind: 'string',
+      transient: true,
       value: 'I/N',
       help: 'measure only part I (from 1) of N; put the parts together with fsyn merge',
       fallback: '1/1',
     },
-    json: { kind: 'flag', help: 'print the summary, or the plan of a dry run, as JSON' },
+    json: { kind: 'flag', transient: true, help: 'print the summary, or the plan of a dry run, as JSON' },
     'dry-run': {
       kind: 'flag',
+      transient: true,
       help: 'print what would be evaluated and stop: cells, image states, batches, operations, memory, fallbacks',
     },
     'plan-samples': {
       kind: 'integer',
+      transient: true,
       value: 'N',
       minimum: 1,
       help: 'with --dry-run: samples per dataset that are prepared and planned',
       fallback: 1,
+    },
+    steps: {
+      kind: 'integer',
+      value: 'N',
+      minimum: 1,
+      help: 'steps of the curves from no player to all',
+      fallback: defaultSteps.length - 1,
     },
     scoring: {
       kind: 'string',
@@ -145,12 +172,12 @@ export const bench: Command = {
     );
     const out = values.string('out') ?? defaultFolder();
     const models = await asUsage(() => loadModels(modelsOf(values), loadSettings(values, io.signal)));
-    const progress = new ProgressLine(io.log, io.interactive);
+    const progress = new ProgressLine(io);
     try {
       if (values.flag('dry-run')) {
         const planSamples = values.number('plan-samples')!;
         const plans = await planBenchmark({ ...chosen, models, shard, planSamples, signal: io.signal });
-        io.out(values.flag('json') ? `${JSON.stringify({ plans })}\n` : renderDryRun(plans));
+        io.out(values.flag('json') ? `${JSON.stringify({ plans })}\n` : renderDryRun(plans, io.width));
         return exitCodes.ok;
       }
       const outcome = await runBenchmark({
@@ -161,6 +188,8 @@ export const bench: Command = {
         retryFailed: values.flag('retry-failed'),
         shard,
         gallerySamples: values.number('gallery')!,
+        invocation: { command: bench.name, options: values.lasting(bench) },
+        ...replayedBy(values.string('config')),
         signal: io.signal,
         onNote: (text) => {
           progress.end();
@@ -181,7 +210,10 @@ export const bench: Command = {
         onNote: note,
       });
       if (values.flag('json')) io.out(`${summaryJson({ out, page, ...summary })}\n`);
-      else io.out(`\n${report ? `${renderConsole(report)}\n\n` : ''}${closing(out, page, outcome)}\n`);
+      else
+        io.out(
+          `\n${report ? `${renderConsole(report, io.width)}\n\n` : ''}${wrapText(closing(out, page, outcome), io.width)}\n`,
+        );
       return outcome.failed > 0 ? exitCodes.failures : exitCodes.ok;
     } catch (error) {
       progress.end();
@@ -196,6 +228,13 @@ export const bench: Command = {
     }
   },
 };
+
+/** A configuration that is the run.json of a run is repeated, and compared with. */
+function replayedBy(config: string | undefined): { replayed?: RunDescription } {
+  if (config === undefined) return {};
+  const description = readRunFile(config);
+  return description.invocation === undefined ? {} : { replayed: description };
+}
 
 function modelsOf(values: OptionValues): readonly string[] {
   const named = values.list('model');
@@ -213,6 +252,7 @@ function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
     shapleySamples: values.number('sii-samples'),
     settings: {
       seed: values.number('seed'),
+      steps: evenSteps(values.number('steps')!),
       scoring: values.string('scoring') as BenchmarkSettings['scoring'],
       compat: values.string('compat') as BenchmarkSettings['compat'],
       ...maskingOf(values),

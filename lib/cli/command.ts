@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util';
 import { parseBytes } from '../bytes.js';
-import { FsynError, reasonOf } from '../errors.js';
+import { FsynError } from '../errors.js';
+import { suggestion } from '../suggestion.js';
 
 /** How a command's option is read; `list` takes comma-separated or repeated values, `bytes` a size like 2GB. */
 export type OptionKind = 'string' | 'integer' | 'number' | 'bytes' | 'flag' | 'list';
@@ -13,8 +13,12 @@ export interface OptionSpec {
   readonly fallback?: string | number | boolean | readonly string[];
   /** Accepted values of a string option. */
   readonly choices?: readonly string[];
+  /** Values that a shell offers where others are accepted, too. */
+  readonly known?: readonly string[];
   /** Smallest accepted number. */
   readonly minimum?: number;
+  /** Part of this call only, so that a run that is replayed does not take it over: where to write, what to print. */
+  readonly transient?: boolean;
 }
 
 /** A command of the command line. Results go to `out` (standard output), everything else to `log` (standard error). */
@@ -33,6 +37,10 @@ export interface CommandIo {
   readonly log: (text: string) => void;
   /** Whether `log` is a terminal that understands carriage returns and colours. */
   readonly interactive: boolean;
+  /** Columns of the terminal that `out` goes to; undefined for a file or a pipe, whose lines are never broken. */
+  readonly width?: number;
+  /** Columns of the terminal that `log` goes to, as they are now. */
+  readonly columns?: () => number;
   readonly signal: AbortSignal;
 }
 
@@ -53,13 +61,13 @@ export async function asUsage<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-type Value = string | number | boolean | readonly string[] | undefined;
+export type OptionValue = string | number | boolean | readonly string[] | undefined;
 
 /** Parsed options with the type asked for; asking for a key that the command lacks is a programming error. */
 export class OptionValues {
-  readonly #values: ReadonlyMap<string, Value>;
+  readonly #values: ReadonlyMap<string, OptionValue>;
 
-  constructor(values: ReadonlyMap<string, Value>) {
+  constructor(values: ReadonlyMap<string, OptionValue>) {
     this.#values = values;
   }
 
@@ -86,79 +94,48 @@ export class OptionValues {
     return value;
   }
 
-  #get(name: string): Value {
+  /** What another call needs to do the same: options that have a value, but for those that belong to this call alone. */
+  lasting(command: Command): Record<string, OptionValue> {
+    const lasting = Object.entries(command.options).filter(([, { transient }]) => !transient);
+    return Object.fromEntries(
+      lasting.map(([name]) => [name, this.#get(name)]).filter(([, value]) => value !== undefined),
+    );
+  }
+
+  #get(name: string): OptionValue {
     if (!this.#values.has(name))
       throw new FsynError('INVALID_ARGUMENT', `The command has no option --${name}.`);
     return this.#values.get(name);
   }
 }
 
-/** Parses a command's arguments; throws UsageError naming the option, what was expected and what came. */
-export function parseOptions(command: Command, args: readonly string[]): OptionValues {
-  const specs = Object.entries(command.options);
-  const config = Object.fromEntries(
-    specs.map(([name, spec]) => [
-      name,
-      {
-        type: spec.kind === 'flag' ? ('boolean' as const) : ('string' as const),
-        multiple: spec.kind === 'list',
-      },
-    ]),
-  );
-  let parsed: Record<string, unknown>;
-  let operands: readonly string[];
-  try {
-    const found = parseArgs({
-      args: [...args],
-      options: config,
-      allowPositionals: command.operand !== undefined,
-      strict: true,
-    });
-    parsed = found.values;
-    operands = found.positionals;
-  } catch (error) {
-    throw new UsageError(reasonOf(error).split('. ')[0]);
-  }
-  const values = new Map(specs.map(([name, spec]) => [name, convert(name, spec, parsed[name])]));
-  if (command.operand) {
-    const { name, value } = command.operand;
-    if (operands.length !== 1) {
-      throw new UsageError(
-        `Expected one ${value} but received ${operands.length === 0 ? 'none' : operands.join(' ')}.`,
-      );
-    }
-    values.set(name, operands[0]);
-  }
-  return new OptionValues(values);
-}
-
-function convert(name: string, spec: OptionSpec, given: unknown): Value {
-  if (given === undefined) return spec.fallback;
-  if (spec.kind === 'flag') return given === true;
+/** Reads an option's text, or texts, as its kind says. @throws UsageError naming the option, what was expected and what came */
+export function readOption(name: string, spec: OptionSpec, given: string | readonly string[]): OptionValue {
+  const texts = typeof given === 'string' ? [given] : given;
   if (spec.kind === 'list')
     // A command of its own may hold commas.
-    return (given as string[])
+    return texts
       .flatMap((item) => (item.startsWith('exec:') ? [item] : item.split(',')))
       .filter((item) => item !== '');
-  const text = given as string;
-  if (spec.kind === 'string') {
-    if (spec.choices && !spec.choices.includes(text)) {
-      throw new UsageError(
-        `Expected one of ${spec.choices.join(', ')} for --${name} but received ${JSON.stringify(text)}.`,
-      );
-    }
-    return text;
-  }
-  if (spec.kind === 'bytes') return convertBytes(name, text);
+  const text = texts[texts.length - 1];
+  if (spec.kind === 'string') return readChoice(name, spec, text);
+  if (spec.kind === 'bytes') return readBytes(name, text);
+  return readNumber(name, spec, text);
+}
+
+function readChoice(name: string, { choices }: OptionSpec, text: string): string {
+  if (!choices || choices.includes(text)) return text;
+  throw new UsageError(
+    `Expected one of ${choices.join(', ')} for --${name} but received ${JSON.stringify(text)}${suggestion(text, choices) || '.'}`,
+  );
+}
+
+function readNumber(name: string, { kind, minimum }: OptionSpec, text: string): number {
   const number = Number(text);
-  const whole = spec.kind === 'integer';
-  if (
-    text.trim() === '' ||
-    !Number.isFinite(number) ||
-    (whole && !Number.isSafeInteger(number)) ||
-    number < (spec.minimum ?? -Infinity)
-  ) {
-    const bound = spec.minimum === undefined ? '' : ` >= ${spec.minimum}`;
+  const whole = kind === 'integer';
+  const right = whole ? Number.isSafeInteger(number) : Number.isFinite(number);
+  if (text.trim() === '' || !right || number < (minimum ?? -Infinity)) {
+    const bound = minimum === undefined ? '' : ` >= ${minimum}`;
     throw new UsageError(
       `Expected ${whole ? 'an integer' : 'a number'}${bound} for --${name} but received ${JSON.stringify(text)}.`,
     );
@@ -166,7 +143,7 @@ function convert(name: string, spec: OptionSpec, given: unknown): Value {
   return number;
 }
 
-function convertBytes(name: string, text: string): number {
+function readBytes(name: string, text: string): number {
   const bytes = parseBytes(text);
   if (bytes === undefined) {
     throw new UsageError(
@@ -174,21 +151,4 @@ function convertBytes(name: string, text: string): number {
     );
   }
   return bytes;
-}
-
-/** The help page of a command. */
-export function commandHelp(command: Command): string {
-  const { operand } = command;
-  const rows = Object.entries(command.options).map(([name, spec]) => {
-    const value = spec.kind === 'flag' ? '' : ` ${spec.value ?? spec.kind.toUpperCase()}`;
-    const fallback =
-      spec.fallback === undefined || spec.kind === 'flag' ? '' : ` (default ${String(spec.fallback)})`;
-    return [`  --${name}${value}`, `${spec.help}${fallback}`] as const;
-  });
-  rows.push(['  --help', 'show this page']);
-  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
-  const table = rows.map(([left, right]) => left.padEnd(width) + right).join('\n');
-  const usage = operand ? ` ${operand.value}` : '';
-  const described = operand ? `\n\n${operand.value}: ${operand.help}` : '';
-  return `fsyn ${command.name}${usage} - ${command.summary}\n\n${command.description}${described}\n\nOptions\n${table}\n`;
 }

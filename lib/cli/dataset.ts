@@ -1,6 +1,7 @@
+import { join } from 'node:path';
 import { writeDataset } from '../datasets/embedded/files.js';
 import { embeddedFamilies, openDatasets } from '../datasets/open.js';
-import { type Command, exitCodes, UsageError } from './command.js';
+import { type Command, exitCodes } from './command.js';
 
 export const dataset: Command = {
   name: 'dataset',
@@ -27,9 +28,10 @@ export const dataset: Command = {
       limit: values.number('limit')!,
       seed: values.number('seed')!,
     });
-    if (!opened) throw new UsageError(`No dataset named ${name}.`);
     await writeDataset(opened, out, { signal: io.signal });
-    io.out(`${opened.size} samples in ${out}\n`);
+    io.out(
+      `${opened.size} samples in ${out}; next: \`fsyn bench --dataset ${name}=${join(out, 'samples.jsonl')}\`\n`,
+    );
     return exitCodes.ok;
   },
 };

@@ -1,12 +1,20 @@
 import { reasonOf } from '../errors.js';
-import { type InferenceFacts, inferenceFacts } from '../inference/runtime.js';
+import {
+  type InferenceFacts,
+  type ProviderFact,
+  providerNames,
+  providerRemedy,
+  runtimeFacts,
+} from '../inference/runtime.js';
 import { cudaFacts } from '../interactions/device.js';
 import { kernelFacts } from '../interactions/native.js';
 import { packageInfo } from '../package.js';
+import { wrapText } from '../report/table.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
 import type { Dtype } from '../vlm/files/directory.js';
 import { type Command, exitCodes } from './command.js';
 import { runtimeOptions } from './model-options.js';
+import { tryProviderElsewhere } from './provider-probe.js';
 
 /** What `fsyn doctor --json` prints. */
 interface Diagnosis {
@@ -36,7 +44,8 @@ export const doctor: Command = {
     const problems: string[] = [];
     let inference: InferenceFacts | null = null;
     try {
-      inference = inferenceFacts();
+      const providers = await Promise.all(providerNames().map(tryProviderElsewhere));
+      inference = { ...runtimeFacts(), providers };
     } catch (error) {
       problems.push(reasonOf(error));
     }
@@ -69,7 +78,7 @@ export const doctor: Command = {
       models,
       problems,
     };
-    io.out(values.flag('json') ? `${JSON.stringify(diagnosis)}\n` : render(diagnosis));
+    io.out(values.flag('json') ? `${JSON.stringify(diagnosis)}\n` : wrapText(render(diagnosis), io.width));
     return problems.length > 0 ? exitCodes.error : exitCodes.ok;
   },
 };
@@ -93,10 +102,7 @@ function render({ fsyn, node, platform, inference, kernel, cuda, models, problem
       `memory      ${gigabytes(inference.memoryFree)} free of ${gigabytes(inference.memoryTotal)}`,
       `cuda        ${cuda.device ?? `not available: ${cuda.problem}`}`,
       `runtime     ONNX Runtime ${inference.runtimeVersion}`,
-      ...inference.providers.map(
-        ({ name, available, problem }) =>
-          `provider    ${name.padEnd(8)} ${available ? 'available' : `not available: ${problem.split('\n')[0]}`}`,
-      ),
+      ...inference.providers.map(providerLine),
     );
   }
   for (const { name, ok, detail } of models)
@@ -106,4 +112,18 @@ function render({ fsyn, node, platform, inference, kernel, cuda, models, problem
     ...problems.map((problem) => `  ${problem}`),
   );
   return `${lines.join('\n')}\n`;
+}
+
+/** The runtime's message with its source files, paths and boilerplate is for --json; people get its end and the remedy. */
+function providerLine({ name, available, problem }: ProviderFact): string {
+  const start = `provider    ${name.padEnd(8)} `;
+  if (available) return `${start}available`;
+  const reason = problem
+    .split('\n')[0]
+    .replace(/^.*?cannot be used here: /, '')
+    .replace(/^.*\b(?:FAIL|INVALID_ARGUMENT|NOT_IMPLEMENTED|EP_FAIL) : /, '')
+    .replace(/^.* was false\. /, '')
+    .replaceAll(/\S*[/\\](\S+)/g, '$1');
+  const short = reason.length > 120 ? `${reason.slice(0, 117)}...` : reason;
+  return `${start}not available: ${short.replace(/\.?$/, '.')} ${providerRemedy(name)}`;
 }

@@ -1,14 +1,15 @@
 import { formatBytes } from '../bytes.js';
-import { type Column, textTable } from '../report/table.js';
+import { type Column, textTable, wrapText } from '../report/table.js';
 import type { DatasetPlan, SamplePlan } from '../runner/plan.js';
 
 /** The plan of a run as a page of text. */
-export function renderDryRun(plans: readonly DatasetPlan[]): string {
-  const parts = plans.map((plan) => `${heading(plan)}\n\n${sampleTable(plan)}\n\n${remarks(plan)}\n`);
+export function renderDryRun(plans: readonly DatasetPlan[], width?: number): string {
+  const parts = plans.map((plan) => `${heading(plan)}\n\n${sampleTable(plan, width)}\n\n${remarks(plan)}\n`);
   const total = plans.reduce((sum, { total: { cells } }) => sum + cells, 0);
   const flops = plans.reduce((sum, { total: { flops } }) => sum + (flops ?? Number.NaN), 0);
   const cost = Number.isNaN(flops) ? 'operations unknown' : `about ${operations(flops)}`;
-  return `${parts.join('\n')}\nThe run: about ${total} cells, ${cost}. Nothing was evaluated and nothing written.\n`;
+  const text = `${parts.join('\n')}\nThe run: about ${total} cells, ${cost}. Nothing was evaluated and nothing written.\n`;
+  return wrapText(text, width);
 }
 
 function heading(plan: DatasetPlan): string {
@@ -64,7 +65,7 @@ const planned: readonly Line[] = [
   { title: '  workers', value: ({ plan }) => plan && String(plan.workers) },
 ];
 
-function sampleTable({ perSample }: DatasetPlan): string {
+function sampleTable({ perSample }: DatasetPlan, width: number | undefined): string {
   const columns: Column<Line>[] = [
     { title: 'per sample', align: 'left', value: (line) => line.title },
     ...perSample.map((sample) => ({
@@ -72,7 +73,7 @@ function sampleTable({ perSample }: DatasetPlan): string {
       value: (line: Line) => line.value(sample) ?? '-',
     })),
   ];
-  return textTable(columns, perSample.some(({ plan }) => plan) ? [...needed, ...planned] : needed);
+  return textTable(columns, perSample.some(({ plan }) => plan) ? [...needed, ...planned] : needed, width);
 }
 
 function remarks({ perSample, uncounted }: DatasetPlan): string {

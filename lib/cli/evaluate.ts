@@ -31,7 +31,7 @@ export const evaluate: Command = {
   async run(values, io) {
     const attributions = values.list('attributions');
     if (attributions.length === 0) throw new UsageError('--attributions is required: NAME=DIR.');
-    const progress = new ProgressLine(io.log, io.interactive);
+    const progress = new ProgressLine(io);
     const out = values.string('out')!;
     try {
       const { outcome, report, summary, page } = await asUsage(() =>
@@ -50,7 +50,10 @@ export const evaluate: Command = {
       );
       progress.end();
       if (values.flag('json')) io.out(`${summaryJson({ out, page, ...summary })}\n`);
-      else io.out(`\n${report ? `${renderConsole(report)}\n\n` : ''}Page with charts and samples: ${page}\n`);
+      else
+        io.out(
+          `\n${report ? `${renderConsole(report, io.width)}\n\n` : ''}Page with charts and samples: ${page}\n`,
+        );
       return outcome.failed > 0 ? exitCodes.failures : exitCodes.ok;
     } finally {
       progress.end();

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FsynError } from '../errors.js';
@@ -5,14 +6,22 @@ import { closeExplainers, resolveExplainers } from '../explainers/module.js';
 import { explainers } from '../explainers/registry.js';
 import type { Explainer } from '../explainers/types.js';
 import { evaluate, explain as runExplainer } from '../measure/evaluate.js';
+import { defaultSteps, evenSteps } from '../metrics/steps.js';
 import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
 import { blankness, largestMagnitude, overlayPng } from '../report/heatmap.js';
 import { decimal, textTable } from '../report/table.js';
-import { loadModels } from '../runner/models.js';
+import { embeddedModels, loadModels } from '../runner/models.js';
 import { deriveSeed } from '../statistics/random.js';
 import { decodeImage } from '../vlm/images/decode.js';
 import type { PreparedSample, PrepareOptions } from '../vlm/types.js';
-import { type Command, exitCodes, type OptionValues } from './command.js';
+import {
+  asUsage,
+  type Command,
+  type CommandIo,
+  exitCodes,
+  type OptionValues,
+  UsageError,
+} from './command.js';
 import {
   explainerTimeout,
   loadSettings,
@@ -20,6 +29,7 @@ import {
   maskingOptions,
   runtimeOptions,
 } from './model-options.js';
+import { ProgressLine } from './progress.js';
 
 const usable = explainers.filter((explainer) => !explainer.needsTruth);
 
@@ -33,6 +43,7 @@ export const explain: Command = {
     model: {
       kind: 'string',
       value: 'DIR',
+      known: [...embeddedModels().keys()],
       help: 'embedded model or model directory',
       fallback: 'llava-tiny',
     },
@@ -43,53 +54,98 @@ export const explain: Command = {
     explainers: {
       kind: 'list',
       value: 'NAMES',
+      known: ['all', ...usable.map(({ name }) => name)],
       help: `comma-separated: ${usable.map((e) => e.name).join(', ')}; or a file of your own, ./my-explainer.mjs; or "exec:COMMAND"`,
       fallback: ['all'],
     },
     'explainer-timeout': explainerTimeout,
     seed: { kind: 'integer', value: 'S', minimum: 0, help: 'seed of random explainers', fallback: 0 },
+    answer: {
+      kind: 'string',
+      value: 'TEXT',
+      help: 'explain this answer (default: the one that the model gives)',
+    },
+    steps: {
+      kind: 'integer',
+      value: 'N',
+      minimum: 1,
+      help: 'steps of the curves from no player to all',
+      fallback: defaultSteps.length - 1,
+    },
     out: { kind: 'string', value: 'DIR', help: 'folder for the pictures', fallback: 'explanation' },
     json: { kind: 'flag', help: 'print explanation.json instead of the summary' },
     ...maskingOptions,
     ...runtimeOptions,
   },
   async run(values, io) {
-    const image = await decodeImage(values.required('image'));
+    const path = values.required('image');
     const question = values.required('question');
-    const selected = await resolveExplainers(values.list('explainers'), usable, {
-      timeout: values.number('explainer-timeout'),
-      onLog: (line) => io.log(`${line}\n`),
-      signal: io.signal,
-    });
-    const [model] = await loadModels([values.string('model')!], loadSettings(values, io.signal));
+    if (!existsSync(path)) throw new UsageError(`There is no file ${JSON.stringify(path)} (--image).`);
+    const image = await decodeImage(path);
+    const selected = await asUsage(() =>
+      resolveExplainers(values.list('explainers'), usable, {
+        timeout: values.number('explainer-timeout'),
+        onLog: (line) => io.log(`${line}\n`),
+        signal: io.signal,
+      }),
+    );
+    const progress = new ProgressLine(io);
+    progress.say('loading the model');
+    const [model] = await asUsage(() =>
+      loadModels([values.string('model')!], loadSettings(values, io.signal)),
+    );
     try {
+      progress.say('answering the question');
       const sample = await model.prepare(image, question, prepareOptions(values, io.signal));
-      const explanations: Explanation[] = [];
-      const able: Explainer[] = [];
-      for (const explainer of selected) {
-        if (io.interactive) io.log(`\r\x1b[K${explainer.title} ...`);
-        try {
-          explanations.push(await explainOne(sample, explainer, values.number('seed')!, io.signal));
-          able.push(explainer);
-        } catch (error) {
-          // Who asks for all methods wants those that this model allows; who names one wants to know why not.
-          const unable = error instanceof FsynError && error.code === 'UNSUPPORTED_MODEL';
-          if (!unable || !values.list('explainers').includes('all')) throw error;
-          io.log(`${io.interactive ? '\r\x1b[K' : ''}Left out: ${error.message}\n`);
-        }
-      }
-      if (io.interactive) io.log('\r\x1b[K');
+      const { able, explanations } = await explainAll(sample, selected, values, progress, io);
       const out = values.string('out')!;
       const description = await writeFiles(out, sample, able, explanations);
       if (values.flag('json')) io.out(`${JSON.stringify(description)}\n`);
-      else io.out(summary(sample, explanations, out));
+      else io.out(summary(sample, explanations, out, io.width));
       return exitCodes.ok;
     } finally {
+      progress.clear();
       await closeExplainers(selected);
       model.dispose();
     }
   },
 };
+
+/** Runs one explainer after the other and says every second how far it is: a real model takes minutes. */
+async function explainAll(
+  sample: PreparedSample,
+  selected: readonly Explainer[],
+  values: OptionValues,
+  progress: ProgressLine,
+  io: CommandIo,
+): Promise<{ able: Explainer[]; explanations: Explanation[] }> {
+  const explanations: Explanation[] = [];
+  const able: Explainer[] = [];
+  for (const [done, explainer] of selected.entries()) {
+    let at = explainer.title;
+    const tell = () => progress.update(done, selected.length, `explainers, ${at}`);
+    const clock = setInterval(tell, 1000);
+    tell();
+    try {
+      const options = { seed: values.number('seed')!, steps: values.number('steps')!, signal: io.signal };
+      const explanation = await explainOne(sample, explainer, options, (cells, total) => {
+        at = `${explainer.title}: ${cells} of ${total} cells`;
+        tell();
+      });
+      explanations.push(explanation);
+      able.push(explainer);
+    } catch (error) {
+      // Who asks for all methods wants those that this model allows; who names one wants to know why not.
+      const unable = error instanceof FsynError && error.code === 'UNSUPPORTED_MODEL';
+      if (!unable || !values.list('explainers').includes('all')) throw error;
+      progress.clear();
+      io.log(`Left out: ${error.message}\n`);
+    } finally {
+      clearInterval(clock);
+    }
+  }
+  return { able, explanations };
+}
 
 function prepareOptions(values: OptionValues, signal: AbortSignal): PrepareOptions {
   const choices = values.list('choices');
@@ -97,6 +153,7 @@ function prepareOptions(values: OptionValues, signal: AbortSignal): PrepareOptio
     ...maskingOf(values),
     instruction: values.string('instruction'),
     choices: choices.length > 0 ? choices : undefined,
+    answer: values.string('answer'),
     signal,
   };
 }
@@ -104,14 +161,18 @@ function prepareOptions(values: OptionValues, signal: AbortSignal): PrepareOptio
 async function explainOne(
   sample: PreparedSample,
   explainer: Explainer,
-  seed: number,
-  signal: AbortSignal,
+  { seed, steps, signal }: { readonly seed: number; readonly steps: number; readonly signal: AbortSignal },
+  onProgress: (done: number, total: number) => void,
 ): Promise<Explanation> {
   const attribution = await runExplainer(sample, explainer, {
     seed: deriveSeed(seed, explainer.name),
     signal,
   });
-  const [{ synergy }] = await evaluate(sample, [attribution], { signal });
+  const [{ synergy }] = await evaluate(sample, [attribution], {
+    steps: evenSteps(steps),
+    signal,
+    onProgress,
+  });
   return { title: explainer.title, attribution, synergy: synergy.raw.mean };
 }
 
@@ -151,7 +212,12 @@ async function writeFiles(
   return description;
 }
 
-function summary(sample: PreparedSample, explanations: readonly Explanation[], out: string): string {
+function summary(
+  sample: PreparedSample,
+  explanations: readonly Explanation[],
+  out: string,
+  width: number | undefined,
+): string {
   const { answer, textPlayers } = sample;
   const table = textTable<Explanation>(
     [
@@ -164,6 +230,7 @@ function summary(sample: PreparedSample, explanations: readonly Explanation[], o
       },
     ],
     explanations,
+    width,
   );
   const blank = explanations.flatMap(({ title, attribution }) => {
     const said = [blankness(attribution.image, 'image'), blankness(attribution.text, 'text')].filter(

@@ -63,7 +63,7 @@ export const players: Command = {
       }),
     );
     const [model] = await asUsage(() => loadModels([modelSource], loadSettings(values, io.signal)));
-    const progress = new ProgressLine(io.log, io.interactive);
+    const progress = new ProgressLine(io);
     try {
       const settings: BenchmarkSettings = {
         ...defaultSettings,

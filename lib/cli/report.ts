@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { renderConsole } from '../report/console.js';
 import { renderCsv } from '../report/csv.js';
@@ -41,6 +42,7 @@ export const report: Command = {
   },
   async run(values, io) {
     const folder = values.required('results');
+    if (!existsSync(folder)) throw new UsageError(`There is no folder ${JSON.stringify(folder)}.`);
     const formats = [...new Set(values.list('format'))];
     const unknown = formats.find((format) => !(format in renderers));
     if (formats.length === 0 || unknown !== undefined) {

@@ -6,11 +6,11 @@ import { resolveExplainers } from '../explainers/module.js';
 import { runtime } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 import { speedupPicture } from '../report/speedup.js';
-import { type Column, decimal, textTable } from '../report/table.js';
-import { loadModels } from '../runner/models.js';
+import { type Column, decimal, textTable, wrapText } from '../report/table.js';
+import { embeddedModels, loadModels } from '../runner/models.js';
 import type { Arm } from '../speedup/arms.js';
 import { measureSpeedup, type SpeedupReport } from '../speedup/speedup.js';
-import { type Command, exitCodes, UsageError } from './command.js';
+import { asUsage, type Command, exitCodes } from './command.js';
 import { loadSettings, runtimeOptions } from './model-options.js';
 import { ProgressLine } from './progress.js';
 
@@ -25,6 +25,7 @@ export const speedup: Command = {
     model: {
       kind: 'string',
       value: 'DIR',
+      known: [...embeddedModels().keys()],
       help: 'embedded model or model directory',
       fallback: 'llava-tiny',
     },
@@ -61,15 +62,18 @@ export const speedup: Command = {
     ...runtimeOptions,
   },
   async run(values, io) {
-    const [dataset] = await openDatasets([values.string('dataset')!], {
-      size: values.number('limit')!,
-      limit: values.number('limit')!,
-      seed: values.number('seed')!,
-    });
-    if (!dataset) throw new UsageError('--dataset is required.');
-    const selected = await resolveExplainers(values.list('explainers'));
-    const [model] = await loadModels([values.string('model')!], loadSettings(values, io.signal));
-    const progress = new ProgressLine(io.log, io.interactive);
+    const [dataset] = await asUsage(() =>
+      openDatasets([values.string('dataset')!], {
+        size: values.number('limit')!,
+        limit: values.number('limit')!,
+        seed: values.number('seed')!,
+      }),
+    );
+    const selected = await asUsage(() => resolveExplainers(values.list('explainers')));
+    const [model] = await asUsage(() =>
+      loadModels([values.string('model')!], loadSettings(values, io.signal)),
+    );
+    const progress = new ProgressLine(io);
     try {
       const report = await measureSpeedup({
         model,
@@ -90,7 +94,7 @@ export const speedup: Command = {
       io.out(
         values.flag('json')
           ? `${JSON.stringify({ ...report, machine })}\n`
-          : render(report, machine, picture),
+          : render(report, machine, picture, io.width),
       );
       return exitCodes.ok;
     } catch (error) {
@@ -111,6 +115,7 @@ function render(
   report: SpeedupReport,
   machine: ReturnType<typeof machineFacts>,
   picture: string | undefined,
+  width: number | undefined,
 ): string {
   const arm = (name: Arm['name']) => report.arms.find((candidate) => candidate.name === name)!;
   const published = { sii: arm('SII as published'), synergy: arm('F_syn as published') };
@@ -131,7 +136,7 @@ function render(
     `${report.model} on ${report.dataset}: medians of ${report.timed} timed attributions, one thread`,
     `${machine.processor}, Node ${machine.node}, ONNX Runtime ${machine.onnxruntime}, fsyn ${machine.fsyn}`,
     '',
-    textTable(columns, report.arms),
+    textTable(columns, report.arms, width),
     '',
     'SII over F_syn',
     `  passes as published (counting alone)    ${times(published.sii, published.synergy, 'cells')}`,
@@ -151,8 +156,9 @@ function render(
         { title: 'without s = 1', value: (row) => decimal(row.withoutEndpoint, 2) },
       ],
       report.agreement,
+      width,
     ),
   ];
   if (picture !== undefined) lines.push('', `Picture in ${picture}`);
-  return `${lines.join('\n')}\n`;
+  return `${wrapText(lines.join('\n'), width)}\n`;
 }

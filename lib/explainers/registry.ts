@@ -1,4 +1,5 @@
 import { FsynError } from '../errors.js';
+import { suggestion } from '../suggestion.js';
 import { attnLrp } from './attn-lrp.js';
 import { gradCam } from './grad-cam.js';
 import { gradRollout } from './grad-rollout.js';
@@ -54,23 +55,31 @@ export function asPublished(chosen: readonly Explainer[]): Explainer[] {
 }
 
 /**
- * Finds explainers by name.
+ * Finds explainers by name, or by the title that tables print: `attn-lrp`, `AttnLRP`, `Input x Gradient`.
  *
  * @throws FsynError INVALID_ARGUMENT with the known names for an unknown one or a repeated one
  */
 export function findExplainers(names: readonly string[]): Explainer[] {
-  const known = explainers.map((explainer) => explainer.name).join(', ');
-  return names.map((name, i) => {
-    const found = explainers.find((explainer) => explainer.name === name);
-    if (!found)
-      throw new FsynError(
-        'INVALID_ARGUMENT',
-        `Unknown explainer ${JSON.stringify(name)}; known explainers: ${known}.`,
-      );
-    if (names.indexOf(name) !== i)
-      throw new FsynError('INVALID_ARGUMENT', `Explainer ${JSON.stringify(name)} is named twice.`);
-    return found;
+  const known = explainers.map((explainer) => explainer.name);
+  const found = names.map((name) => {
+    const match = explainers.find((explainer) => isCalled(explainer, name));
+    if (match) return match;
+    const near = suggestion(name, [...known, ...explainers.map(({ title }) => title)]);
+    throw new FsynError(
+      'INVALID_ARGUMENT',
+      `Unknown explainer ${JSON.stringify(name)}${near || '.'} Known explainers: ${known.join(', ')}.`,
+    );
   });
+  const repeated = found.find((explainer, i) => found.indexOf(explainer) !== i);
+  if (repeated)
+    throw new FsynError('INVALID_ARGUMENT', `Explainer ${JSON.stringify(repeated.name)} is named twice.`);
+  return found;
+}
+
+/** Names are compared as they are heard: case, blanks and dashes aside. */
+function isCalled({ name, title }: Explainer, given: string): boolean {
+  const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, '');
+  return given === name || [name, title].some((own) => plain(own) === plain(given) && plain(given) !== '');
 }
 
 /**

@@ -99,24 +99,35 @@ export interface InferenceFacts {
 
 /** Loads the runtime and tries every provider that it was compiled with. */
 export function inferenceFacts(): InferenceFacts {
-  const { version, path, buildInfo, compiledProviders } = runtime();
+  return { ...runtimeFacts(), providers: providerNames().map(tryProvider) };
+}
+
+/** What can be said without trying a provider. */
+export function runtimeFacts(): Omit<InferenceFacts, 'providers'> {
+  const { version, path, buildInfo } = runtime();
   return {
     runtimeVersion: version,
     runtimePath: path,
     runtimeBuild: buildInfo,
-    // Providers without a short name (TensorRT) are not offered by name, so trying them would say nothing.
-    providers: compiledProviders.flatMap((compiled) => {
-      const name = PROVIDER_NAMES[compiled];
-      if (name === undefined) return [];
-      const problem = addon().providerProblem(name);
-      return [{ name, available: problem === '', problem }];
-    }),
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     threads: availableParallelism(),
     features: addon().cpuFeatures(),
     memoryTotal: totalmem(),
     memoryFree: freemem(),
   };
+}
+
+/** Short names of the providers that the runtime was compiled with. */
+export function providerNames(): string[] {
+  // Providers without a short name (TensorRT) are not offered by name, so trying them would say nothing.
+  return runtime().compiledProviders.flatMap((compiled) => PROVIDER_NAMES[compiled] ?? []);
+}
+
+/** Tries a provider in this process, whose driver may print what it likes. */
+export function tryProvider(name: string): ProviderFact {
+  runtime();
+  const problem = addon().providerProblem(name);
+  return { name, available: problem === '', problem };
 }
 
 /** What to do about a provider that cannot be used. */

@@ -1,7 +1,14 @@
+import { checkInteger } from '../checks.js';
 import { invalidArgument } from '../errors.js';
 
 /** Fractions 0, 0.1, ..., 1 of the players: the eleven steps of the paper. */
-export const defaultSteps: readonly number[] = Array.from({ length: 11 }, (_, i) => i / 10);
+export const defaultSteps: readonly number[] = evenSteps(10);
+
+/** Fractions 0, 1/count, ..., 1. @throws FsynError INVALID_ARGUMENT unless count is an integer >= 1 */
+export function evenSteps(count: number): number[] {
+  checkInteger('steps', count, 1);
+  return Array.from({ length: count + 1 }, (_, i) => i / count);
+}
 
 /** Checks fractions: at least two, ascending, from 0 to 1. */
 export function validateSteps(steps: readonly number[]): void {

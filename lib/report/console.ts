@@ -13,28 +13,34 @@ import {
   secondsText,
 } from './report-tables.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
-import { decimal, interval, textTable } from './table.js';
+import { decimal, interval, textTable, wrapText } from './table.js';
 import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
 /**
- * A report as plain text for a terminal, about 120 columns wide: the table of the paper's kind (F_syn per explainer and
+ * A report as plain text for a terminal: the table of the paper's kind (F_syn per explainer and
  * model with intervals, unimodal ranks, tau, rho, cost), then the answer and the checks of the metric per model, and why rows failed.
+ *
+ * @param width columns of the terminal, for tables that go on below and lines that are broken; without it about 120
  */
-export function renderConsole(report: Report): string {
+export function renderConsole(report: Report, width?: number): string {
   const style = new ExplainerStyle(explainerNames(report), report.titles);
-  const parts = report.models.map((model) => modelText(model, style));
+  const parts = report.models.map((model) => modelText(model, style, width));
   if (report.models.length > 1) {
     const columns = report.models.map(({ model, overall }) => ({ title: model, scope: overall }));
-    parts.push(`All models, * best of a column\n${plain(gridTable(columns, style))}`);
+    parts.push(`All models, * best of a column\n${plain(gridTable(columns, style), width)}`);
   }
   parts.push(
-    `Agreement of rankings (tau) and with the exact index (rho)\n${plain(scopeTable(report.models))}`,
+    `Agreement of rankings (tau) and with the exact index (rho)\n${plain(scopeTable(report.models), width, 2)}`,
   );
-  if (report.failedRows > 0) parts.push(`Failed rows\n${plain(failureTable(report, style))}`);
-  return parts.join('\n\n');
+  if (report.failedRows > 0) parts.push(`Failed rows\n${plain(failureTable(report, style), width)}`);
+  return wrapText(parts.join('\n\n'), width);
 }
 
-function modelText({ model, overall, datasets, verdict }: ModelReport, style: ExplainerStyle): string {
+function modelText(
+  { model, overall, datasets, verdict }: ModelReport,
+  style: ExplainerStyle,
+  width: number | undefined,
+): string {
   const table = textTable(
     [
       { title: 'explainer', align: 'left', value: (row) => style.title(row.name) },
@@ -62,6 +68,7 @@ function modelText({ model, overall, datasets, verdict }: ModelReport, style: Ex
       { title: 's/sample', value: (row) => secondsText(row.secondsPerSample) },
     ],
     bySynergy(overall.explainers),
+    width,
   );
   const checks = overall.checks.map(
     ({ outcome, claim, evidence }) => `  ${outcome.padEnd(5)}  ${claim}: ${evidence}`,
@@ -70,9 +77,9 @@ function modelText({ model, overall, datasets, verdict }: ModelReport, style: Ex
   return [
     `${model}${where}: ${overall.samples} samples, accuracy ${percentText(overall.accuracy)}`,
     table,
-    ...groundingText(overall, style),
-    ...datasetText(datasets, style),
-    ...mapsText(overall, style),
+    ...groundingText(overall, style, width),
+    ...datasetText(datasets, style, width),
+    ...mapsText(overall, style, width),
     `${answerText(verdict, overall, style)} ${standingText(verdict, style)}`.trim(),
     ...[cautionText(verdict, overall, style)].filter((text) => text !== ''),
     `${trustText(verdict.trust)} ${accuracyNote(overall)}`.trim(),
@@ -80,15 +87,19 @@ function modelText({ model, overall, datasets, verdict }: ModelReport, style: Ex
   ].join('\n');
 }
 
-function mapsText(scope: ScopeAnalysis, style: ExplainerStyle): string[] {
+function mapsText(scope: ScopeAnalysis, style: ExplainerStyle, width: number | undefined): string[] {
   const table = mapTable(scope, style);
   return table.body.length === 0
     ? []
-    : [`\nSamples on which maps leave the order to the players' places\n${plain(table)}\n`];
+    : [`\nSamples on which maps leave the order to the players' places\n${plain(table, width)}\n`];
 }
 
 /** Raw F_syn by what a correct answer needs, where the samples say so. */
-function groundingText({ explainers }: ScopeAnalysis, style: ExplainerStyle): string[] {
+function groundingText(
+  { explainers }: ScopeAnalysis,
+  style: ExplainerStyle,
+  width: number | undefined,
+): string[] {
   const kinds = ['grounded', 'text-prior', 'image-prior'].filter((kind) =>
     explainers.some((row) => row.byGrounding[kind]),
   );
@@ -104,20 +115,25 @@ function groundingText({ explainers }: ScopeAnalysis, style: ExplainerStyle): st
       })),
     ],
     bySynergy(explainers),
+    width,
   );
   return [`\nF_syn raw by what a correct answer needs\n${table}\n`];
 }
 
-function datasetText(datasets: readonly ScopeAnalysis[], style: ExplainerStyle): string[] {
+function datasetText(
+  datasets: readonly ScopeAnalysis[],
+  style: ExplainerStyle,
+  width: number | undefined,
+): string[] {
   if (datasets.length < 2) return [];
   const columns = datasets.map((scope) => ({
     title: `${scope.dataset} (n=${scope.samples}, accuracy ${percentText(scope.accuracy)})`,
     scope,
   }));
-  return [`\nF_syn raw by dataset, * best of a column\n${plain(gridTable(columns, style))}\n`];
+  return [`\nF_syn raw by dataset, * best of a column\n${plain(gridTable(columns, style), width)}\n`];
 }
 
-function plain({ head, body }: ReportTable): string {
+function plain({ head, body }: ReportTable, width: number | undefined, repeated = 1): string {
   return textTable(
     head.map((title, i) => ({
       title,
@@ -126,5 +142,7 @@ function plain({ head, body }: ReportTable): string {
       value: (row: readonly string[]) => row[i].replaceAll(/\s*\n\s*/g, ' '),
     })),
     body,
+    width,
+    repeated,
   );
 }

@@ -33,7 +33,11 @@ export interface RunDescription {
  */
 export function readRunDescription(folder: string): RunDescription | null {
   const path = join(folder, 'run.json');
-  if (!existsSync(path)) return null;
+  return existsSync(path) ? readRunFile(path) : null;
+}
+
+/** Reads a run.json. @throws FsynError RESULTS as `readRunDescription` */
+export function readRunFile(path: string): RunDescription {
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(path, 'utf8'));

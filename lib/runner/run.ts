@@ -1,4 +1,4 @@
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { checkInteger } from '../checks.js';
 import { outlineOf } from '../datasets/choose.js';
@@ -10,13 +10,13 @@ import { releaseWhiteBoxSessions } from '../explainers/white-box/sessions.js';
 import { resolveOptions } from '../options.js';
 import { galleryFile, isGalleryRecord } from '../report/gallery.js';
 import { type RecordHead, recordSchema } from '../report/record.js';
-import { isTiming, timingsFile } from '../report/sources.js';
+import { isTiming, type RunDescription, timingsFile } from '../report/sources.js';
 import { deriveSeed } from '../statistics/random.js';
 import type { Vlm } from '../vlm/types.js';
-import { writeWhole } from '../whole-file.js';
 import { CellFile } from './cell-file.js';
 import { refuseRepeated } from './names.js';
 import { ResultStore } from './result-store.js';
+import { describeRun, runDifferences, writeRunFile } from './run-file.js';
 import { type ChosenSamples, chooseSamples } from './sample-choice.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
@@ -56,6 +56,8 @@ export interface BenchmarkOptions {
   readonly versions: Readonly<Record<string, string>>;
   /** How this run was asked for; kept in run.json, where `fsyn bench --config` finds it, and part of no key. */
   readonly invocation: Readonly<Record<string, unknown>> | undefined;
+  /** The run.json of a run that this one is to repeat; what differs from it is said before the start. */
+  readonly replayed: RunDescription | undefined;
   readonly onProgress: (progress: BenchmarkProgress) => void;
   /** Hears what a user should know and what does not end the run. */
   readonly onNote: (text: string) => void;
@@ -77,6 +79,7 @@ const defaults: Omit<BenchmarkOptions, 'versions'> = {
   gallerySamples: 0,
   shard: { index: 0, count: 1 },
   invocation: undefined,
+  replayed: undefined,
   onProgress: () => {},
   onNote: () => {},
   signal: undefined,
@@ -137,7 +140,11 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
     for (const { name, fingerprint } of run.models)
       store.requireSource(key, 'model', { name, version: fingerprint });
     for (const { name, version } of run.datasets) store.requireSource(key, 'dataset', { name, version });
-    writeRunFile(run);
+    const description = describeRun(run);
+    const differences = run.replayed ? runDifferences(run.replayed, description) : [];
+    if (differences.length > 0)
+      onNote(`WARNING: this is not the run that it is to repeat: ${differences.join('. ')}.`);
+    writeRunFile(run.out, description);
     cells = new CellFile(run.out, cellContext(run), run.onNote);
     return await new Runner(run, store, cells).run();
   } finally {
@@ -340,30 +347,4 @@ async function requireSamples(run: BenchmarkOptions): Promise<void> {
     }
   }
   for (const explainer of asking) await explainer.require?.(mine);
-}
-
-function writeRunFile(run: ResolvedRun): void {
-  const description = {
-    schema: recordSchema,
-    models: run.models.map(({ name, architecture, fingerprint }) => ({ name, architecture, fingerprint })),
-    datasets: run.datasets.map(({ name, version, size, masking }) => ({ name, version, size, masking })),
-    explainers: run.explainers.map(({ name, title, reference, fingerprint }) => ({
-      name,
-      title,
-      reference,
-      fingerprint,
-    })),
-    settings: run.settings,
-    shapleySamples: run.shapleySamples,
-    versions: run.versions,
-    invocation: run.invocation,
-    machine: {
-      processor: cpus()[0]?.model.trim() ?? 'unknown',
-      cores: availableParallelism(),
-      memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
-      platform: `${process.platform}-${process.arch}`,
-      node: process.version,
-    },
-  };
-  writeWhole(join(run.out, 'run.json'), `${JSON.stringify(description, null, 2)}\n`);
 }

@@ -1,4 +1,5 @@
-import { type Command, type ExitCode, parseOptions } from '../../lib/cli/command.js';
+import type { Command, ExitCode } from '../../lib/cli/command.js';
+import { parseOptions } from '../../lib/cli/program.js';
 
 export interface CommandOutcome {
   readonly code: ExitCode;

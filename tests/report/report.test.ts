@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import ndarray from 'ndarray';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { commandHelp, exitCodes, parseOptions, UsageError } from '../../lib/cli/command.js';
+import { exitCodes, UsageError } from '../../lib/cli/command.js';
+import { commandHelp, parseOptions } from '../../lib/cli/program.js';
 import { report as command } from '../../lib/cli/report.js';
 import { bandedExplainers } from '../../lib/report/charts.js';
 import { renderConsole } from '../../lib/report/console.js';
@@ -303,7 +304,7 @@ describe('fsyn report', () => {
     expect(() => parseOptions(command, [])).toThrow(/one RESULTS but received none/);
     expect(() => parseOptions(command, ['a', 'b'])).toThrow(UsageError);
     await expect(run(['somewhere', '--format', 'pdf'])).rejects.toThrow(/html, md, csv for --format/);
-    expect(commandHelp(command)).toContain('fsyn report RESULTS');
+    expect(commandHelp(command)).toContain('report [options] RESULTS');
   });
 
   it('names file and line of rows that it cannot use', async () => {
