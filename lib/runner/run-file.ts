@@ -1,12 +1,26 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
+import type { Dataset } from '../datasets/types.js';
+import type { Explainer } from '../explainers/types.js';
 import { recordSchema } from '../report/record.js';
 import type { RunDescription } from '../report/sources.js';
+import type { Vlm } from '../vlm/types.js';
 import { writeWhole } from '../whole-file.js';
-import type { BenchmarkOptions } from './run.js';
+import type { BenchmarkSettings } from './settings.js';
+
+/** What decides a run. */
+export interface DescribedRun {
+  readonly models: readonly Vlm[];
+  readonly datasets: readonly Dataset[];
+  readonly explainers: readonly Explainer[];
+  readonly settings: Partial<BenchmarkSettings>;
+  readonly shapleySamples: number;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly invocation: Readonly<Record<string, unknown>> | undefined;
+}
 
 /** What run.json says of a run: what was measured, with which settings and versions, how it was asked for, and where. */
-export function describeRun(run: BenchmarkOptions): RunDescription & Readonly<Record<string, unknown>> {
+export function describeRun(run: DescribedRun): RunDescription & Readonly<Record<string, unknown>> {
   return {
     schema: recordSchema,
     models: run.models.map(({ name, architecture, fingerprint }) => ({ name, architecture, fingerprint })),
