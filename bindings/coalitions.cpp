@@ -13,6 +13,7 @@
 #include "handles.hpp"
 #include "inference/coalition_executor.hpp"
 #include "job.hpp"
+#include "memory.hpp"
 
 namespace fsyn::bindings {
 
@@ -24,19 +25,9 @@ using inference::CoalitionResult;
 using inference::CoalitionSchedule;
 using inference::ElementType;
 
-template <typename Array>
-auto values(const Napi::Object& object, const char* key) {
-  const auto array = object.Get(key).As<Array>();
-  return std::span(array.Data(), array.ElementLength());
-}
-
-template <typename To, typename Array>
+template <typename To, typename From>
 std::vector<To> copied(const Napi::Object& object, const char* key) {
-  const auto source = values<Array>(object, key);
-  std::vector<To> result;
-  result.reserve(source.size());
-  for (const auto value : source) result.push_back(static_cast<To>(value));
-  return result;
+  return vector_of<To, From>(object.Get(key));
 }
 
 size_t index(const Napi::Object& object, const char* key) {
@@ -57,32 +48,31 @@ void read_vision(CoalitionProgram& program, const Napi::Object& source) {
   program.vision = session_of(source.Get("vision"));
   program.pixel_input = index(source, "pixelInput");
   program.feature_output = index(source, "featureOutput");
-  program.pixel_shape = copied<int64_t, Napi::Int32Array>(source, "pixelShape");
-  program.pixels = copied<float, Napi::Float32Array>(source, "pixels");
-  program.baseline = copied<float, Napi::Float32Array>(source, "baselinePixels");
-  program.pixel_mask = masking::PixelMask(values<Napi::Int32Array>(source, "pixelPlayers"));
+  program.pixel_shape = copied<int64_t, int32_t>(source, "pixelShape");
+  program.pixels = copied<float, float>(source, "pixels");
+  program.baseline = copied<float, float>(source, "baselinePixels");
+  program.pixel_mask = masking::PixelMask(copied<int32_t, int32_t>(source, "pixelPlayers"));
   const auto constants = source.Get("visionConstants").As<Napi::Array>();
   for (uint32_t i = 0; i < constants.Length(); ++i) {
     const auto item = constants.Get(i).As<Napi::Object>();
-    const auto array = item.Get("data").As<Napi::TypedArray>();
-    const auto* bytes = static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    const auto bytes = bytes_of(item.Get("data"));
     program.vision_constants.push_back({index(item, "input"),
                                         static_cast<ElementType>(index(item, "type")),
-                                        copied<int64_t, Napi::Int32Array>(item, "shape"),
-                                        {bytes, bytes + array.ByteLength()}});
+                                        copied<int64_t, int32_t>(item, "shape"),
+                                        {bytes.begin(), bytes.end()}});
   }
 }
 
 void read_sequence(CoalitionProgram& program, const Napi::Object& source) {
   program.embed = session_of(source.Get("embed"));
-  program.token_ids = copied<int64_t, Napi::Int32Array>(source, "tokenIds");
-  program.image_positions = copied<size_t, Napi::Int32Array>(source, "imagePositions");
-  program.text_positions = copied<size_t, Napi::Int32Array>(source, "textPositions");
+  program.token_ids = copied<int64_t, int32_t>(source, "tokenIds");
+  program.image_positions = copied<size_t, int32_t>(source, "imagePositions");
+  program.text_positions = copied<size_t, int32_t>(source, "textPositions");
   program.pad_token = source.Get("padTokenId").As<Napi::Number>().Int64Value();
   program.remove_absent = flag(source, "removeAbsent");
   program.position_axes = index(source, "positionAxes");
-  program.positions = copied<int64_t, Napi::Int32Array>(source, "positions");
-  program.targets = copied<int64_t, Napi::Int32Array>(source, "targets");
+  program.positions = copied<int64_t, int32_t>(source, "positions");
+  program.targets = copied<int64_t, int32_t>(source, "targets");
 }
 
 void read_decoder(CoalitionProgram& program, const Napi::Object& source) {
@@ -94,8 +84,8 @@ void read_decoder(CoalitionProgram& program, const Napi::Object& source) {
   program.rows_input = optional_index(source, "rowsInput");
   program.branch_input = optional_index(source, "branchInput");
   program.logits_output = index(source, "logitsOutput");
-  const auto inputs = values<Napi::Int32Array>(source, "cacheInputs");
-  const auto outputs = values<Napi::Int32Array>(source, "cacheOutputs");
+  const auto inputs = copied<size_t, int32_t>(source, "cacheInputs");
+  const auto outputs = copied<size_t, int32_t>(source, "cacheOutputs");
   for (size_t i = 0; i < inputs.size(); ++i) {
     program.caches.push_back({static_cast<size_t>(inputs[i]), static_cast<size_t>(outputs[i])});
   }
@@ -127,17 +117,17 @@ CoalitionSchedule read_schedule(const Napi::Object& source) {
   CoalitionSchedule schedule;
   schedule.image_players = index(source, "imagePlayers");
   schedule.text_players = index(source, "textPlayers");
-  schedule.image_states = copied<uint8_t, Napi::Uint8Array>(source, "imageStates");
-  schedule.text_states = copied<uint8_t, Napi::Uint8Array>(source, "textStates");
-  schedule.group_offsets = copied<size_t, Napi::Int32Array>(source, "groupOffsets");
-  schedule.group_states = copied<size_t, Napi::Int32Array>(source, "groupStates");
-  schedule.row_offsets = copied<size_t, Napi::Int32Array>(source, "rowOffsets");
-  schedule.row_slots = copied<size_t, Napi::Int32Array>(source, "rowSlots");
-  schedule.row_texts = copied<size_t, Napi::Int32Array>(source, "rowTexts");
+  schedule.image_states = copied<uint8_t, uint8_t>(source, "imageStates");
+  schedule.text_states = copied<uint8_t, uint8_t>(source, "textStates");
+  schedule.group_offsets = copied<size_t, int32_t>(source, "groupOffsets");
+  schedule.group_states = copied<size_t, int32_t>(source, "groupStates");
+  schedule.row_offsets = copied<size_t, int32_t>(source, "rowOffsets");
+  schedule.row_slots = copied<size_t, int32_t>(source, "rowSlots");
+  schedule.row_texts = copied<size_t, int32_t>(source, "rowTexts");
   if (source.Get("rowKnown").IsTypedArray()) {
-    schedule.row_known = copied<uint8_t, Napi::Uint8Array>(source, "rowKnown");
+    schedule.row_known = copied<uint8_t, uint8_t>(source, "rowKnown");
   }
-  schedule.run_offsets = copied<size_t, Napi::Int32Array>(source, "runOffsets");
+  schedule.run_offsets = copied<size_t, int32_t>(source, "runOffsets");
   schedule.vision_batch = index(source, "visionBatch");
   schedule.prefix_batch = index(source, "prefixBatch");
   schedule.workers = index(source, "workers");

@@ -1,8 +1,8 @@
 #include "imaging.hpp"
 
 #include <array>
-#include <memory>
-#include <span>
+#include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "calls.hpp"
@@ -11,43 +11,38 @@
 #include "imaging/patches.hpp"
 #include "imaging/resample.hpp"
 #include "job.hpp"
+#include "memory.hpp"
 
 namespace fsyn::bindings {
 
 namespace {
 
-/// An image's values in JavaScript's memory, which the caller keeps alive and leaves alone while a job runs.
-std::span<uint8_t> pixels(const Napi::Object& request, const char* key) {
-  auto array = request.Get(key).As<Napi::Uint8Array>();
-  return {array.Data(), array.ElementLength()};
-}
-
 uint32_t number(const Napi::Object& request, const char* key) {
   return request.Get(key).As<Napi::Number>().Uint32Value();
 }
 
-std::vector<int32_t> numbers(const Napi::Object& request, const char* key) {
-  const auto array = request.Get(key).As<Napi::Int32Array>();
-  return {array.Data(), array.Data() + array.ElementLength()};
+/// Bytes of an image [height, width, 3].
+std::size_t image_bytes(std::size_t height, std::size_t width) {
+  return height * width * 3;
 }
 
-JobResult nothing() {
-  return [](Napi::Env owner) { return owner.Undefined(); };
+JobResult array_of(Memory memory, napi_typedarray_type type) {
+  return [memory = std::move(memory), type](Napi::Env env) { return to_array(env, memory, type); };
 }
 
-/// blurImage({ source, target, height, width, whole, weight, farWeight, passes, threads }) -> job of
-/// undefined
+/// blurImage({ source, height, width, whole, weight, farWeight, passes, threads }) -> job of the image
 Napi::Value blur_image(const Napi::CallbackInfo& info) {
   const auto request = info[0].As<Napi::Object>();
   const imaging::BoxFilter filter = {number(request, "whole"), number(request, "weight"),
                                      number(request, "farWeight")};
   return start_job(info.Env(), "fsyn.blurImage",
-                   [filter, source = pixels(request, "source"), target = pixels(request, "target"),
-                    height = number(request, "height"), width = number(request, "width"),
-                    passes = static_cast<int>(number(request, "passes")),
+                   [filter, source = hold(request.Get("source")), height = number(request, "height"),
+                    width = number(request, "width"), passes = static_cast<int>(number(request, "passes")),
                     threads = static_cast<int>(number(request, "threads"))](const JobContext& job) {
-                     imaging::box_blur(source, target, height, width, filter, passes, threads, job.stop());
-                     return nothing();
+                     Memory target(source.bytes());
+                     imaging::box_blur(source.as<const uint8_t>(), target.as<uint8_t>(), height, width,
+                                       filter, passes, threads, job.stop());
+                     return array_of(std::move(target), napi_uint8_array);
                    });
 }
 
@@ -64,61 +59,66 @@ struct OwnedTaps {
 OwnedTaps read_taps(const Napi::Value& value) {
   if (!value.IsObject()) return {};
   const auto taps = value.As<Napi::Object>();
-  return {numbers(taps, "first"), numbers(taps, "count"), numbers(taps, "weights"), number(taps, "size")};
+  return {vector_of<int32_t>(taps.Get("first")), vector_of<int32_t>(taps.Get("count")),
+          vector_of<int32_t>(taps.Get("weights")), number(taps, "size")};
 }
 
-/// resampleImage({ source, target, height, width, columns?, rows?, threads }) -> job of undefined
+/// resampleImage({ source, height, width, newHeight, newWidth, columns?, rows?, threads }) -> job of the
+/// image
 Napi::Value resample_image(const Napi::CallbackInfo& info) {
   const auto request = info[0].As<Napi::Object>();
   return start_job(info.Env(), "fsyn.resampleImage",
                    [columns = read_taps(request.Get("columns")), rows = read_taps(request.Get("rows")),
-                    source = pixels(request, "source"), target = pixels(request, "target"),
-                    height = number(request, "height"), width = number(request, "width"),
+                    source = hold(request.Get("source")), height = number(request, "height"),
+                    width = number(request, "width"),
+                    bytes = image_bytes(number(request, "newHeight"), number(request, "newWidth")),
                     threads = static_cast<int>(number(request, "threads"))](const JobContext& job) {
-                     imaging::resample(source, target, height, width, columns.view(), rows.view(), threads,
-                                       job.stop());
-                     return nothing();
+                     Memory target(bytes);
+                     imaging::resample(source.as<const uint8_t>(), target.as<uint8_t>(), height, width,
+                                       columns.view(), rows.view(), threads, job.stop());
+                     return array_of(std::move(target), napi_uint8_array);
                    });
 }
 
-/// fillMean({ source, target }) -> job of undefined
-Napi::Value fill_mean(const Napi::CallbackInfo& info) {
+/// meanImage({ source }) -> job of an image of the same size
+Napi::Value mean_image(const Napi::CallbackInfo& info) {
   const auto request = info[0].As<Napi::Object>();
-  return start_job(
-      info.Env(), "fsyn.fillMean",
-      [source = pixels(request, "source"), target = pixels(request, "target")](const JobContext& job) {
-        imaging::fill_mean(source, target, job.stop());
-        return nothing();
-      });
-}
-
-/// fillNoise({ state, target }) -> job of undefined
-Napi::Value fill_noise(const Napi::CallbackInfo& info) {
-  const auto request = info[0].As<Napi::Object>();
-  const auto words = request.Get("state").As<Napi::Uint32Array>();
-  const std::array<uint32_t, 4> state = {words[0], words[1], words[2], words[3]};
-  return start_job(info.Env(), "fsyn.fillNoise",
-                   [state, target = pixels(request, "target")](const JobContext& job) {
-                     imaging::fill_noise(state, target, job.stop());
-                     return nothing();
+  return start_job(info.Env(), "fsyn.meanImage",
+                   [source = hold(request.Get("source"))](const JobContext& job) {
+                     Memory target(source.bytes());
+                     imaging::fill_mean(source.as<const uint8_t>(), target.as<uint8_t>(), job.stop());
+                     return array_of(std::move(target), napi_uint8_array);
                    });
 }
 
-/// cutPatches({ source, target, height, width, side, merge, times, table }) -> job of undefined
+/// noiseImage({ state, height, width }) -> job of the image
+Napi::Value noise_image(const Napi::CallbackInfo& info) {
+  const auto request = info[0].As<Napi::Object>();
+  const auto words = vector_of<uint32_t>(request.Get("state"));
+  const std::array<uint32_t, 4> state = {words.at(0), words.at(1), words.at(2), words.at(3)};
+  return start_job(info.Env(), "fsyn.noiseImage",
+                   [state, bytes = image_bytes(number(request, "height"), number(request, "width"))](
+                       const JobContext& job) {
+                     Memory target(bytes);
+                     imaging::fill_noise(state, target.as<uint8_t>(), job.stop());
+                     return array_of(std::move(target), napi_uint8_array);
+                   });
+}
+
+/// cutPatches({ source, height, width, side, merge, times, table }) -> job of a Float32Array
+/// [patches, 3, times, side, side]
 Napi::Value cut_patches(const Napi::CallbackInfo& info) {
   const auto request = info[0].As<Napi::Object>();
-  const auto floats = [&](const char* key) {
-    auto array = request.Get(key).As<Napi::Float32Array>();
-    return std::span<float>(array.Data(), array.ElementLength());
-  };
   const imaging::PatchGrid grid = {number(request, "side"), number(request, "merge"),
                                    number(request, "times")};
   return start_job(
       info.Env(), "fsyn.cutPatches",
-      [grid, source = pixels(request, "source"), target = floats("target"), table = floats("table"),
+      [grid, source = hold(request.Get("source")), table = vector_of<float>(request.Get("table")),
        height = number(request, "height"), width = number(request, "width")](const JobContext& job) {
-        imaging::cut_patches(source, target, height, width, grid, table, job.stop());
-        return nothing();
+        Memory target(image_bytes(height, width) * grid.times * sizeof(float));
+        imaging::cut_patches(source.as<const uint8_t>(), target.as<float>(), height, width, grid, table,
+                             job.stop());
+        return array_of(std::move(target), napi_float32_array);
       });
 }
 
@@ -127,8 +127,8 @@ Napi::Value cut_patches(const Napi::CallbackInfo& info) {
 void export_imaging(Napi::Object exports) {
   export_function(exports, "blurImage", blur_image);
   export_function(exports, "cutPatches", cut_patches);
-  export_function(exports, "fillMean", fill_mean);
-  export_function(exports, "fillNoise", fill_noise);
+  export_function(exports, "meanImage", mean_image);
+  export_function(exports, "noiseImage", noise_image);
   export_function(exports, "resampleImage", resample_image);
 }
 

@@ -16,6 +16,7 @@
 #include "inference/runtime.hpp"
 #include "inference/session.hpp"
 #include "job.hpp"
+#include "memory.hpp"
 
 namespace fsyn::bindings {
 
@@ -120,23 +121,17 @@ Napi::Value session_result(Napi::Env env, const std::shared_ptr<const Session>& 
   return result;
 }
 
-/// createSession(request) -> job of { handle, inputs, outputs, metadata }.
-/// The bytes are read from JavaScript's memory while the job runs: the caller keeps them alive and unchanged.
+/// createSession({ path or bytes, ... }) -> job of { handle, inputs, outputs, metadata }
 Napi::Value create_session(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
   const auto request = info[0].As<Napi::Object>();
-  auto options = session_options(request);
-  std::string path = text(request, "path");
-  std::span<const std::byte> bytes;
-  if (request.Get("bytes").IsTypedArray()) {
-    const auto array = request.Get("bytes").As<Napi::Uint8Array>();
-    bytes = std::as_bytes(std::span<const uint8_t>(array.Data(), array.ElementLength()));
-  }
+  const bool from_memory = request.Get("bytes").IsTypedArray();
   return start_job(
-      env, "fsyn.createSession",
-      [options = std::move(options), path = std::move(path), bytes](const JobContext& job) -> JobResult {
-        auto session = bytes.data() != nullptr ? std::make_shared<const Session>(bytes, options, job.stop())
-                                               : std::make_shared<const Session>(path, options, job.stop());
+      info.Env(), "fsyn.createSession",
+      [options = session_options(request), path = text(request, "path"), from_memory,
+       model = from_memory ? hold(request.Get("bytes")) : Memory()](const JobContext& job) -> JobResult {
+        auto session = from_memory
+                           ? std::make_shared<const Session>(model.as<const std::byte>(), options, job.stop())
+                           : std::make_shared<const Session>(path, options, job.stop());
         return [session](Napi::Env owner) { return session_result(owner, session); };
       });
 }
@@ -149,18 +144,18 @@ Napi::Value dispose_session(const Napi::CallbackInfo& info) {
 /// Copies a typed array into a tensor; Int32Array values widen when the model wants int64.
 Tensor tensor_from_array(const Napi::TypedArray& array, ElementType type, const std::vector<int64_t>& shape) {
   Tensor tensor = Tensor::allocate(type, shape);
-  const auto* source = static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+  const auto source = bytes_of(array);
   if (type == ElementType::int64 && array.TypedArrayType() == napi_int32_array) {
     const auto values = tensor.as<int64_t>();
     if (array.ElementLength() != values.size())
       throw Error(ErrorCode::invalid_argument, "A fed array has the wrong length.");
-    const auto narrow = std::span(reinterpret_cast<const int32_t*>(source), values.size());
+    const auto narrow = std::span(reinterpret_cast<const int32_t*>(source.data()), values.size());
     std::copy(narrow.begin(), narrow.end(), values.begin());
     return tensor;
   }
-  if (array.ByteLength() != tensor.bytes())
+  if (source.size() != tensor.bytes())
     throw Error(ErrorCode::invalid_argument, "A fed array has the wrong length.");
-  if (tensor.bytes() > 0) std::memcpy(tensor.data(), source, tensor.bytes());
+  if (tensor.bytes() > 0) std::memcpy(tensor.data(), source.data(), tensor.bytes());
   return tensor;
 }
 
@@ -199,37 +194,9 @@ napi_typedarray_type array_type(ElementType type) {
   }
 }
 
-Napi::Value typed_array(Napi::Env env, Napi::ArrayBuffer buffer, ElementType type) {
-  napi_value array = nullptr;
-  const size_t length = buffer.ByteLength() / inference::element_size(type);
-  const napi_status status = napi_create_typedarray(env, array_type(type), length, buffer, 0, &array);
-  if (status != napi_ok) throw Napi::Error::New(env);
-  return {env, array};
-}
-
-Napi::Value copy_to_array(Napi::Env env, const Tensor& tensor) {
-  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, tensor.bytes());
-  if (tensor.bytes() > 0) std::memcpy(buffer.Data(), tensor.data(), tensor.bytes());
-  return typed_array(env, buffer, tensor.type());
-}
-
-/// Gives the tensor's memory to JavaScript without a copy, except for small ones, where a finaliser costs
-/// more.
-Napi::Value move_to_array(Napi::Env env, const std::shared_ptr<Tensor>& tensor) {
-  constexpr size_t kCopyBelow = 4096;
-  if (tensor->bytes() < kCopyBelow) return copy_to_array(env, *tensor);
-  auto owner = std::make_unique<std::shared_ptr<Tensor>>(tensor);
-  napi_value buffer = nullptr;
-  const napi_status status = napi_create_external_arraybuffer(
-      env, tensor->data(), tensor->bytes(),
-      [](napi_env /*env*/, void* /*data*/, void* hint) {
-        const std::unique_ptr<std::shared_ptr<Tensor>> owned(static_cast<std::shared_ptr<Tensor>*>(hint));
-      },
-      owner.get(), &buffer);
-  // Electron's memory cage refuses external buffers.
-  if (status != napi_ok) return copy_to_array(env, *tensor);
-  (void)owner.release();
-  return typed_array(env, {env, buffer}, tensor->type());
+/// Shares the tensor's memory with JavaScript.
+Napi::Value values_of(Napi::Env env, const std::shared_ptr<Tensor>& tensor) {
+  return to_array(env, Memory(tensor, tensor->data(), tensor->bytes()), array_type(tensor->type()));
 }
 
 struct RunRequest {
@@ -269,7 +236,7 @@ Napi::Value run_result(Napi::Env env, const RunRequest& request,
       const auto bytes = static_cast<int64_t>(outputs[i]->bytes());
       output.Set("handle", wrap_handle<Tensor>(env, outputs[i], bytes, kTensorTag));
     } else {
-      output.Set("data", move_to_array(env, outputs[i]));
+      output.Set("data", values_of(env, outputs[i]));
     }
     result.Set(i, output);
   }
@@ -297,7 +264,10 @@ Napi::Value run_session(const Napi::CallbackInfo& info) {
 
 /// readTensor(handle) -> a copy of the values
 Napi::Value read_tensor(const Napi::CallbackInfo& info) {
-  return copy_to_array(info.Env(), *tensor_of(info[0]));
+  const auto tensor = tensor_of(info[0]);
+  const Memory values(tensor->bytes());
+  if (tensor->bytes() > 0) std::memcpy(values.data(), tensor->data(), tensor->bytes());
+  return to_array(info.Env(), values, array_type(tensor->type()));
 }
 
 Napi::Value dispose_tensor(const Napi::CallbackInfo& info) {

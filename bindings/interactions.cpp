@@ -22,6 +22,7 @@
 #include "interactions/size_index.hpp"
 #include "interactions/transform.hpp"
 #include "job.hpp"
+#include "memory.hpp"
 
 namespace fsyn::bindings {
 
@@ -29,42 +30,66 @@ namespace {
 
 using interactions::Execution;
 
-/// A value table in JavaScript's memory, which the caller keeps alive and leaves alone while a job runs.
+/// How a call uses the memory of its arrays.
+enum class Use {
+  /// At once, where it is.
+  here,
+  /// On a job's thread: see Memory.
+  job,
+  /// To change a copy.
+  copy,
+};
+
+/// A value table.
 struct Table {
-  void* data = nullptr;
-  std::size_t count = 0;
+  Memory memory;
   bool wide = true;  ///< double, else float
 
-  [[nodiscard]] int players() const noexcept { return std::countr_zero(count); }
+  [[nodiscard]] std::size_t count() const noexcept {
+    return memory.bytes() / (wide ? sizeof(double) : sizeof(float));
+  }
+  [[nodiscard]] int players() const noexcept { return std::countr_zero(count()); }
 
-  /// Calls work(const T* or T*) with the element type.
+  /// Calls work(T*) with the element type.
   template <class Work>
   auto visit(const Work& work) const {
-    return wide ? work(static_cast<double*>(data)) : work(static_cast<float*>(data));
+    return wide ? work(memory.as<double>().data()) : work(memory.as<float>().data());
   }
 };
 
-Table to_table(const Napi::Value& value) {
-  if (!value.IsTypedArray())
-    throw Error(ErrorCode::invalid_argument, "Expected a Float64Array or Float32Array of values.");
-  const auto array = value.As<Napi::TypedArray>();
-  const bool wide = array.TypedArrayType() == napi_float64_array;
-  if (!wide && array.TypedArrayType() != napi_float32_array) {
+/// Whether the array is one of doubles; throws unless it is one of doubles or floats.
+bool is_wide(const Napi::Value& value) {
+  const auto type = value.IsTypedArray() ? value.As<Napi::TypedArray>().TypedArrayType() : napi_uint8_array;
+  if (type != napi_float64_array && type != napi_float32_array) {
     throw Error(ErrorCode::invalid_argument, "Expected a Float64Array or Float32Array of values.");
   }
+  return type == napi_float64_array;
+}
+
+Memory in_place(const Napi::Value& array) {
+  const auto bytes = bytes_of(array);
+  return {nullptr, bytes.data(), bytes.size()};
+}
+
+Table to_table(const Napi::Value& value, Use use) {
+  const bool wide = is_wide(value);
+  const auto array = value.As<Napi::TypedArray>();
   if (!std::has_single_bit(array.ElementLength())) {
     throw Error(ErrorCode::invalid_argument,
                 "Expected 2^players values but received " + std::to_string(array.ElementLength()) + ".");
   }
-  // Through the typed accessors: they alone are right for views of shared memory too.
-  void* data = wide ? static_cast<void*>(value.As<Napi::Float64Array>().Data())
-                    : static_cast<void*>(value.As<Napi::Float32Array>().Data());
-  return {data, array.ElementLength(), wide};
+  switch (use) {
+    case Use::here:
+      return {in_place(value), wide};
+    case Use::job:
+      return {hold(value), wide};
+    default:
+      return {copy(value), wide};
+  }
 }
 
 std::vector<double> to_doubles(const Napi::Value& value) {
-  const auto array = value.As<Napi::Float64Array>();
-  return {array.Data(), array.Data() + array.ElementLength()};
+  return vector_of<double>(value);
 }
 
 Napi::Value from_doubles(Napi::Env env, const std::vector<double>& values) {
@@ -95,14 +120,15 @@ using Task = std::function<JobResult(const Execution&)>;
 /// request = { kernels, threads, ... }; info = (request) to run here, or (request, onProgress or null) for a
 /// job.
 Napi::Value run(const Napi::CallbackInfo& info, const char* name,
-                const std::function<Task(const Napi::Object&)>& prepare) {
+                const std::function<Task(const Napi::Object&, Use)>& prepare) {
   const Napi::Env env = info.Env();
   const auto request = info[0].As<Napi::Object>();
   Execution execution;
   execution.kernels = &interactions::kernel_set(request.Get("kernels").As<Napi::String>().Utf8Value());
   execution.threads = integer(request, "threads");
-  Task task = prepare(request);
-  if (info.Length() < 2) return task(execution)(env);
+  const Use use = info.Length() < 2 ? Use::here : Use::job;
+  Task task = prepare(request, use);
+  if (use == Use::here) return task(execution)(env);
   const Napi::Function on_progress = info[1].IsFunction() ? info[1].As<Napi::Function>() : Napi::Function();
   return start_job(
       env, name,
@@ -115,13 +141,27 @@ Napi::Value run(const Napi::CallbackInfo& info, const char* name,
       on_progress);
 }
 
-/// transformTable({ table, kind, p, device, ... }): in place.
+interactions::Transform transform_kind(const Napi::Object& request) {
+  const auto name = request.Get("kind").As<Napi::String>().Utf8Value();
+  const auto& names = interactions::kTransformNames;
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    throw Error(ErrorCode::invalid_argument, "Expected the name of a transform but received " + name + ".");
+  }
+  return static_cast<interactions::Transform>(found - names.begin());
+}
+
+/// transformTable({ table, inPlace, kind, p, device, ... }) -> undefined when the array holds the result,
+/// else a new array: a job cannot write into memory that is not ours.
 Napi::Value transform_table(const Napi::CallbackInfo& info) {
-  return run(info, "fsyn.transformTable", [](const Napi::Object& request) -> Task {
-    const Table table = to_table(request.Get("table"));
-    const auto kind = static_cast<interactions::Transform>(integer(request, "kind"));
+  return run(info, "fsyn.transformTable", [](const Napi::Object& request, Use use) -> Task {
+    const Napi::Value values = request.Get("table");
+    const bool wanted = request.Get("inPlace").ToBoolean();
+    const Table table = to_table(values, wanted ? use : Use::copy);
+    const bool in_place = table.memory.data() == bytes_of(values).data();
+    const auto kind = transform_kind(request);
     const double p = request.Get("p").As<Napi::Number>().DoubleValue();
-    return [table, kind, p, device = device_of(request)](const Execution& execution) -> JobResult {
+    return [table, in_place, kind, p, device = device_of(request)](const Execution& execution) -> JobResult {
       table.visit([&](auto* values) {
         if (device != nullptr) {
           cuda::transform(*device, values, table.players(), kind, p, execution.control);
@@ -129,19 +169,22 @@ Napi::Value transform_table(const Napi::CallbackInfo& info) {
           interactions::transform(values, table.players(), kind, p, execution);
         }
       });
-      return [](Napi::Env env) { return env.Undefined(); };
+      return [table, in_place](Napi::Env env) -> Napi::Value {
+        if (in_place) return env.Undefined();
+        return to_array(env, table.memory, table.wide ? napi_float64_array : napi_float32_array);
+      };
     };
   });
 }
 
 /// pairIndex({ table, pairWeights, singleWeights, device, ... }) -> { pairs, singles }
 Napi::Value pair_index(const Napi::CallbackInfo& info) {
-  return run(info, "fsyn.pairIndex", [](const Napi::Object& request) -> Task {
-    const Table table = to_table(request.Get("table"));
+  return run(info, "fsyn.pairIndex", [](const Napi::Object& request, Use use) -> Task {
+    const Table table = to_table(request.Get("table"), use);
     return [table, pair = to_doubles(request.Get("pairWeights")),
             single = to_doubles(request.Get("singleWeights")),
             device = device_of(request)](const Execution& execution) -> JobResult {
-      games::prefer_huge_pages(table.data, table.count * (table.wide ? sizeof(double) : sizeof(float)));
+      games::prefer_huge_pages(table.memory.data(), table.memory.bytes());
       auto index = std::make_shared<interactions::PairIndex>(table.visit([&](const auto* values) {
         return device != nullptr ? cuda::pair_index(*device, values, table.players(), std::span(pair),
                                                     std::span(single), execution.control)
@@ -161,8 +204,8 @@ Napi::Value pair_index(const Napi::CallbackInfo& info) {
 /// Both size indices take { table, minSize, maxSize, weights, device, ... } and return their values.
 template <class Compute>
 Napi::Value size_index(const Napi::CallbackInfo& info, const char* name, const Compute& compute) {
-  return run(info, name, [&compute](const Napi::Object& request) -> Task {
-    const Table table = to_table(request.Get("table"));
+  return run(info, name, [&compute](const Napi::Object& request, Use use) -> Task {
+    const Table table = to_table(request.Get("table"), use);
     const int least = integer(request, "minSize");
     const int most = integer(request, "maxSize");
     return [table, least, most, weights = to_doubles(request.Get("weights")), compute,
@@ -202,15 +245,11 @@ Napi::Value block_value_index(const Napi::CallbackInfo& info) {
 /// constraintValue, random,
 /// ... }) -> { solution, standardErrors, residuals }; see interactions::design_matrix and least_squares
 Napi::Value fit_interactions(const Napi::CallbackInfo& info) {
-  return run(info, "fsyn.fitInteractions", [](const Napi::Object& request) -> Task {
-    const auto copy = [&request]<class Array>(const char* key, Array /*type*/) {
-      const auto array = request.Get(key).As<Array>();
-      return std::vector(array.Data(), array.Data() + array.ElementLength());
-    };
+  return run(info, "fsyn.fitInteractions", [](const Napi::Object& request, Use /*use*/) -> Task {
     return [players = static_cast<std::size_t>(integer(request, "players")),
-            words = copy("words", Napi::Uint32Array()), scale = to_doubles(request.Get("scale")),
-            members = copy("members", Napi::Int32Array()), offsets = copy("offsets", Napi::Int32Array()),
-            shares = to_doubles(request.Get("shares")),
+            words = vector_of<uint32_t>(request.Get("words")), scale = to_doubles(request.Get("scale")),
+            members = vector_of<int32_t>(request.Get("members")),
+            offsets = vector_of<int32_t>(request.Get("offsets")), shares = to_doubles(request.Get("shares")),
             orders = static_cast<std::size_t>(integer(request, "orders")),
             right = to_doubles(request.Get("right")), constraint = to_doubles(request.Get("constraint")),
             random = to_doubles(request.Get("random")),
@@ -232,8 +271,8 @@ Napi::Value fit_interactions(const Napi::CallbackInfo& info) {
 
 /// sizeWeightedSum({ table, weights, ... }) -> number
 Napi::Value size_weighted_sum(const Napi::CallbackInfo& info) {
-  return run(info, "fsyn.sizeWeightedSum", [](const Napi::Object& request) -> Task {
-    const Table table = to_table(request.Get("table"));
+  return run(info, "fsyn.sizeWeightedSum", [](const Napi::Object& request, Use use) -> Task {
+    const Table table = to_table(request.Get("table"), use);
     const auto weights = to_doubles(request.Get("weights"));
     if (weights.size() != static_cast<std::size_t>(table.players()) + 1) {
       throw Error(ErrorCode::invalid_argument, "Expected players + 1 weights.");
@@ -258,12 +297,10 @@ Napi::Value cuda_device(const Napi::CallbackInfo& info) {
 
 /// firstNotFinite(array) -> index of the first infinite or NaN value, or -1. Any length.
 Napi::Value first_not_finite(const Napi::CallbackInfo& info) {
-  const auto array = info[0].As<Napi::TypedArray>();
-  const std::size_t count = array.ElementLength();
-  const std::size_t at = array.TypedArrayType() == napi_float64_array
-                             ? interactions::first_not_finite(info[0].As<Napi::Float64Array>().Data(), count)
-                             : interactions::first_not_finite(info[0].As<Napi::Float32Array>().Data(), count);
-  return Napi::Number::New(info.Env(), at == count ? -1.0 : static_cast<double>(at));
+  const Table values{in_place(info[0]), is_wide(info[0])};
+  const std::size_t at =
+      values.visit([&](const auto* data) { return interactions::first_not_finite(data, values.count()); });
+  return Napi::Number::New(info.Env(), at == values.count() ? -1.0 : static_cast<double>(at));
 }
 
 /// kernelSets() -> names of the kernel sets of this machine, fastest first
@@ -297,6 +334,8 @@ void export_interactions(Napi::Object exports) {
   export_function(exports, "fitInteractions", fit_interactions);
   export_function(exports, "sizeWeightedSum", size_weighted_sum);
   export_function(exports, "firstNotFinite", first_not_finite);
+  export_function(exports, "holdValues", hold_values);
+  export_function(exports, "allocateValues", allocate_values);
   export_function(exports, "kernelSets", kernel_sets);
   export_function(exports, "activeKernelSet", active_kernel_set);
   export_function(exports, "requireMemory", require_memory);

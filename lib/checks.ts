@@ -1,4 +1,4 @@
-import { invalidArgument } from './errors.js';
+import { FsynError, invalidArgument } from './errors.js';
 
 /** Limits of a number; those left out do not limit it (every comparison with undefined is false). */
 interface Range {
@@ -33,6 +33,18 @@ export function checkBytes(parameter: string, value: number | undefined): void {
 export function checkOneOf(parameter: string, value: unknown, choices: readonly string[]): void {
   if (!choices.includes(value as string))
     throw invalidArgument(parameter, `one of ${choices.join(', ')}`, value);
+}
+
+/** @throws FsynError `INVALID_ARGUMENT` for a view of memory that can change its length while it is used */
+export function checkFixedLength(parameter: string, values: ArrayBufferView): void {
+  const { resizable, growable } = values.buffer as { resizable?: boolean; growable?: boolean };
+  if (resizable || growable) {
+    const received = `a ${values.constructor.name} over a buffer that can be resized`;
+    throw new FsynError(
+      'INVALID_ARGUMENT',
+      `Expected memory of a fixed length for ${parameter} but received ${received}.`,
+    );
+  }
 }
 
 /** ` from 1 to 12`, ` >= 1`, ` > 0 and <= 1`: the same range always reads the same. */

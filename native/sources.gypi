@@ -48,7 +48,8 @@
       "bindings/inference.cpp",
       "bindings/interactions.cpp",
       "bindings/job.cpp",
-      "bindings/job_threads.cpp"
+      "bindings/job_threads.cpp",
+      "bindings/memory.cpp"
     ],
     "cuda_sources": [
       "native/cuda/log_probabilities.cu",

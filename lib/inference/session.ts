@@ -2,7 +2,7 @@ import { access, constants, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addon, type NativeHandle } from '../addon/addon.js';
 import { runJob } from '../addon/job.js';
-import { checkInteger, checkOneOf } from '../checks.js';
+import { checkFixedLength, checkInteger, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument, reasonOf } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { ModelMetadata, NativeFeed, NativeSession, NativeSpec } from './native.js';
@@ -93,7 +93,7 @@ export class Session {
   }
 
   /**
-   * Loads a model from a file or from bytes (which must stay unchanged until the promise settles).
+   * Loads a model from a file or from bytes, which are copied at the start.
    *
    * @throws FsynError MODEL_FILE (missing, truncated, external data missing), PROVIDER_UNAVAILABLE,
    *   UNSUPPORTED_OPERATOR, RUNTIME_NOT_FOUND, OUT_OF_MEMORY; rejects with the signal's reason when aborted
@@ -233,6 +233,7 @@ function publicInfo(spec: NativeSpec): TensorInfo {
 
 async function modelSource(source: string | Uint8Array, externalDataFolder: string | undefined) {
   if (source instanceof Uint8Array) {
+    checkFixedLength('source', source);
     if (source.length === 0) throw new FsynError('MODEL_FILE', 'The model is empty (0 bytes).');
     return {
       bytes: source,
@@ -299,6 +300,9 @@ function nativeFeed(spec: NativeSpec, input: number, value: TensorValue): Native
       value.data,
     );
   }
+  if (value.data.buffer instanceof SharedArrayBuffer)
+    throw invalidArgument(parameter, 'values that no other thread can change', value.data.buffer);
+  checkFixedLength(parameter, value.data);
   checkShape(parameter, spec, value.shape);
   const data = packed(value);
   if (data.length !== value.size) throw invalidArgument(parameter, `${value.size} values`, data.length);

@@ -97,7 +97,10 @@ export function interactionsSync(game: ValueTable, options: Partial<InteractionO
   return runSync(exactSteps(game, resolveOptions('interactionsSync', DEFAULTS, options)));
 }
 
-/** The same on a thread of its own; the table must be left alone until the promise settles. */
+/**
+ * The same on a thread of its own. The table is copied when the computation starts, unless it lies in native memory
+ * (`ValueTable.allocate`, `ValueTable.evaluate`): then its values must stay as they are until the promise settles.
+ */
 export async function interactions(
   game: ValueTable,
   options: Partial<InteractionOptions & AsyncOptions> = {},
@@ -107,12 +110,21 @@ export async function interactions(
     { ...DEFAULTS, ...ASYNC_DEFAULTS },
     options,
   );
-  return runAsync(exactSteps(game, rest), signal, onProgress);
+  return runAsync(
+    exactSteps(game, rest, (values) => values.held()),
+    signal,
+    onProgress,
+  );
 }
 
-function* exactSteps(game: ValueTable, options: InteractionOptions): Steps<Interactions> {
-  ValueTable.check(game);
-  const n = game.players.count;
+/** `prepare` comes after the checks: it makes the table that the steps read. */
+function* exactSteps(
+  given: ValueTable,
+  options: InteractionOptions,
+  prepare = (game: ValueTable) => game,
+): Steps<Interactions> {
+  ValueTable.check(given);
+  const n = given.players.count;
   checkOneOf('index', options.index, indexNames);
   if (options.emptySet !== 'definition' && options.emptySet !== 'shapiq') {
     throw invalidArgument('emptySet', "'definition' or 'shapiq'", options.emptySet);
@@ -122,7 +134,7 @@ function* exactSteps(game: ValueTable, options: InteractionOptions): Steps<Inter
   const single = options.index === 'SV' || options.index === 'BV';
   const order = single && options.order === DEFAULTS.order ? 1 : options.order;
   if (single && order !== 1) throw invalidArgument('order', `1 for ${options.index}`, options.order);
-  const sides = game.players.sides(options.pairs);
+  const sides = given.players.sides(options.pairs);
   const set = new InteractionSet(n, sides ? Math.max(options.minOrder, 2) : options.minOrder, order, sides);
   const full = sides ? new InteractionSet(n, 0, order) : set;
   const index = options.index === 'SV' ? 'SII' : options.index === 'BV' ? 'BII' : options.index;
@@ -133,6 +145,7 @@ function* exactSteps(game: ValueTable, options: InteractionOptions): Steps<Inter
     oneRead: route === 'pairs',
   });
 
+  const game = prepare(given);
   const nonEmpty = yield* ordersFromOne(game, index, order, route, { ...options, device });
   const values = new Float64Array(set.length);
   if (sides) {

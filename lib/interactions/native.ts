@@ -2,7 +2,7 @@ import { addon } from '../addon/addon.js';
 import { type NativeJob, runJob } from '../addon/job.js';
 import type { Device } from './device.js';
 
-/** Values of a game in JavaScript memory that native code reads or writes in place. */
+/** Values of a game. */
 export type TableValues = Float64Array | Float32Array;
 
 /** Where and how native work runs: kernel set by name ('' chooses), threads (0 chooses). */
@@ -18,7 +18,9 @@ export interface DeviceExecution extends NativeExecution {
 
 export interface TransformRequest extends DeviceExecution {
   readonly table: TableValues;
-  readonly kind: number;
+  /** A job does so only with memory of `allocateValues` or `holdValues`. */
+  readonly inPlace: boolean;
+  readonly kind: string;
   readonly p: number;
 }
 
@@ -83,13 +85,18 @@ interface NativeOperation<Request, Result> {
 
 declare module '../addon/addon.js' {
   interface NativeAddon {
-    transformTable: NativeOperation<TransformRequest, undefined>;
+    /** undefined when the table itself holds the result. */
+    transformTable: NativeOperation<TransformRequest, TableValues | undefined>;
     pairIndex: NativeOperation<PairIndexRequest, PairIndexValues>;
     dividendIndex: NativeOperation<SizeIndexRequest, Float64Array>;
     blockValueIndex: NativeOperation<SizeIndexRequest, Float64Array>;
     fitInteractions: NativeOperation<FitRequest, LinearFit>;
     sizeWeightedSum: NativeOperation<WeightedSumRequest, number>;
     firstNotFinite(values: TableValues): number;
+    /** Zeros in native memory, which jobs share; what jobs get of other memory is a copy. */
+    allocateValues(length: number, wide: boolean): TableValues;
+    /** The array itself when it lies in native memory, else a copy there. */
+    holdValues<Values extends TableValues>(values: Values): Values;
     kernelSets(): readonly string[];
     activeKernelSet(): string;
     requireMemory(bytes: number, purpose: string): void;
@@ -104,9 +111,8 @@ export interface Step {
 }
 
 /**
- * Native steps of one computation, written once and run either way: `yield* step(...)` gives the step's
- * result. A step's arrays stay referenced by the suspended generator, so they outlive the job that reads
- * them.
+ * Native steps of one computation, written once and run either way: `yield* step(...)` gives the step's result.
+ * A job shares arrays of `holdValues` and copies all others.
  */
 export type Steps<Result> = Generator<Step, Result, unknown>;
 

@@ -1,12 +1,11 @@
 import { addon } from '../addon/addon.js';
-import { checkInteger, checkNumber, checkOneOf } from '../checks.js';
+import { checkFixedLength, checkInteger, checkNumber, checkOneOf } from '../checks.js';
 import { invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { chooseDevice, type Device } from './device.js';
 import { runAsync, runSync, type Steps, step, type TableValues } from './native.js';
 import { maxTablePlayers } from './value-table.js';
 
-// In the order of fsyn::interactions::Transform.
 const KINDS = [
   'moebius',
   'zeta',
@@ -66,8 +65,8 @@ export function transformSync<Values extends TableValues>(
 }
 
 /**
- * Transforms 2^n values on a thread of its own. With `inPlace` the array must be left alone until the promise
- * settles, and holds garbage after an abort.
+ * Transforms 2^n values on a thread of its own. With `inPlace` the array gets the result at the end; one of
+ * `ValueTable.allocate` is transformed where it is, must be left alone until then, and holds garbage after an abort.
  */
 export async function transform<Values extends TableValues>(
   values: Values,
@@ -117,11 +116,16 @@ function* transformSteps<Values extends TableValues>(
   checkThreads(threads);
   checkOneOf('device', device, ['cpu', 'cuda']);
   chooseDevice(device, kernels, { players: n, tables: 1, oneRead: false });
-  if (!inPlace) addon().requireMemory(values.byteLength, 'A copy of the table');
-  const table = (inPlace ? values : values.slice()) as Values;
+  checkFixedLength('values', values);
   const native = kind === 'inverseWalshHadamard' ? 'walshHadamard' : kind;
-  const request = { table, kind: KINDS.indexOf(native), p, threads, kernels, device };
-  yield* step(() => addon().transformTable, request);
+  const request = { table: values, inPlace, kind: native, p, threads, kernels, device };
+  const result = yield* step(() => addon().transformTable, request);
+  const table = inPlace ? values : (result as Values);
+  if (inPlace && result !== undefined) {
+    if (values.length !== result.length)
+      throw invalidArgument('values', 'an array that stays where it is', values);
+    values.set(result);
+  }
   if (kind === 'inverseWalshHadamard') for (let i = 0; i < table.length; i++) table[i] /= table.length;
   return table;
 }

@@ -1,6 +1,6 @@
 import ndarray from 'ndarray';
 import { addon } from '../addon/addon.js';
-import { checkInteger } from '../checks.js';
+import { checkFixedLength, checkInteger, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import {
@@ -64,7 +64,8 @@ export class ValueTable {
    * @param values Float64Array or Float32Array (used in place), an ndarray over one (any shape with 2^n
    *   elements in row-major order, used in place), or an array of numbers (copied)
    * @param players names; default none
-   * @throws FsynError INVALID_ARGUMENT when the length is not 2^n with n in 1..30, or a value is not finite
+   * @throws FsynError INVALID_ARGUMENT when the length is not 2^n with n in 1..30, a value is not finite, or the memory can be
+   *   resized
    */
   static from(
     values: TableValues | ndarray.NdArray<TableValues> | readonly number[],
@@ -76,6 +77,7 @@ export class ValueTable {
       options,
     );
     const table = toTyped(values);
+    checkFixedLength('values', table);
     const n = Math.log2(table.length);
     if (!Number.isInteger(n) || n < 1 || n > maxTablePlayers) {
       throw invalidArgument(
@@ -89,6 +91,34 @@ export class ValueTable {
     const named = new Players(players ?? n);
     if (named.count !== n) throw invalidArgument('players', `${n} names, one per player`, named.count);
     return new ValueTable(table, named);
+  }
+
+  /**
+   * A table of zeros to be filled through `values`, in native memory: computations on other threads read it where it is,
+   * while they take a copy of any other table.
+   *
+   * @param players number of players or their names
+   * @throws FsynError INVALID_ARGUMENT, OUT_OF_MEMORY when the table would make the machine swap
+   */
+  static allocate(
+    players: number | readonly string[],
+    options: { type?: 'float64' | 'float32' } = {},
+  ): ValueTable {
+    const { type } = resolveOptions<Required<typeof options>>(
+      'ValueTable.allocate',
+      { type: 'float64' },
+      options,
+    );
+    checkOneOf('type', type, ['float64', 'float32']);
+    const named = new Players(players);
+    if (named.count > maxTablePlayers)
+      throw invalidArgument('players', `at most ${maxTablePlayers} players`, named.count);
+    return new ValueTable(addon().allocateValues(2 ** named.count, type === 'float64'), named);
+  }
+
+  /** @internal this table, or a copy, in memory that jobs can share */
+  held(): ValueTable {
+    return new ValueTable(addon().holdValues(this.values), this.players);
   }
 
   /**
@@ -107,12 +137,9 @@ export class ValueTable {
       { batchSize: 1024, signal: undefined, onProgress: undefined } as EvaluateTableOptions,
       options,
     );
-    const named = new Players(players);
-    if (named.count > maxTablePlayers)
-      throw invalidArgument('players', `at most ${maxTablePlayers} players`, named.count);
     checkEvaluation(value, { batchSize, signal, onProgress });
-    addon().requireMemory(8 * 2 ** named.count, `A table over ${named.count} players`);
-    const table = new Float64Array(2 ** named.count);
+    const game = ValueTable.allocate(players);
+    const { players: named, values: table } = game;
     for (let begin = 0; begin < table.length; begin += batchSize) {
       const masks = Uint32Array.from(
         { length: Math.min(batchSize, table.length - begin) },
@@ -121,7 +148,7 @@ export class ValueTable {
       table.set(await evaluateBatch(value, new CoalitionBatch(named.count, masks), signal), begin);
       onProgress?.(begin + masks.length, table.length);
     }
-    return new ValueTable(table, named);
+    return game;
   }
 
   /** v of a coalition, given by its players or as a bit mask. */

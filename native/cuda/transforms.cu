@@ -1,11 +1,14 @@
 // The in-place linear maps over a table.
 #include "cuda/table.cuh"
+#include "interactions/transform_kinds.hpp"
 
 namespace fsyn::cuda {
 
 namespace {
 
-// The 2x2 maps, in the order of interactions::Transform.
+using interactions::Transform;
+
+// The 2x2 maps of interactions::Transform.
 struct Moebius {
   __device__ void operator()(double& a, double& b) const { b -= a; }
 };
@@ -191,27 +194,27 @@ int run_transform(fsyn_cuda_table& table, const Map& map) {
 }  // namespace
 
 int table_transform(fsyn_cuda_table* table, int kind, double p) {
-  switch (kind) {
-    case 0:
+  switch (static_cast<Transform>(kind)) {
+    case Transform::kMoebius:
       return run_transform(*table, Moebius{});
-    case 1:
+    case Transform::kZeta:
       return run_transform(*table, Zeta{});
-    case 2:
+    case Transform::kCoMoebius:
       return run_transform(*table, CoMoebius{});
-    case 3:
+    case Transform::kInverseCoMoebius:
       return run_transform(*table, InverseCoMoebius{});
-    case 4:
+    case Transform::kSupersetSum:
       return run_transform(*table, SupersetSum{});
-    case 5:
+    case Transform::kSupersetDifference:
       return run_transform(*table, SupersetDifference{});
-    case 6:
+    case Transform::kWalshHadamard:
       return run_transform(*table, WalshHadamard{});
-    case 7:
+    case Transform::kBanzhaf:
       return run_transform(*table, Banzhaf{p});
-    case 8:
+    case Transform::kInverseBanzhaf:
       return run_transform(*table, InverseBanzhaf{p});
     default:
-      return fail(FSYN_CUDA_INVALID, "Expected a transform in 0..8.");
+      return fail(FSYN_CUDA_INVALID, "Expected a transform of this plugin.");
   }
 }
 

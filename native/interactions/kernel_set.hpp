@@ -5,26 +5,12 @@
 #include <span>
 #include <string_view>
 
+#include "interactions/transform_kinds.hpp"
+
 namespace fsyn::interactions {
 
 /// Largest number of players of a value table.
 inline constexpr int kMaxPlayers = 30;
-
-/// In-place linear maps over a table of 2^n values indexed by coalition bit mask. Every one is a tensor
-/// product of a 2x2 map per player, which takes the pair (value without the player, value with the player)
-/// to:
-enum class Transform : int {
-  kMoebius,             ///< (a, b - a): values -> dividends, m(S) = sum over T<=S of (-1)^(|S|-|T|) v(T)
-  kZeta,                ///< (a, b + a): dividends -> values, the inverse of kMoebius
-  kCoMoebius,           ///< (b, b - a): values -> co-dividends, Co(S) = sum over T>=S of m(T)
-  kInverseCoMoebius,    ///< (a - b, a): the inverse of kCoMoebius
-  kSupersetSum,         ///< (a + b, b): y(S) = sum over T>=S of x(T)
-  kSupersetDifference,  ///< (a - b, b): the inverse of kSupersetSum
-  kWalshHadamard,       ///< (a + b, a - b): its own inverse up to the factor 2^n
-  kBanzhaf,             ///< ((1 - p) a + p b, b - a): weighted Banzhaf index of every coalition
-  kInverseBanzhaf,      ///< (a - p b, a + (1 - p) b): the inverse of kBanzhaf
-};
-inline constexpr int kTransformCount = 9;
 
 /// Kernels of one transform for one element type.
 template <class T>
@@ -107,9 +93,9 @@ struct KernelSet {
   template <class T>
   [[nodiscard]] const TransformKernels<T>& transform(Transform kind) const noexcept {
     if constexpr (sizeof(T) == sizeof(double)) {
-      return f64[static_cast<std::size_t>(kind)];
+      return f64[number_of(kind)];
     } else {
-      return f32[static_cast<std::size_t>(kind)];
+      return f32[number_of(kind)];
     }
   }
   template <class T>

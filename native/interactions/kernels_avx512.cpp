@@ -6,7 +6,7 @@
 #include "interactions/kernel_set.hpp"
 #include "interactions/target.hpp"
 
-#if FSYN_HAS_TARGETS
+#if FSYN_HAS_TARGETS && !defined(FSYN_NO_AVX512)
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12 reports the header's own deliberately undefined merge operands.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

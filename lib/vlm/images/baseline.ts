@@ -27,7 +27,7 @@ export const defaultBlurRadius = 30 / 640;
  *
  * All three run on native threads.
  *
- * @param image [h, w, 3]; must not change until the promise settles
+ * @param image [h, w, 3]
  * @returns [h, w, 3]
  */
 export async function baselineImage(
@@ -54,14 +54,12 @@ export async function baselineImage(
 }
 
 async function meanColour(image: RgbImage, signal: AbortSignal | undefined): Promise<RgbImage> {
-  const target = new Uint8Array(image.data.length);
-  await runMean({ source: image.data, target }, signal);
-  return ndarray(target, [...image.shape]);
+  return ndarray(await runMean(image.data, signal), [...image.shape]);
 }
 
 async function noise(image: RgbImage, seed: number, signal: AbortSignal | undefined): Promise<RgbImage> {
   checkInteger('noiseSeed', seed, 0);
-  const target = new Uint8Array(image.data.length);
-  await runNoise({ state: new Random(seed).state(), target }, signal);
-  return ndarray(target, [...image.shape]);
+  const [height, width] = image.shape as [number, number, number];
+  const request = { state: new Random(seed).state(), height, width };
+  return ndarray(await runNoise(request, signal), [height, width, 3]);
 }

@@ -24,7 +24,7 @@ function boxRadius(radius: number): number {
  * Blurs an image as Pillow's `ImageFilter.GaussianBlur(radius)` does, bit for bit: three extended box blurs
  * per axis in 8.24 fixed point, edges repeated. Runs on native threads.
  *
- * @param image [h, w, 3], values 0..255; must not change until the promise settles
+ * @param image [h, w, 3], values 0..255
  * @param radius standard deviation of the Gaussian in pixels, finite and >= 0; 0 copies
  * @returns a new image of the same shape
  */
@@ -37,7 +37,6 @@ export async function gaussianBlur(image: RgbImage, radius: number, signal?: Abo
   // 8.24 fixed point: weight of the whole pixels, and of the two fractional ones at the far ends.
   const weight = Math.trunc(Math.fround(2 ** 24 / Math.fround(Math.fround(box * 2) + 1)));
   const farWeight = Math.trunc((2 ** 24 - (whole * 2 + 1) * weight) / 2);
-  const target = new Uint8Array(image.data.length);
-  await runBlur({ source: image.data, target, height, width, whole, weight, farWeight, passes }, signal);
-  return ndarray(target, [height, width, 3]);
+  const request = { source: image.data, height, width, whole, weight, farWeight, passes };
+  return ndarray(await runBlur(request, signal), [height, width, 3]);
 }

@@ -10,10 +10,9 @@ export interface Taps {
   readonly weights: Int32Array;
 }
 
-/** An image [height, width, 3] and where the result goes; both stay untouched until the job ends. */
+/** An image [height, width, 3], which is copied when the job starts. */
 interface ImageRequest {
   readonly source: Uint8Array;
-  readonly target: Uint8Array;
   readonly height: number;
   readonly width: number;
 }
@@ -28,28 +27,21 @@ interface BlurRequest extends ImageRequest {
 }
 
 interface ResampleRequest extends ImageRequest {
+  readonly newHeight: number;
+  readonly newWidth: number;
   readonly columns: Taps | undefined;
   readonly rows: Taps | undefined;
-}
-
-interface MeanRequest {
-  readonly source: Uint8Array;
-  readonly target: Uint8Array;
 }
 
 interface NoiseRequest {
   /** Of lib/statistics/random.ts. */
   readonly state: Uint32Array;
-  readonly target: Uint8Array;
+  readonly height: number;
+  readonly width: number;
 }
 
 /** Patches of `side` x `side` pixels in blocks of `merge` x `merge`, each repeated `times` times. */
-export interface PatchRequest {
-  readonly source: Uint8Array;
-  /** [patches, 3, times, side, side] */
-  readonly target: Float32Array;
-  readonly height: number;
-  readonly width: number;
+export interface PatchRequest extends ImageRequest {
   readonly side: number;
   readonly merge: number;
   readonly times: number;
@@ -59,49 +51,35 @@ export interface PatchRequest {
 
 declare module '../../addon/addon.js' {
   interface NativeAddon {
-    blurImage(request: BlurRequest & { readonly threads: number }): NativeJob<void>;
-    resampleImage(request: ResampleRequest & { readonly threads: number }): NativeJob<void>;
-    fillMean(request: MeanRequest): NativeJob<void>;
-    fillNoise(request: NoiseRequest): NativeJob<void>;
-    cutPatches(request: PatchRequest): NativeJob<void>;
+    blurImage(request: BlurRequest & { readonly threads: number }): NativeJob<Uint8Array>;
+    resampleImage(request: ResampleRequest & { readonly threads: number }): NativeJob<Uint8Array>;
+    meanImage(request: { readonly source: Uint8Array }): NativeJob<Uint8Array>;
+    noiseImage(request: NoiseRequest): NativeJob<Uint8Array>;
+    cutPatches(request: PatchRequest): NativeJob<Float32Array>;
   }
 }
 
-// Native threads see the memory of a request but not the collector; this is what keeps it alive meanwhile.
-const working = new Set<object>();
+// All of these run on native threads and reject with the signal's reason when aborted.
 
-async function run(request: object, start: () => NativeJob<void>, signal: AbortSignal | undefined) {
-  working.add(request);
-  try {
-    await runJob(start, signal);
-  } finally {
-    working.delete(request);
-  }
+export function runBlur(request: BlurRequest, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  return runJob(() => addon().blurImage({ ...request, threads: availableParallelism() }), signal);
 }
 
-/** Blurs on native threads; rejects with the signal's reason when aborted. */
-export function runBlur(request: BlurRequest, signal: AbortSignal | undefined): Promise<void> {
-  const threads = availableParallelism();
-  return run(request, () => addon().blurImage({ ...request, threads }), signal);
+export function runResample(request: ResampleRequest, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  return runJob(() => addon().resampleImage({ ...request, threads: availableParallelism() }), signal);
 }
 
-/** Resamples on native threads; rejects with the signal's reason when aborted. */
-export function runResample(request: ResampleRequest, signal: AbortSignal | undefined): Promise<void> {
-  const threads = availableParallelism();
-  return run(request, () => addon().resampleImage({ ...request, threads }), signal);
+/** An image of the mean colour of `source`. */
+export function runMean(source: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  return runJob(() => addon().meanImage({ source }), signal);
 }
 
-/** Fills an image with its mean colour on a native thread; rejects with the signal's reason when aborted. */
-export function runMean(request: MeanRequest, signal: AbortSignal | undefined): Promise<void> {
-  return run(request, () => addon().fillMean(request), signal);
+/** An image of the upper bytes of random words. */
+export function runNoise(request: NoiseRequest, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  return runJob(() => addon().noiseImage(request), signal);
 }
 
-/** Fills an image with the upper bytes of random words on a native thread. */
-export function runNoise(request: NoiseRequest, signal: AbortSignal | undefined): Promise<void> {
-  return run(request, () => addon().fillNoise(request), signal);
-}
-
-/** Cuts an image into patches and normalises them by a table, on a native thread. */
-export function runPatches(request: PatchRequest, signal: AbortSignal | undefined): Promise<void> {
-  return run(request, () => addon().cutPatches(request), signal);
+/** Patches normalised by a table: [patches, 3, times, side, side]. */
+export function runPatches(request: PatchRequest, signal: AbortSignal | undefined): Promise<Float32Array> {
+  return runJob(() => addon().cutPatches(request), signal);
 }

@@ -83,9 +83,9 @@ function nearestIndices(input: number, output: number): Int32Array {
 
 function nearest(image: RgbImage, height: number, width: number): RgbImage {
   const [rows, columns] = image.shape as [number, number, number];
-  const target = new Uint8Array(height * width * 3);
   const fromRows = nearestIndices(rows, height);
   const fromColumns = nearestIndices(columns, width);
+  const target = new Uint8Array(height * width * 3);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const from = (fromRows[y] * columns + fromColumns[x]) * 3;
@@ -101,7 +101,7 @@ function nearest(image: RgbImage, height: number, width: number): RgbImage {
  * widens with the reduction), columns before rows, fixed-point weights, rounded to 8 bits between the passes.
  * Runs on native threads.
  *
- * @param image [h, w, 3], values 0..255; must not change until the promise settles
+ * @param image [h, w, 3], values 0..255
  * @param height rows of the result, >= 1
  * @param width columns of the result, >= 1
  * @returns [height, width, 3]; the input itself when the size does not change
@@ -119,15 +119,14 @@ export async function resizeImage(
   if (rows === height && columns === width) return image;
   if (resampling === 'nearest') return nearest(image, height, width);
   const filter = filters[resampling];
-  const target = new Uint8Array(height * width * 3);
   const request = {
     source: image.data,
-    target,
     height: rows,
     width: columns,
+    newHeight: height,
+    newWidth: width,
     columns: columns === width ? undefined : computeTaps(columns, width, filter),
     rows: rows === height ? undefined : computeTaps(rows, height, filter),
   };
-  await runResample(request, signal);
-  return ndarray(target, [height, width, 3]);
+  return ndarray(await runResample(request, signal), [height, width, 3]);
 }

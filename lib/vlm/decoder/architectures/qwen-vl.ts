@@ -214,10 +214,8 @@ async function patchify(
   signal: AbortSignal | undefined,
 ): Promise<Float32Array> {
   const [height, width] = image.shape as [number, number, number];
-  const target = new Float32Array(height * width * 3 * temporal);
   const cut = { height, width, side: patch, merge, times: temporal, table };
-  await runPatches({ source: image.data, target, ...cut }, signal);
-  return target;
+  return runPatches({ source: image.data, ...cut }, signal);
 }
 
 /** The order in which the tower holds its merged tokens: window by window, row-major in and over windows. */
