@@ -42,7 +42,6 @@ export const report: Command = {
   },
   async run(values, io) {
     const folder = values.required('results');
-    if (!existsSync(folder)) throw new UsageError(`There is no folder ${JSON.stringify(folder)}.`);
     const formats = [...new Set(values.list('format'))];
     const unknown = formats.find((format) => !(format in renderers));
     if (formats.length === 0 || unknown !== undefined) {
@@ -50,13 +49,14 @@ export const report: Command = {
         `Expected ${Object.keys(renderers).join(', ')} for --format but received ${JSON.stringify(unknown ?? '')}.`,
       );
     }
+    if (!existsSync(folder)) throw new UsageError(`There is no folder ${JSON.stringify(folder)}.`);
     const built = await readReport(folder, {
       resamples: values.number('resamples'),
       seed: values.number('seed'),
       settings: values.string('settings'),
       signal: io.signal,
     });
-    io.out(`${renderConsole(built)}\n\n`);
+    io.out(`${renderConsole(built, io.width)}\n\n`);
     for (const format of formats) {
       const path = outputPath(folder, values.string('out'), format, formats.length > 1);
       writeWhole(path, await renderers[format](built));

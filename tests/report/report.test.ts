@@ -308,7 +308,8 @@ describe('fsyn report', () => {
   });
 
   it('names file and line of rows that it cannot use', async () => {
-    await expect(run([join(home, 'nowhere')])).rejects.toThrow(/results\.jsonl is missing/);
+    await expect(run([join(home, 'nowhere')])).rejects.toThrow(/There is no folder ".*nowhere"/);
+    await expect(run([home])).rejects.toThrow(/results\.jsonl is missing/);
     const folder = await folderOf({ samples: 2 });
     const path = join(folder, 'results.jsonl');
     const good = readFileSync(path, 'utf8');
