@@ -70,7 +70,7 @@ export const audit: Command = {
         allowOutside: values.flag('allow-outside'),
       }),
     );
-    const models = await asUsage(() => loadModels(values.list('model'), loadSettings(values, io.signal)));
+    const models = await asUsage(() => loadModels(values.list('model'), loadSettings(values, io)));
     const progress = new ProgressLine(io);
     const out = values.string('out')!;
     try {

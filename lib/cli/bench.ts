@@ -171,7 +171,7 @@ export const bench: Command = {
       chooseBenchmark({ ...choiceOf(values), onNote: note, onExplainerLog: note }),
     );
     const out = values.string('out') ?? defaultFolder();
-    const models = await asUsage(() => loadModels(modelsOf(values), loadSettings(values, io.signal)));
+    const models = await asUsage(() => loadModels(modelsOf(values), loadSettings(values, io)));
     const progress = new ProgressLine(io);
     try {
       if (values.flag('dry-run')) {

@@ -42,7 +42,7 @@ export const evaluate: Command = {
           resume: values.flag('resume'),
           model: values.string('model'),
           shapleySamples: values.number('sii-samples'),
-          load: loadSettings(values, io.signal),
+          load: loadSettings(values, io),
           signal: io.signal,
           onNote: (text) => io.log(`${text}\n`),
           onProgress: ({ done, total }) => progress.update(done, total, 'samples'),

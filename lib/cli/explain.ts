@@ -91,9 +91,7 @@ export const explain: Command = {
     );
     const progress = new ProgressLine(io);
     progress.say('loading the model');
-    const [model] = await asUsage(() =>
-      loadModels([values.string('model')!], loadSettings(values, io.signal)),
-    );
+    const [model] = await asUsage(() => loadModels([values.string('model')!], loadSettings(values, io)));
     try {
       progress.say('answering the question');
       const sample = await model.prepare(image, question, prepareOptions(values, io.signal));

@@ -1,7 +1,7 @@
 import type { LoadModelsOptions } from '../runner/models.js';
 import { type Dtype, dtypes } from '../vlm/files/directory.js';
 import type { PrepareOptions } from '../vlm/types.js';
-import type { OptionSpec, OptionValues } from './command.js';
+import type { CommandIo, OptionSpec, OptionValues } from './command.js';
 
 /** Options that decide how a model sees absent players; shared by commands that score cells. */
 export const maskingOptions = {
@@ -64,13 +64,18 @@ export const runtimeOptions = {
 } satisfies Record<string, OptionSpec>;
 
 /** What `loadModels` needs of the parsed runtime options. */
-export function loadSettings(values: OptionValues, signal: AbortSignal): LoadModelsOptions {
+export function loadSettings(values: OptionValues, io: CommandIo): LoadModelsOptions {
   return {
     dtype: values.string('dtype') as Dtype | undefined,
     threads: values.number('threads'),
     memory: values.number('memory'),
     providers: values.list('provider'),
-    signal,
+    onProviderCheck: (model, { providers, cells, largest, bound }) =>
+      io.log(
+        `${model} on ${providers.join(', ')}: ${cells} cells of a made-up question are within ${largest.toExponential(1)} of the ` +
+          `processor’s (accepted: ${bound}).\n`,
+      ),
+    signal: io.signal,
   };
 }
 

@@ -62,7 +62,7 @@ export const players: Command = {
         allowOutside: values.flag('allow-outside'),
       }),
     );
-    const [model] = await asUsage(() => loadModels([modelSource], loadSettings(values, io.signal)));
+    const [model] = await asUsage(() => loadModels([modelSource], loadSettings(values, io)));
     const progress = new ProgressLine(io);
     try {
       const settings: BenchmarkSettings = {

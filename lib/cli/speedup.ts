@@ -70,9 +70,7 @@ export const speedup: Command = {
       }),
     );
     const selected = await asUsage(() => resolveExplainers(values.list('explainers')));
-    const [model] = await asUsage(() =>
-      loadModels([values.string('model')!], loadSettings(values, io.signal)),
-    );
+    const [model] = await asUsage(() => loadModels([values.string('model')!], loadSettings(values, io)));
     const progress = new ProgressLine(io);
     try {
       const report = await measureSpeedup({

@@ -7,7 +7,7 @@ import { packageInfo } from '../package.js';
 import { suggestion } from '../suggestion.js';
 import type { DtypeChoice } from '../vlm/files/directory.js';
 import { loadVlm } from '../vlm/load.js';
-import type { Vlm } from '../vlm/types.js';
+import type { ProviderCheck, Vlm } from '../vlm/types.js';
 import { refuseRepeated } from './names.js';
 
 /** Directories of the models that ship with fsyn, by name. */
@@ -31,6 +31,8 @@ export interface LoadModelsOptions {
   readonly memory: number | undefined;
   /** Execution providers in order of preference. */
   readonly providers: readonly string[];
+  /** Hears how far a model's scores on another provider are from the processor's. */
+  readonly onProviderCheck: ((model: string, check: ProviderCheck) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -50,15 +52,18 @@ export async function loadModels(
     threads: availableParallelism(),
     memory: undefined,
     providers: ['cpu'],
+    onProviderCheck: undefined,
     signal: undefined,
   };
-  const settings = resolveOptions('loadModels', defaults, options);
+  const { onProviderCheck, ...settings } = resolveOptions('loadModels', defaults, options);
   const embedded = embeddedModels();
   const places = names.map((name) => findModel(name, embedded));
   const models: Vlm[] = [];
   try {
     for (const { directory, name } of places) {
-      models.push(await loadVlm(directory, { ...(name === undefined ? {} : { name }), ...settings }));
+      const model = await loadVlm(directory, { ...(name === undefined ? {} : { name }), ...settings });
+      models.push(model);
+      if (model.providerCheck) onProviderCheck?.(model.name, model.providerCheck);
       refuseRepeated('models', models);
     }
     return models;

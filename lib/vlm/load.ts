@@ -8,6 +8,7 @@ import { loadDecoderVlm } from './decoder/load.js';
 import { DualEncoder, dualFamilies } from './dual/dual-encoder.js';
 import { type DtypeChoice, openModelDirectory } from './files/directory.js';
 import { Fields } from './json.js';
+import { checkProvider } from './provider-check.js';
 import type { Vlm } from './types.js';
 
 export interface LoadVlmOptions {
@@ -15,7 +16,10 @@ export interface LoadVlmOptions {
   readonly name?: string;
   /** Number format of the model files. Default: `auto`, the most precise that is there. */
   readonly dtype?: DtypeChoice;
-  /** Execution providers in order of preference. Default: `['cpu']`. */
+  /**
+   * Execution providers in order of preference. With another than `cpu` first, the model is loaded on the processor, too,
+   * for four cells that are compared (`Vlm.providerCheck`). Default: `['cpu']`.
+   */
   readonly providers?: readonly string[];
   /** Threads for inference; the number never changes a result. Default: 1. */
   readonly threads?: number;
@@ -54,7 +58,8 @@ const defaults = {
  * const sample = await vlm.prepare(await decodeImage('dog.jpg'), 'Is there a dog?');
  *
  * @throws FsynError MODEL_FILE (missing, truncated), MODEL_CONTRACT (files that do not fit together or lack a
- *   tensor), UNSUPPORTED_MODEL, TOKENIZER, PROVIDER_UNAVAILABLE
+ *   tensor), UNSUPPORTED_MODEL, TOKENIZER, PROVIDER_UNAVAILABLE, PROVIDER_INEXACT (another provider than the processor first,
+ *   whose scores of four cells are too far from the processor's)
  */
 export async function loadVlm(directory: string, given?: LoadVlmOptions): Promise<Vlm> {
   const options = resolveOptions('loadVlm', defaults, given as Partial<typeof defaults> | undefined);
@@ -63,6 +68,22 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     if (value !== undefined) checkInteger(key, value, 1);
   }
   checkBytes('memory', options.memory);
+  const vlm = await open(directory, options);
+  const { providers, signal } = options;
+  if (providers[0] === 'cpu') return vlm;
+  let processor: Vlm | undefined;
+  try {
+    processor = await open(directory, { ...options, providers: ['cpu'] });
+    return Object.assign(vlm, { providerCheck: await checkProvider(vlm, processor, providers, signal) });
+  } catch (error) {
+    vlm.dispose();
+    throw error;
+  } finally {
+    processor?.dispose();
+  }
+}
+
+async function open(directory: string, options: typeof defaults): Promise<Vlm> {
   if (isManifestPath(directory)) return Classifier.load(directory, options);
   const manifest = join(directory, manifestName);
   if (!existsSync(join(directory, 'config.json')) && existsSync(manifest))

@@ -118,6 +118,18 @@ export interface PreparedSample {
   plan?(cells: CellTable): Promise<EvaluationPlan>;
   /** Scores every cell of the table; rejects with the signal's reason when aborted. */
   evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
+  /** The same, each cell by a full pass alone in its run and nothing shared: what `evaluate` is measured against. */
+  evaluatePlainly?(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
+}
+
+/** How far a model's scores on another provider are from those of the processor. */
+export interface ProviderCheck {
+  readonly providers: readonly string[];
+  readonly cells: number;
+  /** Largest difference of a log-probability, or of a cosine. */
+  readonly largest: number;
+  /** The most that is accepted. */
+  readonly bound: number;
 }
 
 /** A loaded vision-language model. */
@@ -126,6 +138,10 @@ export interface Vlm {
   readonly architecture: string;
   /** Content hashes of the files that decide its behaviour, for provenance. */
   readonly fingerprint: string;
+  /** What was found when the scores on another provider than the processor were compared with the processor's. */
+  readonly providerCheck?: ProviderCheck;
+  /** A question that the model can read, where it knows few words. */
+  readonly readableQuestion?: string;
   prepare(image: RgbImage, question: string, options?: PrepareOptions): Promise<PreparedSample>;
   dispose(): void;
 }

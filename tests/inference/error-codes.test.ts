@@ -8,6 +8,7 @@ const codes: Record<ErrorCode, true> = {
   ADDON_NOT_FOUND: true,
   RUNTIME_NOT_FOUND: true,
   PROVIDER_UNAVAILABLE: true,
+  PROVIDER_INEXACT: true,
   MODEL_FILE: true,
   MODEL_CONTRACT: true,
   UNSUPPORTED_MODEL: true,

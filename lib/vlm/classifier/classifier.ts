@@ -108,6 +108,11 @@ export class Classifier implements Vlm {
     }
   }
 
+  get readableQuestion(): string | undefined {
+    const words = this.#manifest.question.vocabulary?.keys();
+    return words && [...words].slice(0, 4).join(' ');
+  }
+
   async prepare(image: RgbImage, question: string, given?: PrepareOptions): Promise<PreparedSample> {
     if (this.#disposed) throw new FsynError('DISPOSED', `The model ${this.name} has been disposed.`);
     checkImage(image);
