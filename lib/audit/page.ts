@@ -1,8 +1,8 @@
+import { escapeHtml } from '../html-text.js';
 import { type Behaviour, behaviours } from '../metrics/modality.js';
-import { escapeHtml } from '../report/html-text.js';
 import { pageStyle } from '../report/page-style.js';
 import { chartSvg, ink } from '../report/svg.js';
-import { decimal, interval } from '../report/table.js';
+import { decimal, interval } from '../text-table.js';
 import { encodePng } from '../vlm/images/encode.js';
 import type { RgbImage } from '../vlm/types.js';
 import type { AuditedRecord, AuditRecord } from './record.js';

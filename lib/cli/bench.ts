@@ -6,13 +6,13 @@ import { defaultSteps, evenSteps } from '../metrics/steps.js';
 import { renderConsole } from '../report/console.js';
 import { type RunDescription, readRunFile } from '../report/sources.js';
 import { summaryJson } from '../report/summary.js';
-import { wrapText } from '../report/table.js';
 import { type BenchmarkChoice, chooseBenchmark, firstLook, fullSize } from '../runner/choose.js';
 import { concludeBenchmark } from '../runner/conclude.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
 import { planBenchmark } from '../runner/plan.js';
 import { type BenchmarkOutcome, runBenchmark } from '../runner/run.js';
 import type { BenchmarkSettings } from '../runner/settings.js';
+import { wrapText } from '../text-table.js';
 import { asUsage, type Command, exitCodes, type OptionValues, UsageError } from './command.js';
 import { renderDryRun } from './dry-run.js';
 import {

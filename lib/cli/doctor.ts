@@ -9,8 +9,8 @@ import {
 import { cudaFacts } from '../interactions/device.js';
 import { kernelFacts } from '../interactions/native.js';
 import { packageInfo } from '../package.js';
-import { wrapText } from '../report/table.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
+import { wrapText } from '../text-table.js';
 import type { Dtype } from '../vlm/files/directory.js';
 import { type Command, exitCodes } from './command.js';
 import { runtimeOptions } from './model-options.js';

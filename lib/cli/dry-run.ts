@@ -1,6 +1,6 @@
 import { formatBytes } from '../bytes.js';
-import { type Column, textTable, wrapText } from '../report/table.js';
 import type { DatasetPlan, SamplePlan } from '../runner/plan.js';
+import { type Column, textTable, wrapText } from '../text-table.js';
 
 /** The plan of a run as a page of text. */
 export function renderDryRun(plans: readonly DatasetPlan[], width?: number): string {

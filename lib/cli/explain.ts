@@ -9,9 +9,9 @@ import { evaluate, explain as runExplainer } from '../measure/evaluate.js';
 import { defaultSteps, evenSteps } from '../metrics/steps.js';
 import { colouredWords, type Explanation, explanationPage } from '../report/explanation.js';
 import { blankness, largestMagnitude, overlayPng } from '../report/heatmap.js';
-import { decimal, textTable } from '../report/table.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
 import { deriveSeed } from '../statistics/random.js';
+import { decimal, textTable } from '../text-table.js';
 import { decodeImage } from '../vlm/images/decode.js';
 import type { PreparedSample, PrepareOptions } from '../vlm/types.js';
 import {

@@ -19,14 +19,16 @@ export {
   interactions,
   interactionsSync,
 } from './exact.js';
+export type { Interaction } from './interaction.js';
 export { InteractionSet } from './interaction-set.js';
 export type { InteractionsJson } from './json.js';
 export { type LeastCore, leastCoreSync } from './least-core.js';
 export { type KernelFacts, kernelFacts, type TableValues } from './native.js';
 export { type UnanimityPart, UnanimitySum } from './oracle-games.js';
+export { interactionsSvg, type PictureOptions } from './picture.js';
 export { type CrossPairs, type Player, type PlayerList, Players } from './players.js';
 export type { Provenance, Spending } from './provenance.js';
-export { type Interaction, Interactions } from './result.js';
+export { Interactions } from './result.js';
 export {
   type AsyncOptions,
   type TransformKind,

@@ -3,6 +3,7 @@ import { checkInteger, checkOneOf } from '../checks.js';
 import { FsynError, invalidArgument } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import type { Device } from './device.js';
+import type { Interaction } from './interaction.js';
 import { InteractionSet } from './interaction-set.js';
 import {
   checkJson,
@@ -16,17 +17,10 @@ import {
 } from './json.js';
 import { type Player, type PlayerList, Players } from './players.js';
 import type { Provenance } from './provenance.js';
+import { interactionTable, resultText } from './text.js';
 
-/** One interaction of a result. */
-export interface Interaction {
-  /** Ascending player indices. */
-  readonly players: readonly number[];
-  /** The same as names, when the game has names. */
-  readonly names: readonly string[] | null;
-  readonly value: number;
-  /** NaN for exact values. */
-  readonly standardError: number;
-}
+/** Interactions that a result shows of itself. */
+const SHOWN = 10;
 
 interface Contents {
   readonly index: string;
@@ -93,10 +87,10 @@ export class Interactions {
     return this.values[this.#position(players)];
   }
 
-  /** Standard error of the interaction of these players; NaN for exact values. */
-  standardError(...players: Player[]): number {
+  /** Standard error of the interaction of these players; undefined for exact values. */
+  standardError(...players: Player[]): number | undefined {
     const position = this.#position(players);
-    return this.standardErrors ? this.standardErrors[position] : Number.NaN;
+    return this.standardErrors?.[position];
   }
 
   /** True when the interaction of these players was computed. */
@@ -112,7 +106,7 @@ export class Interactions {
       players,
       names: this.players.names ? players.map((player) => this.players.label(player)) : null,
       value: this.values[i],
-      standardError: this.standardErrors ? this.standardErrors[i] : Number.NaN,
+      ...(this.standardErrors ? { standardError: this.standardErrors[i] } : {}),
     };
   }
 
@@ -150,6 +144,23 @@ export class Interactions {
       .map((i) => this.at(i));
   }
 
+  /**
+   * The strongest interactions as a text table: players, value and, of estimates, standard error; options as
+   * of `top`.
+   */
+  table(count = 20, options: Parameters<Interactions['top']>[1] = {}): string {
+    return interactionTable(this.top(count, options));
+  }
+
+  /** What was computed, and the ten strongest interactions: what `String(result)` and `console.log` show. */
+  toString(): string {
+    return resultText(this, this.top(SHOWN));
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+
   /** Sum of the values of one order, or of all of them. */
   sum(order: number | null = null): number {
     this.#checkOrder(order);
@@ -166,7 +177,10 @@ export class Interactions {
     return ndarray(this.values.slice(begin, end), [this.players.count]);
   }
 
-  /** Values of pairs: shape [players, players], symmetric, zero on the diagonal and where the result has no such pair. */
+  /**
+   * Values of pairs: shape [players, players], symmetric, zero on the diagonal and where the result has no
+   * such pair.
+   */
   pairs(): ndarray.NdArray<Float64Array> {
     const n = this.players.count;
     const [begin, end] = this.set.range(2);

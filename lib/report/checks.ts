@@ -1,6 +1,6 @@
 import type { Interval } from '../statistics/bootstrap.js';
+import { decimal, interval } from '../text-table.js';
 import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
-import { decimal, interval } from './table.js';
 
 type Scope = Omit<ScopeAnalysis, 'checks'>;
 type Finding = Pick<Check, 'outcome' | 'evidence'>;

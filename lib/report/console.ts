@@ -1,3 +1,4 @@
+import { decimal, interval, textTable, wrapText } from '../text-table.js';
 import { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import {
@@ -13,7 +14,6 @@ import {
   secondsText,
 } from './report-tables.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
-import { decimal, interval, textTable, wrapText } from './table.js';
 import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
 /**

@@ -1,7 +1,7 @@
 import type { Attribution } from '../cells/attribution.js';
+import { escapeHtml } from '../html-text.js';
 import type { PreparedSample } from '../vlm/types.js';
 import { blankness, heatColour, largestMagnitude, overlayPng, picturePng } from './heatmap.js';
-import { escapeHtml } from './html-text.js';
 
 /** One explainer's view of a sample, ready to be drawn. */
 export interface Explanation {

@@ -1,8 +1,8 @@
+import { escapeHtml } from '../html-text.js';
+import { decimal } from '../text-table.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import { blankness, heatColour, heatPng, largestMagnitude } from './heatmap.js';
-import { escapeHtml } from './html-text.js';
 import type { GallerySample, GalleryView } from './report.js';
-import { decimal } from './table.js';
 
 /**
  * Samples with every explainer's scores over the picture and the question. Works without scripts; a script

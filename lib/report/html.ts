@@ -1,3 +1,5 @@
+import { escapeHtml } from '../html-text.js';
+import { decimal, interval } from '../text-table.js';
 import {
   bandedExplainers,
   contradictionChart,
@@ -11,7 +13,6 @@ import {
 import type { Comparison } from './comparison.js';
 import { ExplainerStyle } from './explainer-style.js';
 import { galleryHtml } from './gallery-html.js';
-import { escapeHtml } from './html-text.js';
 import { pageStyle } from './page-style.js';
 import type { ModelReport, Report } from './report.js';
 import {
@@ -32,7 +33,6 @@ import {
   synergyTable,
 } from './report-tables.js';
 import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
-import { decimal, interval } from './table.js';
 import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
 /** Writes a report as one HTML page that needs nothing else: no network, scripts only to filter the gallery. */

@@ -1,9 +1,9 @@
+import { decimal, interval } from '../text-table.js';
 import type { Agreement } from './agreement.js';
 import type { Comparison } from './comparison.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import type { ExplainerAnalysis, Rank, ScopeAnalysis } from './scope.js';
-import { decimal, interval } from './table.js';
 import { leaderOf } from './verdict.js';
 
 /** A table ready to be written in any format: text only, first column left, others right. */

@@ -1,8 +1,8 @@
+import { interval } from '../text-table.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import type { Report } from './report.js';
 import { percentText } from './report-tables.js';
 import type { CheckOutcome, ScopeAnalysis } from './scope.js';
-import { interval } from './table.js';
 import type { Verdict } from './verdict.js';
 
 /** Every explainer of the report, in order of first appearance. */

@@ -4,7 +4,7 @@ import { formatBytes } from '../../lib/bytes.js';
 import { type Command, exitCodes, UsageError } from '../../lib/cli/command.js';
 import { commandHelp, parseOptions } from '../../lib/cli/program.js';
 import { duration, ProgressLine } from '../../lib/cli/progress.js';
-import { decimal, interval, textTable, wrapText } from '../../lib/report/table.js';
+import { decimal, interval, textTable, wrapText } from '../../lib/text-table.js';
 
 const command: Command = {
   name: 'try',
