@@ -77,6 +77,8 @@ export interface Check {
   readonly label: string;
   readonly claim: string;
   readonly outcome: CheckOutcome;
+  /** Set where it says nothing for or against the metric. */
+  readonly ofExplainers?: true;
   /** The numbers behind the outcome. */
   readonly evidence: string;
 }

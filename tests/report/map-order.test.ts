@@ -91,6 +91,9 @@ describe('an explainer whose maps order nothing', () => {
       outcome: 'open',
       evidence: 'samples with a constant map: occlusion 48 of 48',
     });
+    // The metric is not to blame. Agreement with the index is what this fixture leaves open.
+    const settled = scopeOf({ shapleyEvery: 3 }, blank('occlusion', ['image']));
+    expect(verdictOf(settled).trust).toBe('holds');
     const { body } = gridTable([{ title: 'all', scope }], style);
     expect(body.find(([name]) => name === 'occlusion')![1]).not.toContain('*');
     expect(body.find(([name]) => name === 'attn-lrp')![1]).toContain('*');
