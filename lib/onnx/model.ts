@@ -12,6 +12,7 @@ import {
   serializeModel,
   type TensorProto,
 } from './protobuf.js';
+import { checkSound } from './sound.js';
 import { externalEntry, isExternal } from './tensors.js';
 
 /** Constants up to this many bytes stay inside an edited graph: axes, shapes, scalars and norm weights of small models. */
@@ -61,7 +62,7 @@ export class OnnxModel {
 
   /** Parses a model from memory; `folder` is where its external data files are, if it has any. */
   static fromBytes(bytes: Uint8Array, options: { readonly folder?: string } = {}): OnnxModel {
-    return new OnnxModel(parseModel(bytes), options.folder, '<memory>');
+    return new OnnxModel(parsed(bytes, '<memory>'), options.folder, '<memory>');
   }
 
   /** A copy whose nodes, inputs and outputs can be edited; constant tensors are shared. */
@@ -141,8 +142,12 @@ export class OnnxModel {
 
 function parsed(bytes: Uint8Array, path: string): ModelProto {
   try {
-    return parseModel(bytes);
+    const proto = parseModel(bytes);
+    if (proto.graph) checkSound(proto.graph, path);
+    return proto;
   } catch (error) {
+    // The graph's own check has named the file.
+    if (error instanceof FsynError && error.message.startsWith(path)) throw error;
     if (!(error instanceof FsynError)) throw error;
     throw new FsynError(error.code, `${path}: ${error.message}`, { cause: error });
   }

@@ -138,6 +138,8 @@ async function addProbe(
  * broadcast ones.
  */
 const PROBE = { batch: 2, sequence: 5, past: 3, total: 8 };
+/** Elements of an input that is made up to try a graph: four times a key/value cache of 4096 positions, 32 heads and 128 channels. */
+const MOST_MADE_UP = 2 ** 26;
 const OTHER_SIZES = [7, 11, 13, 17, 19, 23];
 
 /** The roles of open axes in the inputs of a decoder, as exports for generation name them. */
@@ -170,6 +172,10 @@ function syntheticFeeds(inputs: readonly TensorInfo[]): Record<string, TensorVal
   for (const input of inputs) {
     const shape = input.shape.map((_, axis) => sizeOf(input, axis));
     const count = shape.reduce((a, b) => a * b, 1);
+    if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0) || count > MOST_MADE_UP) {
+      const message = `Input ${input.name} declares the shape [${input.shape.join(', ')}]; expected sizes >= 0 of at most ${MOST_MADE_UP} elements.`;
+      throw new FsynError('MODEL_CONTRACT', message);
+    }
     feeds[input.name] = toNdArray(filled(input, count), shape);
   }
   return feeds;

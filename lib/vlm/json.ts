@@ -58,12 +58,13 @@ export class Fields {
     return this.#read(key, fallback, 'an integer', (v): v is number => Number.isInteger(v));
   }
 
-  positive(key: string, fallback?: number): number {
+  /** An integer from 1 to `most`. */
+  positive(key: string, fallback?: number, most = 2 ** 31 - 1): number {
     return this.#read(
       key,
       fallback,
-      'an integer >= 1',
-      (v): v is number => Number.isInteger(v) && (v as number) >= 1,
+      `an integer from 1 to ${most}`,
+      (v): v is number => Number.isInteger(v) && (v as number) >= 1 && (v as number) <= most,
     );
   }
 

@@ -106,7 +106,7 @@ describe('classifier errors', () => {
         m.image.height = '6';
       },
       'MODEL_CONTRACT',
-      /integer >= 1 for height.*found "6"/,
+      /integer from 1 to 2147483647 for height.*found "6"/,
     ],
     [
       'another format',

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { FsynError } from '../../errors.js';
+import { checkExtent } from '../images/limits.js';
 import type { Normalisation } from '../images/normalise.js';
 import type { Resampling } from '../images/resample.js';
 import { Fields, isObject, readJsonObject } from '../json.js';
@@ -54,6 +55,10 @@ export interface ClassifierManifest {
   readonly answers: readonly string[];
 }
 
+const mostPlayers = 2 ** 16;
+const mostTokens = 2 ** 16;
+/** Token ids are fed as int32. */
+const largestId = 2 ** 31 - 1;
 const resamplings: readonly Resampling[] = ['nearest', 'box', 'bilinear', 'hamming', 'bicubic', 'lanczos'];
 
 /**
@@ -95,6 +100,13 @@ function readImage(fields: Fields): ClassifierImage {
   const width = fields.positive('width');
   const rows = fields.positive('rows');
   const columns = fields.positive('columns');
+  checkExtent(height, width);
+  if (rows * columns > mostPlayers) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      `Expected a grid of at most ${mostPlayers} players in the manifest, but found ${rows} x ${columns}.`,
+    );
+  }
   if (rows > height || columns > width) {
     throw new FsynError(
       'MODEL_CONTRACT',
@@ -141,8 +153,8 @@ function readQuestion(fields: Fields, folder: string): ClassifierQuestion {
     lowercase: fields.boolean('lowercase', true),
     pattern: readPattern(fields.string('pattern', '[\\p{L}\\p{N}]+')),
     unknown: readUnknown(fields, encoding),
-    padId: encoding === 'token-ids' ? fields.integer('padId') : 0,
-    length: fields.has('length') ? fields.positive('length') : undefined,
+    padId: encoding === 'token-ids' ? readPad(fields) : 0,
+    length: fields.has('length') ? fields.positive('length', undefined, mostTokens) : undefined,
     attentionInput: fields.has('attentionInput') ? fields.string('attentionInput') : undefined,
   };
 }
@@ -150,13 +162,11 @@ function readQuestion(fields: Fields, folder: string): ClassifierQuestion {
 function readVocabulary(fields: Fields): ReadonlyMap<string, number> {
   const raw = fields.raw('vocabulary');
   const entries = isObject(raw) ? Object.entries(raw) : [];
-  const valid = entries.filter(
-    (entry): entry is [string, number] => Number.isInteger(entry[1]) && Number(entry[1]) >= 0,
-  );
+  const valid = entries.filter((entry): entry is [string, number] => isId(entry[1]));
   if (entries.length === 0 || valid.length !== entries.length) {
     throw new FsynError(
       'MODEL_CONTRACT',
-      'Expected an object of word: index >= 0 for vocabulary in the manifest.',
+      `Expected an object of word: index from 0 to ${largestId} for vocabulary in the manifest.`,
     );
   }
   return new Map(valid);
@@ -175,10 +185,22 @@ function readPattern(source: string): RegExp {
 function readUnknown(fields: Fields, encoding: string): 'error' | 'skip' | number {
   const value = fields.raw('unknown') ?? 'error';
   if (value === 'error' || value === 'skip') return value;
-  if (encoding === 'token-ids' && typeof value === 'number' && Number.isInteger(value) && value >= 0)
-    return value;
+  if (encoding === 'token-ids' && isId(value)) return value;
   throw new FsynError(
     'MODEL_CONTRACT',
     `Expected "error", "skip"${encoding === 'token-ids' ? ' or an id' : ''} for unknown in the manifest, but found ${JSON.stringify(value)}.`,
+  );
+}
+
+function isId(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= largestId;
+}
+
+function readPad(fields: Fields): number {
+  const value = fields.integer('padId');
+  if (isId(value)) return value;
+  throw new FsynError(
+    'MODEL_CONTRACT',
+    `Expected an id from 0 to ${largestId} for padId in the manifest, but found ${value}.`,
   );
 }

@@ -1,3 +1,4 @@
+import { FsynError } from '../../errors.js';
 import type { RgbImage } from '../types.js';
 
 export interface Normalisation {
@@ -10,6 +11,8 @@ export interface Normalisation {
 
 /**
  * The 256 possible float32 results per channel: [3, 256].
+ * @throws FsynError MODEL_CONTRACT where a pixel would not be finite, as with a std of 0
+ *
  * Rounded at the same places as the Hugging Face NumPy code: scale in double, then single; mean and std in
  * single.
  */
@@ -22,6 +25,12 @@ export function normalisationTable(norm: Normalisation): Float32Array {
       const centred = norm.mean === undefined ? scaled : f(scaled - f(norm.mean[c]));
       table[c * 256 + value] = norm.std === undefined ? centred : f(centred / f(norm.std[c]));
     }
+  }
+  if (!table.every(Number.isFinite)) {
+    throw new FsynError(
+      'MODEL_CONTRACT',
+      `Expected finite pixels after normalisation; the scale ${norm.scale} with mean [${norm.mean}] and std [${norm.std}] gives others.`,
+    );
   }
   return table;
 }

@@ -2,6 +2,7 @@ import ndarray from 'ndarray';
 import { FsynError } from '../../errors.js';
 import { Fields, isObject, type JsonObject } from '../json.js';
 import type { RgbImage } from '../types.js';
+import { checkExtent } from './limits.js';
 import { type Normalisation, normalisationTable, writePlanes } from './normalise.js';
 import { type Resampling, resizeImage } from './resample.js';
 
@@ -70,7 +71,7 @@ export function readNormalisation(fields: Fields, mean = clipMean, std = clipStd
 
 function readSize(fields: Fields, key: string): Size {
   const raw = fields.raw(key);
-  if (typeof raw === 'number') return { kind: 'shortest', edge: raw, longest: undefined };
+  if (typeof raw === 'number') return { kind: 'shortest', edge: fields.positive(key), longest: undefined };
   const size = fields.object(key);
   if (size.has('shortest_edge')) {
     return {
@@ -163,6 +164,7 @@ function padToSquare(
   const side = Math.max(height, width);
   const top = Math.floor((side - height) / 2);
   const left = Math.floor((side - width) / 2);
+  checkExtent(side, side);
   const data = new Uint8Array(side * side * 3);
   for (let i = 0; i < data.length; i += 3) data.set(colour, i);
   for (let y = 0; y < height; y++) {
@@ -175,7 +177,10 @@ function padToSquare(
 function readCrop(fields: Fields): { height: number; width: number } {
   const raw = fields.raw('crop_size');
   if (raw === undefined || raw === null) return { height: 224, width: 224 };
-  if (typeof raw === 'number') return { height: raw, width: raw };
+  if (typeof raw === 'number') {
+    const side = fields.positive('crop_size');
+    return { height: side, width: side };
+  }
   const crop = fields.object('crop_size');
   return { height: crop.positive('height'), width: crop.positive('width') };
 }
@@ -222,6 +227,7 @@ function centreCrop(
   const top = cropStart(rows, height);
   const left = cropStart(columns, width);
   if (top === 0 && left === 0 && rows === height && columns === width) return { image, top, left };
+  checkExtent(height, width);
   const data = new Uint8Array(height * width * 3);
   const firstColumn = Math.max(0, left);
   const endColumn = Math.min(columns, left + width);

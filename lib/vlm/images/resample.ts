@@ -1,6 +1,7 @@
 import ndarray from 'ndarray';
 import { checkInteger } from '../../checks.js';
 import type { RgbImage } from '../types.js';
+import { checkExtent } from './limits.js';
 import { runResample, type Taps } from './native.js';
 
 export type Resampling = 'nearest' | 'box' | 'bilinear' | 'hamming' | 'bicubic' | 'lanczos';
@@ -115,6 +116,7 @@ export async function resizeImage(
 ): Promise<RgbImage> {
   checkInteger('height', height, 1);
   checkInteger('width', width, 1);
+  checkExtent(height, width);
   const [rows, columns] = image.shape as [number, number, number];
   if (rows === height && columns === width) return image;
   if (resampling === 'nearest') return nearest(image, height, width);

@@ -11,6 +11,9 @@ import { type Architecture, type ImageEncoding, runningPositions } from '../arch
 import { chatmlAnchors } from './chatml.js';
 import { cutTiles, encodeTiles, type TileGeometry } from './tiles.js';
 
+/** Far beyond the published 12 to 40; the grids of so many tiles are all looked at. */
+const mostTiles = 1024;
+
 /**
  * InternVL-3 and 3.5: the image is cut into square tiles, followed by a thumbnail of the whole when there are
  * several; every tile gives a grid of visual tokens, each of them a 2 x 2 block of patches (pixel shuffle).
@@ -35,7 +38,13 @@ export class InternVl implements Architecture {
     const config = imageProcessorConfig(directory);
     const fields = new Fields(config, 'preprocessor_config.json');
     this.#minTiles = fields.positive('min_patches', 1);
-    this.#maxTiles = maxTiles ?? fields.positive('max_patches', 12);
+    this.#maxTiles = maxTiles ?? fields.positive('max_patches', 12, mostTiles);
+    if (this.#minTiles > this.#maxTiles) {
+      throw new FsynError(
+        'MODEL_CONTRACT',
+        `Expected min_patches up to max_patches in preprocessor_config.json, but found ${this.#minTiles} and ${this.#maxTiles}.`,
+      );
+    }
     this.#resampling = readResampling(fields, 'bicubic');
     this.#geometry = readTiles(fields, directory.config);
     const token = (key: string, fallback: string): string => {
@@ -80,9 +89,13 @@ function readTiles(fields: Fields, config: JsonObject): TileGeometry {
   const height = size.positive('height');
   const width = size.positive('width');
   const vision = isObject(config.vision_config) ? config.vision_config : {};
-  const patch = Number(Array.isArray(vision.patch_size) ? vision.patch_size[0] : (vision.patch_size ?? 14));
+  const sides = vision.patch_size;
+  const patch = new Fields(
+    { patch_size: Array.isArray(sides) ? sides[0] : sides },
+    'config.json vision_config',
+  ).positive('patch_size', 14);
   const cell = patch / new Fields(config, 'config.json').number('downsample_ratio', 0.5);
-  if (height % cell !== 0 || width % cell !== 0) {
+  if (!Number.isInteger(cell) || height % cell !== 0 || width % cell !== 0) {
     throw new FsynError(
       'MODEL_CONTRACT',
       `Tiles of ${width} x ${height} pixels do not divide into visual tokens of ${cell} pixels.`,

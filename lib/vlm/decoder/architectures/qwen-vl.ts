@@ -2,6 +2,7 @@ import { FsynError } from '../../../errors.js';
 import { EXPORTED } from '../../../onnx/exported.js';
 import type { ModelDirectory } from '../../files/directory.js';
 import { gridBoxes } from '../../images/grid.js';
+import { checkExtent } from '../../images/limits.js';
 import { runPatches } from '../../images/native.js';
 import { normalisationTable } from '../../images/normalise.js';
 import {
@@ -92,6 +93,7 @@ export class QwenVl implements Architecture {
         `Without do_resize the image must be a multiple of ${cell} pixels in both directions; it has ${width} x ${height}.`,
       );
     }
+    checkExtent(rows, columns, this.#geometry.temporal);
     const resized = await resizeImage(image, rows, columns, this.#resampling, signal);
     const grid = { rows: rows / cell, columns: columns / cell };
     const count = grid.rows * grid.columns;
@@ -165,7 +167,13 @@ function readWindow(config: JsonObject, name: string, geometry: Geometry): numbe
     isObject(config.vision_config) ? config.vision_config : {},
     'config.json vision_config',
   );
-  return Math.floor(vision.positive('window_size', 112) / geometry.merge / geometry.patch);
+  const size = vision.positive('window_size', 112);
+  const tokens = Math.floor(size / geometry.merge / geometry.patch);
+  if (tokens >= 1) return tokens;
+  throw new FsynError(
+    'MODEL_CONTRACT',
+    `Expected a window_size in config.json of at least one visual token of ${geometry.merge * geometry.patch} pixels, but found ${size}.`,
+  );
 }
 
 /**
