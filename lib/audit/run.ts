@@ -15,7 +15,7 @@ import { isExpected } from '../vlm/answer/expected.js';
 import type { Vlm } from '../vlm/types.js';
 import { type AuditHead, type AuditRecord, auditSchema } from './record.js';
 
-export const auditFile = 'audit.jsonl';
+const auditFile = 'audit.jsonl';
 
 export interface AuditOptions {
   readonly models: readonly Vlm[];

@@ -78,7 +78,7 @@ export function fullPath(program: EvaluatorProgram): EvaluationPath {
 }
 
 /** Whether the cells of a program differ in length because removed tokens are left out. */
-export function leavesOut(program: EvaluatorProgram): boolean {
+function leavesOut(program: EvaluatorProgram): boolean {
   return program.leaveOut === true && program.textMasking === 'remove';
 }
 

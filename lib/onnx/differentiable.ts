@@ -2,10 +2,10 @@ import { checkInteger } from '../checks.js';
 import { describe, FsynError, invalidArgument } from '../errors.js';
 import type { TensorValue } from '../inference/session.js';
 import { toNdArray } from '../inference/tensor.js';
-import { Leases } from '../lease.js';
 import { resolveOptions } from '../options.js';
 import { type BackwardStatistics, gradientName } from './autodiff/backward.js';
 import { ForwardPass, SegmentChain } from './chain.js';
+import { ChosenLayout } from './chosen-layout.js';
 import { sequenceOf } from './exported.js';
 import {
   buildExtended,
@@ -67,9 +67,7 @@ export class DifferentiableModel {
   readonly #plan: Plan;
   readonly #layouts: Layouts;
   readonly #options: ResolvedOptions;
-  /** Sessions of the layout in use; of one at a time. */
-  readonly #open = new Leases<Layout, Runner>(({ close }) => close());
-  #disposed = false;
+  readonly #sessions: ChosenLayout<Runner>;
 
   private constructor(
     model: OnnxModel,
@@ -85,6 +83,11 @@ export class DifferentiableModel {
     this.blocks = plan.blocks;
     this.vocabulary = plan.vocabulary;
     this.statistics = statistics;
+    const open = (layout: Layout) =>
+      layout === 'plain'
+        ? openWhole(model, plan, options)
+        : openSegments(layouts.segments[layout], plan, options);
+    this.#sessions = new ChosenLayout(model.source, layouts, open, ({ close }) => close());
   }
 
   /**
@@ -140,39 +143,17 @@ export class DifferentiableModel {
   ): Promise<GradientResult> {
     const { memory = this.#options.memory, signal } = options;
     const { [SEED]: seed, ...selection } = this.#targetFeeds(feeds, target);
-    const given = { ...feeds, ...selection };
-    this.#checkOpen();
-    try {
-      const layout = await this.#layouts.choose(given, memory, this.#open.keys[0], signal);
-      const known = this.#layouts.known(given);
-      const work = ({ run }: Runner) => run(known, seed as TensorValue, { signal });
-      if (this.#open.keys[0] !== layout) void this.#open.retire();
-      return this.#collect(await this.#open.use(layout, () => this.#openLayout(layout), work));
-    } finally {
-      // A run that was under way at that time still ends well.
-      if (this.#disposed) void this.#open.retire();
-    }
+    const work = ({ run }: Runner, known: Feeds) => run(known, seed as TensorValue, { signal });
+    return this.#collect(await this.#sessions.use({ ...feeds, ...selection }, { memory, signal }, work));
   }
 
   /** Closes the sessions once no run uses them any more. */
   dispose(): void {
-    this.#disposed = true;
-    void this.#open.retire();
+    this.#sessions.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  #checkOpen(): void {
-    if (this.#disposed)
-      throw new FsynError('DISPOSED', `The model of ${this.#model.source} has been disposed.`);
-  }
-
-  #openLayout(layout: Layout): Promise<Runner> {
-    return layout === 'plain'
-      ? openWhole(this.#model, this.#plan, this.#options)
-      : openSegments(this.#layouts.segments[layout], this.#plan, this.#options);
   }
 
   #targetFeeds(feeds: Feeds, target: LogitTarget | TensorValue): Record<string, TensorValue> {

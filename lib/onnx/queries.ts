@@ -16,7 +16,7 @@ export async function operatorTypes(path: string): Promise<Map<string, number>> 
 }
 
 /** The operator types of a graph and its subgraphs, with how many nodes each has. */
-export function countOperators(graph: GraphProto, counts = new Map<string, number>()): Map<string, number> {
+function countOperators(graph: GraphProto, counts = new Map<string, number>()): Map<string, number> {
   for (const node of graph.node) {
     const name = operatorName(node.opType, node.domain);
     counts.set(name, (counts.get(name) ?? 0) + 1);

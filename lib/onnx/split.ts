@@ -1,8 +1,7 @@
 import { checkNumber } from '../checks.js';
-import { FsynError } from '../errors.js';
-import { Leases } from '../lease.js';
 import { resolveOptions } from '../options.js';
 import { ForwardPass, SegmentChain } from './chain.js';
+import { ChosenLayout } from './chosen-layout.js';
 import { buildExtended, type DifferentiableOptions, differentiableDefaults } from './extended.js';
 import { checkMemoryOptions, type Layout, Layouts } from './layouts.js';
 import type { MemoryEstimate } from './memory.js';
@@ -38,20 +37,22 @@ const DEFAULTS = { ...differentiableDefaults, share: 1 };
  */
 export class SplitModel {
   readonly blocks: readonly BlockTap[];
-  readonly #source: string;
   readonly #plan: Plan;
   readonly #options: typeof DEFAULTS;
   readonly #layouts: Layouts;
-  /** Sessions of the layout in use; of one at a time. */
-  readonly #open = new Leases<Layout, SegmentChain>((chain) => chain.retire());
-  #disposed = false;
+  readonly #sessions: ChosenLayout<SegmentChain>;
 
   private constructor(source: string, plan: Plan, layouts: Layouts, options: typeof DEFAULTS) {
-    this.#source = source;
     this.#plan = plan;
     this.#layouts = layouts;
     this.#options = options;
     this.blocks = plan.blocks;
+    const { signal, threads } = options;
+    const open = (layout: Layout) => {
+      const segments = layouts.segments[layout];
+      return SegmentChain.open(segments, { threads, lowMemory: segments.length > 1, signal });
+    };
+    this.#sessions = new ChosenLayout(source, layouts, open, (chain) => chain.retire());
   }
 
   /**
@@ -90,40 +91,17 @@ export class SplitModel {
     feeds: Feeds,
     options: { readonly signal?: AbortSignal; readonly memory?: number | undefined } = {},
   ): Promise<ForwardPass> {
-    const { memory = this.#options.memory, ...rest } = options;
-    this.#checkOpen();
-    try {
-      const layout = await this.#layouts.choose(feeds, memory, this.#open.keys[0], options.signal);
-      const known = this.#layouts.known(feeds);
-      if (this.#open.keys[0] !== layout) void this.#open.retire();
-      return await this.#open.use(
-        layout,
-        () => this.#openLayout(layout),
-        (chain) => ForwardPass.run(chain, this.#plan, known, rest),
-      );
-    } finally {
-      // A run that was under way at that time still ends well.
-      if (this.#disposed) void this.#open.retire();
-    }
+    const { memory = this.#options.memory, signal } = options;
+    const work = (chain: SegmentChain, known: Feeds) => ForwardPass.run(chain, this.#plan, known, { signal });
+    return this.#sessions.use(feeds, { memory, signal }, work);
   }
 
   /** Closes the sessions once no pass uses them any more. */
   dispose(): void {
-    this.#disposed = true;
-    void this.#open.retire();
+    this.#sessions.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  #checkOpen(): void {
-    if (this.#disposed) throw new FsynError('DISPOSED', `The model of ${this.#source} has been disposed.`);
-  }
-
-  #openLayout(layout: Layout): Promise<SegmentChain> {
-    const segments = this.#layouts.segments[layout];
-    const { signal, threads } = this.#options;
-    return SegmentChain.open(segments, { threads, lowMemory: segments.length > 1, signal });
   }
 }

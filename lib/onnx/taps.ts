@@ -22,7 +22,7 @@ export function transformerBlocks(graph: OnnxGraph): BlockTap[] {
 }
 
 /** Names of all attention-probability tensors, in graph order. */
-export function attentionTensors(graph: OnnxGraph): string[] {
+function attentionTensors(graph: OnnxGraph): string[] {
   const found: string[] = [];
   for (const node of graph.nodes) {
     if (node.opType !== 'Softmax') continue;

@@ -137,7 +137,7 @@ function rawValues(dataType: number, bytes: Uint8Array): number[] | undefined {
 }
 
 /** IEEE 754 half precision bits to a number. */
-export function halfToNumber(bits: number): number {
+function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;

@@ -10,7 +10,7 @@ const fewestPerSide = 4;
 const fewestSamples = 5;
 
 /** What the lower end of the interval of the correlation with the exact index must exceed. */
-export const agreementThreshold = 0.5;
+const agreementThreshold = 0.5;
 
 /** Tests of the metric itself; each compares an interval with a bound that was fixed beforehand. */
 export function checkMetric(scope: Scope): Check[] {

@@ -83,7 +83,7 @@ export interface ShapleyRow {
 }
 
 /** One explainer's numbers in a group: [samples] per measure, NaN where there is no measured row. */
-export class ExplainerDigest {
+class ExplainerDigest {
   readonly name: string;
   /** Empty until a row is measured. */
   readonly curves = new Map<CurveName, CurveMoments>();

@@ -8,7 +8,7 @@ import type { PreparedSample } from '../vlm/types.js';
 /** Pictures of the samples that a report shows, one JSON line each, beside the result rows. */
 export const galleryFile = 'gallery.jsonl';
 /** Version of the picture lines. */
-export const gallerySchema = 1;
+const gallerySchema = 1;
 const largestSide = 256;
 
 /** The picture of one sample on one model: players depend on the model's grid. */

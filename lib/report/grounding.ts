@@ -6,7 +6,7 @@ import { type Pool, truthControls } from './pool.js';
 import type { ExplainerAnalysis, GroundingSeparation } from './scope.js';
 
 /** What a correct answer needs, in the order of tables. */
-export const groundingKinds = ['grounded', 'text-prior', 'image-prior'] as const;
+const groundingKinds = ['grounded', 'text-prior', 'image-prior'] as const;
 
 /** Mean of a column on the samples of every kind that it has values on. */
 export function meansByGrounding(

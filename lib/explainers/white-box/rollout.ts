@@ -3,7 +3,7 @@ import { sumByPlayer } from './players.js';
 import type { LayerMap } from './results.js';
 
 /** v^T (A + I) for one layer; with `normalise`, the rows of A + I first divided by their sums. */
-export function throughLayer(v: Float64Array, layer: LayerMap, normalise: boolean): Float64Array {
+function throughLayer(v: Float64Array, layer: LayerMap, normalise: boolean): Float64Array {
   const { blocks, tokens: n, read } = layer;
   const result = new Float64Array(v.length);
   const line = new Float64Array(n);
@@ -28,7 +28,7 @@ function sum(values: Float64Array): number {
  * One row of the rollout product A_L ... A_1, without forming it: a vector goes through the layers from the
  * last to the first.
  */
-export function rolloutRow(v: Float64Array, layers: readonly LayerMap[], normalise: boolean): Float64Array {
+function rolloutRow(v: Float64Array, layers: readonly LayerMap[], normalise: boolean): Float64Array {
   return layers.reduceRight((row, layer) => throughLayer(row, layer, normalise), v);
 }
 

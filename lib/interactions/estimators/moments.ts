@@ -17,14 +17,7 @@ export type MomentIndex = 'SII' | 'BII' | 'WBII' | 'CHII' | 'STII' | 'FSII' | 'F
 /**
  * w(s, t) of an interaction of size s when the largest is k; null when that order has no derivative weights.
  */
-export function momentWeight(
-  index: MomentIndex,
-  n: number,
-  k: number,
-  s: number,
-  t: number,
-  p: number,
-): number {
+function momentWeight(index: MomentIndex, n: number, k: number, s: number, t: number, p: number): number {
   if (index === 'STII') {
     if (s < k) return t === 0 ? 1 : 0;
     return derivativeWeight('STII-top', n, s, t);

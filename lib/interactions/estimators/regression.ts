@@ -8,7 +8,7 @@ import type { Estimate } from './moments.js';
 import { type CoalitionSample, importanceWeights, presence } from './sample.js';
 
 /** mu_l(t), the Shapley kernel of level l; 0 outside l..n-l. */
-export function kernelWeight(n: number, level: number, t: number): number {
+function kernelWeight(n: number, level: number, t: number): number {
   if (t < level || t > n - level) return 0;
   return 1 / ((n - 2 * level + 1) * binomial(n - 2 * level, t - level));
 }
@@ -17,7 +17,7 @@ export function kernelWeight(n: number, level: number, t: number): number {
  * lambda(s, r) = sum over l = 1..r of C(r, l) B_(s-l): what an interaction of size s adds to a coalition with
  * r of it.
  */
-export function bernoulliShare(s: number, r: number): number {
+function bernoulliShare(s: number, r: number): number {
   let sum = 0;
   for (let l = 1; l <= r; l++) sum += binomial(r, l) * bernoulli(s - l).toNumber();
   return sum;

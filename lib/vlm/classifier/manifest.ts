@@ -6,7 +6,7 @@ import type { Resampling } from '../images/resample.js';
 import { Fields, isObject, readJsonObject } from '../json.js';
 
 /** Marks a manifest and its version. */
-export const manifestFormat = 'fsyn-classifier-1';
+const manifestFormat = 'fsyn-classifier-1';
 /** The file that loadVlm looks for in a directory without config.json. */
 export const manifestName = 'classifier.json';
 

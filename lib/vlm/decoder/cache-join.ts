@@ -22,7 +22,7 @@ export async function deviceCaches(
 }
 
 /** The same on a memory of choice. */
-export async function joinOn(
+async function joinOn(
   decoder: DecoderGraph,
   memory: DeviceCaches['memory'],
   providers: readonly string[],

@@ -125,7 +125,7 @@ export function appended(embeds: Float32Array, token: Float32Array): Float32Arra
 }
 
 /** The last `count` columns of [axes, total]. */
-export function lastColumns(positions: Int32Array, total: number, count: number): Int32Array {
+function lastColumns(positions: Int32Array, total: number, count: number): Int32Array {
   const axes = positions.length / total;
   const result = new Int32Array(axes * count);
   for (let axis = 0; axis < axes; axis++) {

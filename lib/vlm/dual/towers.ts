@@ -25,7 +25,7 @@ export interface SimilarityHead {
 }
 
 /** One side of a dual encoder: an input in, one embedding per row out. */
-export class Tower {
+class Tower {
   readonly graph: Graph;
   readonly costs: MatrixCosts;
   /** How many rows may share a run. */
