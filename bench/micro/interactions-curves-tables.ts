@@ -96,7 +96,7 @@ function bestOther(
   return others.length === 0 ? '' : `\`${others[0].name}\` ${errorOf(others[0].found, games)}`;
 }
 
-/** The tables of docs/interactions.md. */
+/** The tables of docs/interactions-measured.md. */
 export function tables(rows: readonly Row[]): string {
   const lines: string[] = [];
   for (const family of FAMILIES) {

@@ -1,5 +1,5 @@
-// Error against budget of the estimators on three families of games: measures docs/interactions-error.csv,
-// draws docs/interactions-error.svg and prints the tables of docs/interactions.md.
+// Error against budget of the estimators on four families of games: measures docs/interactions-error.csv,
+// draws docs/interactions-error.svg and prints the tables of docs/interactions-measured.md.
 //
 //   node dist/bench/micro/interactions-curves.js [family,...] [estimator,...] [budget,...]
 //

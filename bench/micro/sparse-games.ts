@@ -1,4 +1,5 @@
-// Error of all pairs of SII against the budget on sparse games; prints the table of docs/interactions.md.
+// Error of all pairs of SII against the budget on sparse games; prints the table of
+// docs/interactions-measured.md.
 //
 //   node dist/bench/micro/sparse-games.js [players] [games] [budget,...] [estimator,...]
 import {

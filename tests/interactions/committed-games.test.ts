@@ -32,8 +32,8 @@ describe('the committed games', () => {
     for (const budget of [256, 512]) {
       const ours = await medianError({ budget });
       const peers = await medianError({ budget, estimator: 'kernel-shap-iq' });
-      // docs/interactions.md has 9.5 and 3.0 times; half of the smaller one allows for other roundings of the
-      // parities.
+      // docs/interactions-measured.md has 9.5 and 3.0 times; half of the smaller one allows for other
+      // roundings of the parities.
       expect(peers / ours, `${budget} coalitions`).toBeGreaterThan(1.5);
     }
   }, 60_000);

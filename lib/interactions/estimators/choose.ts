@@ -23,8 +23,9 @@ const MOST_SPARSE = 4000;
 
 /**
  * The estimator that `estimate` takes where the caller names none: the most accurate per evaluation of those
- * that can answer, by the curves of docs/interactions.md. Depends on nothing but the question and the budget;
- * what depends on the values, how dense a game is, 'sparse' judges itself by coalitions that it holds out.
+ * that can answer, by the curves of docs/interactions-measured.md. Depends on nothing but the question and
+ * the budget; what depends on the values, how dense a game is, 'sparse' judges itself by coalitions that it
+ * holds out.
  *
  * @param coalitions 'given': only estimators that take any coalitions
  * @throws FsynError BUDGET when no estimator can answer within the budget
