@@ -11,9 +11,8 @@ import { kernelFacts } from '../interactions/native.js';
 import { packageInfo } from '../package.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
 import { wrapText } from '../text-table.js';
-import type { Dtype } from '../vlm/files/directory.js';
 import { type Command, exitCodes } from './command.js';
-import { runtimeOptions } from './model-options.js';
+import { dtypeOption, runtimeOptions } from './model-options.js';
 import { tryProviderElsewhere } from './provider-probe.js';
 
 /** What `fsyn doctor --json` prints. */
@@ -54,7 +53,7 @@ export const doctor: Command = {
       for (const name of [...embeddedModels().keys(), ...values.list('model')]) {
         try {
           const [model] = await loadModels([name], {
-            dtype: values.string('dtype') as Dtype | undefined,
+            dtype: dtypeOption(values),
             threads: 1,
             memory: undefined,
             providers: ['cpu'],

@@ -119,6 +119,7 @@ async function explainAll(
 ): Promise<{ able: Explainer[]; explanations: Explanation[] }> {
   const explanations: Explanation[] = [];
   const able: Explainer[] = [];
+  const left: FsynError[] = [];
   for (const [done, explainer] of selected.entries()) {
     let at = explainer.title;
     const tell = () => progress.update(done, selected.length, `explainers, ${at}`);
@@ -134,14 +135,16 @@ async function explainAll(
       able.push(explainer);
     } catch (error) {
       // Who asks for all methods wants those that this model allows; who names one wants to know why not.
-      const unable = error instanceof FsynError && error.code === 'UNSUPPORTED_MODEL';
+      const unable = error instanceof FsynError && !io.signal.aborted;
       if (!unable || !values.list('explainers').includes('all')) throw error;
+      left.push(error);
       progress.clear();
-      io.log(`Left out: ${error.message}\n`);
+      io.log(`Left out, ${explainer.title}: ${error.message}\n`);
     } finally {
       clearInterval(clock);
     }
   }
+  if (able.length === 0) throw left[0];
   return { able, explanations };
 }
 

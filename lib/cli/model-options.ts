@@ -1,7 +1,8 @@
+import { reasonOf } from '../errors.js';
 import type { LoadModelsOptions } from '../runner/models.js';
-import { type Dtype, dtypes } from '../vlm/files/directory.js';
+import { type DtypeChoice, dtypes, parseDtype } from '../vlm/files/dtypes.js';
 import type { PrepareOptions } from '../vlm/types.js';
-import type { CommandIo, OptionSpec, OptionValues } from './command.js';
+import { type CommandIo, type OptionSpec, type OptionValues, UsageError } from './command.js';
 
 /** Options that decide how a model sees absent players; shared by commands that score cells. */
 export const maskingOptions = {
@@ -58,15 +59,14 @@ export const runtimeOptions = {
   dtype: {
     kind: 'string',
     value: 'NAME',
-    choices: dtypes,
-    help: `number format of the model files: ${dtypes.join(', ')} (default: the most precise one there)`,
+    help: `number format of the model files: ${dtypes.join(', ')}, q8 for quantized; or one per part: vision_encoder=fp16,decoder_model_merged=q4 (default: the first of these that is there)`,
   },
 } satisfies Record<string, OptionSpec>;
 
 /** What `loadModels` needs of the parsed runtime options. */
 export function loadSettings(values: OptionValues, io: CommandIo): LoadModelsOptions {
   return {
-    dtype: values.string('dtype') as Dtype | undefined,
+    dtype: dtypeOption(values),
     threads: values.number('threads'),
     memory: values.number('memory'),
     providers: values.list('provider'),
@@ -86,3 +86,13 @@ export const explainerTimeout = {
   help: 'what an explainer in another process (exec:) may take for a sample',
   fallback: 600,
 } satisfies OptionSpec;
+
+/** The number formats that --dtype asks for. @throws UsageError */
+export function dtypeOption(values: OptionValues): DtypeChoice | undefined {
+  const text = values.string('dtype');
+  try {
+    return text === undefined ? undefined : parseDtype(text);
+  } catch (error) {
+    throw new UsageError(`--dtype: ${reasonOf(error)}`);
+  }
+}

@@ -1,5 +1,5 @@
 import { FsynError } from '../errors.js';
-import { fromHalf } from '../vlm/files/float16.js';
+import { fromHalf } from '../float16.js';
 
 /** An array from a .npy file. */
 export interface NpyArray {

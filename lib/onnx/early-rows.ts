@@ -237,7 +237,7 @@ function rowDemands(
     const narrow = (shapeOf(node.input[1])?.length ?? 0) >= 2;
     return narrow && axis === rank - 2 && shapeOf(node.input[0])?.length === rank ? only(0) : undefined;
   }
-  if (type === 'MatMulNBits') return axis === rank - 2 ? only(0) : undefined;
+  if (type === 'MatMulNBits' || type === 'MatMulBnb4') return axis === rank - 2 ? only(0) : undefined;
   if (type === 'ReduceMean' || type === 'ReduceSum') {
     const axes = intsAttribute(node, 'axes') ?? graph.constantOf(node.input[1] ?? '');
     const inner = shapeOf(node.input[0])?.length;

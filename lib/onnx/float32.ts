@@ -2,9 +2,7 @@ import { attributes, findAttribute, intAttribute } from './attributes.js';
 import { makeNode } from './graph.js';
 import type { OnnxModel } from './model.js';
 import { createMessage, type NodeProto, type TensorProto, type ValueInfoProto } from './protobuf.js';
-import { DataType, dimensions, float32Tensor, tensorValues } from './tensors.js';
-
-const HALF: ReadonlySet<number> = new Set([DataType.float16, DataType.bfloat16]);
+import { DataType, dimensions, float32Tensor, HALF, tensorValues } from './tensors.js';
 
 /**
  * Turns a half-precision graph into a float32 one, in place: inputs, outputs and all arithmetic. Weights keep

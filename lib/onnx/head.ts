@@ -59,7 +59,7 @@ function selectRows(model: OnnxModel, logits: string, input: string): void {
   const { graph } = model;
   const node = headProduct(model, logits);
   graph.addInput(input, DataType.int64, ['positions']);
-  const single = ['MatMul', 'FusedMatMul', 'MatMulNBits'].includes(node.opType);
+  const single = ['MatMul', 'FusedMatMul', 'MatMulNBits', 'MatMulBnb4'].includes(node.opType);
   const names = single ? { target: node, index: 0 } : undefined;
   if (names && graph.consumersOf(node.output[0] as string).length <= 1) {
     node.input[0] = graph.addNode('head/rows', 'Gather', [node.input[0], input], { axis: 1 });

@@ -1,3 +1,4 @@
+import { fromHalf } from '../float16.js';
 import { createMessage, type TensorProto } from './protobuf.js';
 
 /** Element types of ONNX tensors (TensorProto.DataType). */
@@ -19,6 +20,9 @@ export const DataType = {
   uint4: 21,
   int4: 22,
 } as const;
+
+/** Element types of half precision. */
+export const HALF: ReadonlySet<number> = new Set([DataType.float16, DataType.bfloat16]);
 
 const NAMES = new Map<number, string>(Object.entries(DataType).map(([name, code]) => [code, name]));
 
@@ -98,9 +102,7 @@ export function tensorValues(proto: TensorProto): number[] | undefined {
   if (proto.int64Data.length > 0) return proto.int64Data.map(Number);
   if (proto.uint64Data.length > 0) return proto.uint64Data.map(Number);
   if (proto.int32Data.length > 0)
-    return proto.dataType === DataType.float16
-      ? proto.int32Data.map(halfToNumber)
-      : Array.from(proto.int32Data);
+    return proto.dataType === DataType.float16 ? proto.int32Data.map(fromHalf) : Array.from(proto.int32Data);
   return undefined;
 }
 
@@ -130,18 +132,8 @@ function rawValues(dataType: number, bytes: Uint8Array): number[] | undefined {
     case DataType.bool:
       return Array.from(new Uint8Array(buffer));
     case DataType.float16:
-      return Array.from(new Uint16Array(buffer), halfToNumber);
+      return Array.from(new Uint16Array(buffer), fromHalf);
     default:
       return undefined;
   }
-}
-
-/** IEEE 754 half precision bits to a number. */
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

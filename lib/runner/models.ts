@@ -5,7 +5,7 @@ import { FsynError } from '../errors.js';
 import { resolveOptions } from '../options.js';
 import { packageInfo } from '../package.js';
 import { suggestion } from '../suggestion.js';
-import type { DtypeChoice } from '../vlm/files/directory.js';
+import type { DtypeChoice } from '../vlm/files/dtypes.js';
 import { loadVlm } from '../vlm/load.js';
 import type { ProviderCheck, Vlm } from '../vlm/types.js';
 import { refuseRepeated } from './names.js';

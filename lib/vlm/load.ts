@@ -6,7 +6,8 @@ import { Classifier, isManifestPath } from './classifier/classifier.js';
 import { manifestName } from './classifier/manifest.js';
 import { loadDecoderVlm } from './decoder/load.js';
 import { DualEncoder, dualFamilies } from './dual/dual-encoder.js';
-import { type DtypeChoice, openModelDirectory } from './files/directory.js';
+import { openModelDirectory } from './files/directory.js';
+import { checkDtype, type DtypeChoice } from './files/dtypes.js';
 import { Fields } from './json.js';
 import { checkProvider } from './provider-check.js';
 import type { Vlm } from './types.js';
@@ -68,6 +69,7 @@ export async function loadVlm(directory: string, given?: LoadVlmOptions): Promis
     if (value !== undefined) checkInteger(key, value, 1);
   }
   checkBytes('memory', options.memory);
+  checkDtype(options.dtype);
   const vlm = await open(directory, options);
   const { providers, signal } = options;
   if (providers[0] === 'cpu') return vlm;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { toHalfArray } from '../../lib/float16.js';
 import type { NodeProto } from '../../lib/onnx/protobuf.js';
 import { float32Tensor, tensor } from '../../lib/onnx/tensors.js';
 import {
@@ -58,6 +59,12 @@ describe('operators with a direct rule', () => {
     ),
     tensor('zero', DataType.uint8, [rows * 2], bytes(rows * 2)),
   ];
+  const halfScales = tensor(
+    'half',
+    DataType.float16,
+    [(rows * columns) / block],
+    toHalfArray(Float32Array.from(numbers((rows * columns) / block), (v) => 0.05 + 0.02 * v)),
+  );
   const nbits = { N: rows, K: columns, bits: 4, block_size: block, accuracy_level: 1 };
   const cases: readonly (Fused & { readonly nodes?: readonly NodeProto[] })[] = [
     {
@@ -90,10 +97,64 @@ describe('operators with a direct rule', () => {
       feeds: { x: random(BATCH, LENGTH, K) },
       constants: odd,
     })),
+    {
+      name: 'MatMulNBits, scales widened from half precision',
+      nodes: [node('Cast', ['half'], ['scales'], { to: DataType.float32 })],
+      node: node('MatMulNBits', ['x', 'w', 'scales'], ['y'], nbits, microsoft),
+      feeds: { x: random(BATCH, LENGTH, columns) },
+      constants: [quantised[0]!, halfScales],
+    },
+    {
+      name: 'MatMulNBits of 8 bits',
+      node: node('MatMulNBits', ['x', 'w', 'scales'], ['y'], { ...nbits, bits: 8 }, microsoft),
+      feeds: { x: random(BATCH, LENGTH, columns) },
+      constants: [
+        tensor('w', DataType.uint8, [rows, columns / block, block], bytes(rows * columns)),
+        quantised[1]!,
+      ],
+    },
+    {
+      name: 'MatMulNBits of 2 bits with zero points',
+      node: node('MatMulNBits', ['x', 'w', 'scales', 'zero'], ['y'], { ...nbits, bits: 2 }, microsoft),
+      feeds: { x: random(BATCH, LENGTH, columns) },
+      constants: [
+        tensor('w', DataType.uint8, [rows, columns / block, block / 4], bytes((rows * columns) / 4)),
+        quantised[1]!,
+        tensor('zero', DataType.uint8, [rows, 1], bytes(rows)),
+      ],
+    },
+    {
+      name: 'MatMulNBits, zero points that are floats',
+      node: node('MatMulNBits', ['x', 'w', 'scales', 'zero'], ['y'], nbits, microsoft),
+      feeds: { x: random(BATCH, LENGTH, columns) },
+      constants: [
+        ...quantised,
+        float32Tensor(
+          'zero',
+          numbers((rows * columns) / block).map((v) => 8 + v),
+          [rows, columns / block],
+        ),
+      ],
+    },
+    ...[0, 1].map((quant_type) => ({
+      name: `MatMulBnb4, ${quant_type === 0 ? 'FP4' : 'NF4'}`,
+      node: node(
+        'MatMulBnb4',
+        ['x', 'w', 'scales'],
+        ['y'],
+        { N: rows, K: columns, block_size: block, quant_type },
+        microsoft,
+      ),
+      feeds: { x: random(BATCH, LENGTH, columns) },
+      constants: [
+        tensor('w', DataType.uint8, [(rows * columns) / 2], bytes((rows * columns) / 2)),
+        quantised[1]!,
+      ],
+    })),
   ];
   test.each(cases.map((item) => [item.name, item] as const))('%s', async (_, item) => {
     const model = sketch({
-      nodes: [item.node],
+      nodes: [...(item.nodes ?? []), item.node],
       inputs: inputsOf(item.feeds),
       constants: item.constants ?? [],
     });

@@ -7,7 +7,8 @@ import { CellTable } from '../../lib/cells/table.js';
 import { externalFiles } from '../../lib/onnx/external-data.js';
 import { externalRange } from '../../lib/onnx/model.js';
 import { createMessage, parseModel, serializeModel } from '../../lib/onnx/protobuf.js';
-import { fingerprint } from '../../lib/vlm/files/directory.js';
+import { fingerprint, locatePart } from '../../lib/vlm/files/directory.js';
+import { parseDtype } from '../../lib/vlm/files/dtypes.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { pattern } from './pattern.js';
 
@@ -328,5 +329,41 @@ describe('prepare', () => {
     });
     await expect(running).rejects.toThrow('enough');
     vlm.dispose();
+  });
+});
+
+describe('the number format of the command line', () => {
+  it.each([
+    ['q4', 'q4'],
+    ['q8', 'q8'],
+    ['vision_encoder=fp16,decoder_model_merged=q2', { vision_encoder: 'fp16', decoder_model_merged: 'q2' }],
+  ])('%s', (text, choice) => {
+    expect(parseDtype(text)).toEqual(choice);
+  });
+
+  it.each([
+    'q5',
+    'q4,fp16',
+    'vision=q4',
+    'vision_encoder=q5',
+    'model=q4,model=q4',
+    'model=',
+    '',
+    'model=q4=q4',
+  ])('refuses %j', (text) => {
+    expect(() => parseDtype(text)).toThrow(/dtype/);
+  });
+
+  it.each([
+    ['q8', '_quantized'],
+    ['bnb4', '_bnb4'],
+    ['q2', '_q2'],
+    ['q2f16', '_q2f16'],
+  ] as const)('%s is looked for as %s', async (dtype, suffix) => {
+    const folder = await mkdtemp(join(tmpdir(), 'fsyn-dtypes-'));
+    await writeFile(join(folder, `model${suffix}.onnx`), 'x');
+    expect((await locatePart(folder, 'model', dtype)).path).toBe(join(folder, `model${suffix}.onnx`));
+    expect((await locatePart(folder, 'model', 'auto')).path).toBe(join(folder, `model${suffix}.onnx`));
+    await rm(folder, { recursive: true });
   });
 });

@@ -9,7 +9,7 @@ import { makeNode } from '../../lib/onnx/graph.js';
 import { OnnxModel } from '../../lib/onnx/model.js';
 import { float32Tensor } from '../../lib/onnx/tensors.js';
 import { openDecoder } from '../../lib/vlm/decoder/edit-trial.js';
-import { editDecoder } from '../../lib/vlm/decoder/file.js';
+import { type EditedDecoder, editDecoder } from '../../lib/vlm/decoder/file.js';
 import { EmbedGraph } from '../../lib/vlm/decoder/graphs.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { pattern } from './pattern.js';
@@ -18,7 +18,7 @@ const directory = fileURLToPath(new URL('../golden/vlm-llava', import.meta.url))
 const folder = join(directory, 'onnx');
 let embed: EmbedGraph;
 let file: OnnxModel;
-let edited: OnnxModel;
+let edited: EditedDecoder;
 beforeAll(async () => {
   const path = join(folder, 'embed_tokens.onnx');
   embed = new EmbedGraph({ session: await Session.load(path), path });
@@ -28,14 +28,14 @@ beforeAll(async () => {
 afterAll(() => embed.graph.session.dispose());
 
 /** The edited graph with its logits scaled by a little more than rounding. */
-function altered(factor: number): OnnxModel {
-  const model = edited.clone();
+function altered(factor: number): EditedDecoder {
+  const model = edited.model.clone();
   const { graph } = model;
   const producer = graph.producerOf('logits')!;
   producer.output = producer.output.map((name) => (name === 'logits' ? 'right' : name));
   const scale = graph.addInitializer(float32Tensor('factor', [factor]));
   graph.setNodes([...graph.nodes, makeNode('Mul', ['right', scale], ['logits'])]);
-  return model;
+  return { ...edited, model };
 }
 
 test('a decoder that computes wanted rows only is believed when it gives the logits of its file', async () => {

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CellTable } from '../../lib/cells/table.js';
 import { attnLrp } from '../../lib/explainers/attn-lrp.js';
+import { fromHalf, toHalf } from '../../lib/float16.js';
 import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
-import { fromHalf, toHalf } from '../../lib/vlm/files/float16.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { pattern } from './pattern.js';
 
@@ -50,7 +50,7 @@ describe('exports that differ from the plain one', () => {
     vlm.dispose();
   });
 
-  it('leaves removed tokens out where GroupQueryAttention would overlook the hole, with the same scores', async () => {
+  it('makes GroupQueryAttention heed holes in the mask, which it would overlook', async () => {
     await use('decoder_gqa', 'decoder_model_merged');
     const vlm = await loadVlm(model);
     const [wanted] = JSON.parse(await readFile(`${golden}vlm-llava.json`, 'utf8')) as Case[];

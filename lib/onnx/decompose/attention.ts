@@ -23,7 +23,7 @@ interface ScaledDotProduct {
 }
 
 /** softmax(scale * Q K^T + biases) V on [batch, heads, sequence, size] tensors. */
-function attend(builder: DecompositionBuilder, part: ScaledDotProduct): string {
+export function attend(builder: DecompositionBuilder, part: ScaledDotProduct): string {
   const { query, key, value, biases, softcap = 0 } = part;
   const root = () =>
     builder.op('Sqrt', [builder.op('Cast', [builder.dimension(query, 3)], { to: DataType.float32 })]);
@@ -50,12 +50,12 @@ function probabilities(builder: DecompositionBuilder, scores: string, sink: stri
 }
 
 /** 0 where the key may be seen, the most negative number elsewhere. */
-function visibilityBias(builder: DecompositionBuilder, visible: string): string {
+export function visibilityBias(builder: DecompositionBuilder, visible: string): string {
   return builder.op('Where', [visible, builder.float(0), builder.float(HIDDEN)]);
 }
 
 /** [1, queries, keys]: whether key j is not behind query i, both counted from the start of the cache. */
-function causal(builder: DecompositionBuilder, positions: string, keys: string, window = -1): string {
+export function causal(builder: DecompositionBuilder, positions: string, keys: string, window = -1): string {
   const row = builder.unsqueeze(builder.range(keys), 0);
   const column = builder.unsqueeze(positions, 1);
   let visible = builder.op('LessOrEqual', [row, column]);
@@ -72,7 +72,7 @@ function paddingBias(builder: DecompositionBuilder, mask: string): string {
 }
 
 /** Appends the new keys (or values) to the cache and names the result as the node's output. */
-function appendToCache(
+export function appendToCache(
   builder: DecompositionBuilder,
   past: string | undefined,
   x: string,
@@ -117,60 +117,6 @@ export function rotate(
   return builder.op('Concat', [builder.op('Reshape', [stacked, builder.int64(0, 0, 0, -1)]), kept], {
     axis: 3,
   });
-}
-
-/** com.microsoft::GroupQueryAttention; semantics in the runtime's ContribOperators documentation. */
-export function groupQueryAttention(node: NodeProto, builder: DecompositionBuilder): void {
-  const heads = intAttribute(node, 'num_heads', 0);
-  const groups = intAttribute(node, 'kv_num_heads', 0);
-  const [input, keyInput, valueInput, pastKey, pastValue, lengths, , cosine, sine, given, bias, sink] =
-    node.input;
-  if (node.output[3]) throw unsupported(node, 'its scores are an output');
-  if (node.input[12] || node.input[13]) throw unsupported(node, 'it normalises queries or keys');
-  let [query, key, value] = [input as string, keyInput, valueInput];
-  if (!key || !value) {
-    const unit = builder.op('Div', [builder.dimension(query, 2), builder.int64(heads + 2 * groups)]);
-    const sizes = builder.op('Mul', [unit, builder.int64(heads, groups, groups)]);
-    [query, key, value] = builder.split(query, sizes, 3, 2) as [string, string, string];
-  }
-  const past = pastKey ? builder.dimension(pastKey, 2) : builder.int64(0);
-  const positions = builder.op('Add', [builder.range(builder.dimension(query, 1)), past]);
-  let [q, k] = [builder.splitHeads(query, heads), builder.splitHeads(key, groups)];
-  if (intAttribute(node, 'do_rotary', 0) === 1) {
-    const at = given || positions;
-    const table = (cache: string) => {
-      const rows = builder.op('Gather', [cache, at]);
-      return given ? builder.unsqueeze(rows, 1) : rows;
-    };
-    const [c, s] = [table(cosine as string), table(sine as string)];
-    const interleaved = intAttribute(node, 'rotary_interleaved', 0) === 1;
-    [q, k] = [rotate(builder, q, c, s, interleaved), rotate(builder, k, c, s, interleaved)];
-  }
-  k = appendToCache(builder, pastKey, k, node.output[1]);
-  const v = appendToCache(builder, pastValue, builder.splitHeads(value, groups), node.output[2]);
-  const keys = builder.dimension(k, 2);
-  const last = builder.unsqueeze(
-    builder.toInt64(builder.op('Reshape', [lengths as string, builder.int64(-1)])),
-    1,
-    2,
-  );
-  const valid = builder.op('LessOrEqual', [builder.unsqueeze(builder.range(keys), 0, 1), last]);
-  const seen = builder.op('And', [
-    causal(builder, positions, keys, intAttribute(node, 'local_window_size', -1)),
-    valid,
-  ]);
-  const smooth = intAttribute(node, 'smooth_softmax', 0) === 1;
-  const none = () => builder.op('Expand', [builder.float(0), builder.int64(heads)]);
-  const result = attend(builder, {
-    query: q,
-    key: builder.repeatHeads(k, heads / groups),
-    value: builder.repeatHeads(v, heads / groups),
-    biases: [...(bias ? [bias] : []), visibilityBias(builder, builder.unsqueeze(seen, 1))],
-    scale: floatAttribute(node, 'scale', 0),
-    softcap: floatAttribute(node, 'softcap', 0),
-    sink: sink || (smooth ? none() : undefined),
-  });
-  builder.joinHeads(result, node.output[0]);
 }
 
 /** com.microsoft::MultiHeadAttention with separate query, key and value. */

@@ -4,14 +4,9 @@ import type { OnnxModel } from '../model.js';
 import type { NodeProto } from '../protobuf.js';
 import { operatorName } from '../queries.js';
 import type { TensorTypes } from '../types.js';
-import {
-  attention23,
-  groupQueryAttention,
-  multiHeadAttention,
-  packedAttention,
-  rotate,
-} from './attention.js';
+import { attention23, multiHeadAttention, packedAttention, rotate } from './attention.js';
 import { DecompositionBuilder } from './builder.js';
+import { groupQueryAttention } from './group-query.js';
 
 type Decomposition = (node: NodeProto, builder: DecompositionBuilder, types: TensorTypes | undefined) => void;
 
@@ -67,7 +62,7 @@ const decompositions: Readonly<Record<string, Decomposition>> = {
   'com.microsoft::SkipLayerNormalization': skipNormalisation(true),
   'com.microsoft::SkipSimplifiedLayerNormalization': skipNormalisation(false),
   'com.microsoft::BiasGelu': biased('Gelu'),
-  'com.microsoft::GroupQueryAttention': groupQueryAttention,
+  'com.microsoft::GroupQueryAttention': (node, builder) => groupQueryAttention(node, builder),
   'com.microsoft::MultiHeadAttention': multiHeadAttention,
   'com.microsoft::Attention': packedAttention,
   RMSNormalization: rmsNormalisation,

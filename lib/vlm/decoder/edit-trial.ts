@@ -1,8 +1,8 @@
 import type { Fallback } from '../../inference/plan.js';
 import type { SessionOptions } from '../../inference/session.js';
-import { EXPORTED } from '../../onnx/exported.js';
 import type { OnnxModel } from '../../onnx/model.js';
-import { loadGraph } from './file.js';
+import { HALF } from '../../onnx/tensors.js';
+import { type EditedDecoder, loadGraph } from './file.js';
 import { DecoderGraph } from './graph.js';
 import type { EmbedGraph } from './graphs.js';
 
@@ -12,24 +12,25 @@ import type { EmbedGraph } from './graphs.js';
  */
 export async function openDecoder(
   file: OnnxModel,
-  edited: OnnxModel,
+  edited: EditedDecoder,
   embed: EmbedGraph,
   vocabulary: number,
   options: SessionOptions,
 ): Promise<{ readonly decoder: DecoderGraph; readonly fallbacks: readonly Fallback[] }> {
-  const open = async (model: OnnxModel, lowMemory = false) => {
+  const open = async ({ model, added }: EditedDecoder, lowMemory = false) => {
     const session = await loadGraph(file, model, { ...options, lowMemory });
     try {
-      return new DecoderGraph({ session, path: file.source });
+      return new DecoderGraph({ session, path: file.source }, added);
     } catch (error) {
       session.dispose();
       throw error;
     }
   };
-  if (edited === file) return { decoder: await open(file), fallbacks: [] };
+  const unedited = { model: file, added: [] };
+  if (edited.model === file) return { decoder: await open(unedited), fallbacks: [] };
   const { signal } = options;
-  const logitsOf = async (model: OnnxModel, lowMemory: boolean) => {
-    const decoder = await open(model, lowMemory);
+  const logitsOf = async (which: EditedDecoder, lowMemory: boolean) => {
+    const decoder = await open(which, lowMemory);
     try {
       return { decoder, logits: await trialLogits(decoder, embed, vocabulary, signal) };
     } catch (error) {
@@ -37,16 +38,21 @@ export async function openDecoder(
       throw error;
     }
   };
-  const plain = await logitsOf(file, true);
+  const plain = await logitsOf(unedited, true);
   plain.decoder.graph.session.dispose();
   const { decoder, logits } = await logitsOf(edited, false);
-  const half = plain.decoder.graph.session.outputs.some(
-    ({ name, elementType }) => name === EXPORTED.logits && elementType === 'float16',
-  );
-  if (sameLogits(plain.logits, logits, half)) return { decoder, fallbacks: [] };
+  if (sameLogits(plain.logits, logits, computesInHalf(file))) return { decoder, fallbacks: [] };
   decoder.graph.session.dispose();
   const reason = 'The decoder gives other logits when it computes wanted rows only: all rows are computed.';
-  return { decoder: await open(file), fallbacks: [{ code: 'all-rows', reason }] };
+  return { decoder: await open(unedited), fallbacks: [{ code: 'all-rows', reason }] };
+}
+
+/** Whether a graph rounds to half precision anywhere: its weights or what goes in and out of it. */
+function computesInHalf({ graph }: OnnxModel): boolean {
+  const types = [...graph.proto.input, ...graph.proto.output].map(({ type }) => type?.tensorType?.elemType);
+  return [...types, ...graph.proto.initializer.map(({ dataType }) => dataType)].some((type) =>
+    HALF.has(type ?? 0),
+  );
 }
 
 /** Tokens of a sequence of the trial, and how many of them come first where a cache is continued. */

@@ -45,12 +45,15 @@ export class DecoderGraph {
   readonly hasPositions: boolean;
   /** 1, or 3 where position_ids is [3, batch, sequence] (M-RoPE). */
   readonly positionAxes: number;
+  readonly #added: readonly string[];
   readonly #embeds: TensorInfo;
   readonly #mask: TensorInfo;
   readonly #caches: readonly { readonly input: TensorInfo; readonly output: string }[];
 
-  constructor(graph: Graph) {
+  /** @param added names of inputs that the file does not have, but our edit of it */
+  constructor(graph: Graph, added: readonly string[] = []) {
     this.graph = graph;
+    this.#added = added;
     this.#embeds = requireInput(graph, EXPORTED.embeddings);
     requireTensor(graph, this.#embeds, 3, ['float32', 'float16']);
     this.#mask = requireInput(graph, EXPORTED.mask);
@@ -162,8 +165,8 @@ export class DecoderGraph {
       { batch: 1, length: mask.length, mask, positions, rows: mask.length },
       false,
     );
-    // The file itself does not have the input that our edit of it adds.
-    delete feeds[rowsInput];
+    // Explainers read the file itself.
+    for (const name of this.#added) delete feeds[name];
     return feeds as Record<string, ModelFeed>;
   }
 

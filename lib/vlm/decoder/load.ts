@@ -8,7 +8,8 @@ import { EXPORTED } from '../../onnx/exported.js';
 import type { OnnxModel } from '../../onnx/model.js';
 import type { Graph } from '../files/contract.js';
 import { matrixCosts } from '../files/costs.js';
-import { type DtypeChoice, fingerprint, locatePart, type ModelDirectory } from '../files/directory.js';
+import { fingerprint, locatePart, type ModelDirectory } from '../files/directory.js';
+import type { DtypeChoice } from '../files/dtypes.js';
 import { isObject } from '../json.js';
 import { ChatTemplate } from '../text/chat.js';
 import { TextTokenizer } from '../text/tokenizer.js';
@@ -56,7 +57,7 @@ export async function loadDecoderVlm(
   const { providers, signal } = options;
   const decoderFile = await readGraph(files.decoder.path);
   const editedDecoder = await editDecoder(decoderFile, options.signal);
-  const decoderCosts = matrixCosts(editedDecoder.graph, EXPORTED.logits, rowsInput);
+  const decoderCosts = matrixCosts(editedDecoder.model.graph, EXPORTED.logits, rowsInput);
   // Small models are run side by side, one thread each; of a large one a single pass can keep every core busy, and
   // generation is then as fast as scoring. Neither changes a byte of a result. A device takes one pass after the other.
   const large = decoderCosts.weights > largeModel;

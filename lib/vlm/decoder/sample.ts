@@ -4,12 +4,12 @@ import { resolveEvaluateOptions } from '../../cells/scores.js';
 import type { CellTable } from '../../cells/table.js';
 import { checkInteger } from '../../checks.js';
 import { FsynError } from '../../errors.js';
+import { fromHalfArray } from '../../float16.js';
 import { CoalitionEvaluator, type EvaluatedCells } from '../../inference/evaluator.js';
 import type { EvaluationPlan } from '../../inference/plan.js';
 import type { EvaluatorProgram } from '../../inference/program.js';
 import type { TensorArray } from '../../inference/tensor.js';
 import { Once } from '../../lease.js';
-import { fromHalfArray } from '../files/float16.js';
 import { leaveOut, maskPixels, maskTokens } from '../masking.js';
 import { logSoftmaxAt } from '../scoring.js';
 import type {

@@ -7,7 +7,8 @@ import type { OnnxModel } from '../../onnx/model.js';
 import { readGraph } from '../decoder/file.js';
 import { type Graph, rejectUnknownInputs, requireInput, requireOutput } from '../files/contract.js';
 import { type MatrixCosts, matrixCosts } from '../files/costs.js';
-import { type DtypeChoice, findPart, listModels, type ModelPart } from '../files/directory.js';
+import { findPart, listModels } from '../files/directory.js';
+import type { DtypeChoice, ModelPart } from '../files/dtypes.js';
 import { floatFeed, floatValues, integerFeed } from '../files/feeds.js';
 import { RowBatches } from '../row-trial.js';
 

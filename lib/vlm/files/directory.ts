@@ -2,38 +2,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { checkOneOf } from '../../checks.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { externalFiles } from '../../onnx/external-data.js';
 import { readTextFile, refuseLfsPointer } from '../../text-file.js';
 import { isMissing, type JsonObject, readJsonObject, readOptionalJsonObject } from '../json.js';
 import { chatTemplateSource } from '../text/chat.js';
-
-/** The graphs that a vision-language model is split into; the last three are those of dual encoders. */
-export type ModelPart =
-  | 'vision_encoder'
-  | 'embed_tokens'
-  | 'decoder_model_merged'
-  | 'model'
-  | 'vision_model'
-  | 'text_model';
-
-/** Number formats of published exports, in the order in which `auto` looks for them. */
-export const dtypes = ['fp32', 'fp16', 'q4f16', 'q4', 'quantized', 'int8', 'uint8'] as const;
-export type Dtype = (typeof dtypes)[number];
-
-const suffixes: Record<Dtype, string> = {
-  fp32: '',
-  fp16: '_fp16',
-  q4f16: '_q4f16',
-  q4: '_q4',
-  quantized: '_quantized',
-  int8: '_int8',
-  uint8: '_uint8',
-};
-
-/** One number format for all parts, or one per part; `auto` takes the most precise that is there. */
-export type DtypeChoice = Dtype | 'auto' | Readonly<Partial<Record<ModelPart, Dtype | 'auto'>>>;
+import { type Dtype, type DtypeChoice, dtypeOf, dtypes, type ModelPart, suffixes } from './dtypes.js';
 
 /**
  * A model directory of the transformers.js ecosystem: configuration read, model files located but not loaded.
@@ -125,7 +99,6 @@ export async function findPart(
   choice: DtypeChoice,
 ): Promise<PartFile | undefined> {
   const wanted = dtypeOf(part, choice);
-  checkOneOf('dtype', wanted, ['auto', ...dtypes]);
   const folders = [join(directory, 'onnx'), directory];
   const listings = await Promise.all(folders.map(listFolder));
   for (const dtype of wanted === 'auto' ? dtypes : [wanted]) {
@@ -144,10 +117,6 @@ export async function findPart(
 export async function listModels(directory: string): Promise<string[]> {
   const listings = await Promise.all([join(directory, 'onnx'), directory].map(listFolder));
   return listings.flat().filter((name) => name.endsWith('.onnx'));
-}
-
-function dtypeOf(part: ModelPart, choice: DtypeChoice): Dtype | 'auto' {
-  return typeof choice === 'string' ? choice : (choice[part] ?? 'auto');
 }
 
 async function listFolder(folder: string): Promise<string[]> {

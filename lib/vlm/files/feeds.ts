@@ -1,7 +1,7 @@
 import { FsynError } from '../../errors.js';
+import { fromHalfArray, toHalfArray } from '../../float16.js';
 import type { TensorInfo } from '../../inference/session.js';
 import { NativeTensor, type TensorArray, toNdArray } from '../../inference/tensor.js';
-import { fromHalfArray, toHalfArray } from './float16.js';
 
 /** Float values as the input wants them: float32 as they are, float16 rounded. */
 export function floatFeed(info: TensorInfo, values: Float32Array, shape: readonly number[]): TensorArray {
