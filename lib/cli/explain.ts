@@ -109,7 +109,7 @@ export const explain: Command = {
   },
 };
 
-/** Runs one explainer after the other and says every second how far it is: a real model takes minutes. */
+/** Runs one explainer after the other and says how far it is, in a log every ten seconds: a real model takes minutes. */
 async function explainAll(
   sample: PreparedSample,
   selected: readonly Explainer[],
@@ -123,13 +123,13 @@ async function explainAll(
   for (const [done, explainer] of selected.entries()) {
     let at = explainer.title;
     const tell = () => progress.update(done, selected.length, `explainers, ${at}`);
-    const clock = setInterval(tell, 1000);
-    tell();
+    const clock = setInterval(tell, io.interactive ? 1000 : 10_000);
+    if (io.interactive) tell();
     try {
       const options = { seed: values.number('seed')!, steps: values.number('steps')!, signal: io.signal };
       const explanation = await explainOne(sample, explainer, options, (cells, total) => {
         at = `${explainer.title}: ${cells} of ${total} cells`;
-        tell();
+        if (io.interactive) tell();
       });
       explanations.push(explanation);
       able.push(explainer);
