@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'EXPLAINER'
   | 'DATASET'
   | 'RESULTS'
+  | 'SERVER'
   | 'BUDGET'
   | 'RANK_DEFICIENT'
   | 'OUT_OF_MEMORY'

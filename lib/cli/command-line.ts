@@ -14,6 +14,7 @@ import { merge } from './merge.js';
 import { players } from './players.js';
 import { buildProgram, usageOf } from './program.js';
 import { report } from './report.js';
+import { serve } from './serve.js';
 import { speedup } from './speedup.js';
 
 const commands: readonly Command[] = [
@@ -24,6 +25,7 @@ const commands: readonly Command[] = [
   players,
   evaluate,
   bridge,
+  serve,
   speedup,
   dataset,
   merge,

@@ -1,6 +1,7 @@
 import { reasonOf } from '../errors.js';
 import type { LoadModelsOptions } from '../runner/models.js';
 import { type DtypeChoice, dtypes, parseDtype } from '../vlm/files/dtypes.js';
+import { servedDefaults } from '../vlm/served/vlm.js';
 import type { PrepareOptions } from '../vlm/types.js';
 import { type CommandIo, type OptionSpec, type OptionValues, UsageError } from './command.js';
 
@@ -42,6 +43,44 @@ export function maskingOf(values: OptionValues) {
   };
 }
 
+/** Options of models behind servers, `served:http://HOST:PORT/v1#MODEL`. */
+export const servedOptions = {
+  dialect: { kind: 'string', value: 'NAME', help: 'served model: kind of server (default: found by asking)' },
+  'served-grid': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'served model: most image players along a side',
+    fallback: servedDefaults.grid,
+  },
+  'served-multiple': {
+    kind: 'integer',
+    value: 'PIXELS',
+    minimum: 1,
+    help: 'served model: pixels of a visual token along a side; 28 for Qwen2 and 2.5-VL, 32 for Qwen3-VL, 14 for LLaVA-1.5',
+    fallback: servedDefaults.multiple,
+  },
+  'served-side': {
+    kind: 'integer',
+    value: 'PIXELS',
+    minimum: 1,
+    help: 'served model: side of the square picture that it takes, 336 for LLaVA-1.5 (default: any size)',
+  },
+  concurrency: {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'served model: most requests at a time',
+    fallback: servedDefaults.concurrency,
+  },
+  'api-key-env': { kind: 'string', value: 'NAME', help: 'served model: environment variable with its key' },
+  'accept-probe': {
+    kind: 'list',
+    value: 'NAME',
+    help: 'served model: go on although this probe fails: picture, raw, repeat, collision, tokens',
+  },
+} satisfies Record<string, OptionSpec>;
+
 /** Options that decide where a model runs. */
 export const runtimeOptions = {
   threads: { kind: 'integer', value: 'N', minimum: 1, help: 'threads for inference (default: all cores)' },
@@ -61,6 +100,7 @@ export const runtimeOptions = {
     value: 'NAME',
     help: `number format of the model files: ${dtypes.join(', ')}, q8 for quantized; or one per part: vision_encoder=fp16,decoder_model_merged=q4 (default: the first of these that is there)`,
   },
+  ...servedOptions,
 } satisfies Record<string, OptionSpec>;
 
 /** What `loadModels` needs of the parsed runtime options. */
@@ -75,6 +115,16 @@ export function loadSettings(values: OptionValues, io: CommandIo): LoadModelsOpt
         `${model} on ${providers.join(', ')}: ${cells} cells of a made-up question are within ${largest.toExponential(1)} of the ` +
           `processor’s (accepted: ${bound}).\n`,
       ),
+    served: {
+      dialect: values.string('dialect'),
+      grid: values.number('served-grid'),
+      multiple: values.number('served-multiple'),
+      side: values.number('served-side') ?? null,
+      concurrency: values.number('concurrency'),
+      apiKeyEnv: values.string('api-key-env'),
+      accept: values.list('accept-probe'),
+      onProbe: ({ name, passed, says }) => io.log(`probe ${name}: ${passed ? 'ok' : says}\n`),
+    },
     signal: io.signal,
   };
 }

@@ -7,6 +7,7 @@ import { packageInfo } from '../package.js';
 import { suggestion } from '../suggestion.js';
 import type { DtypeChoice } from '../vlm/files/dtypes.js';
 import { loadVlm } from '../vlm/load.js';
+import { isServed, openServed, type ServedOptions, servedDefaults } from '../vlm/served/vlm.js';
 import type { ProviderCheck, Vlm } from '../vlm/types.js';
 import { refuseRepeated } from './names.js';
 
@@ -33,11 +34,13 @@ export interface LoadModelsOptions {
   readonly providers: readonly string[];
   /** Hears how far a model's scores on another provider are from the processor's. */
   readonly onProviderCheck: ((model: string, check: ProviderCheck) => void) | undefined;
+  /** How models behind servers (`served:URL#MODEL`) are asked. */
+  readonly served: Partial<ServedOptions>;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Loads models in order, each given by the name of an embedded model or a path; `NAME=` before it gives it
+ * Loads models in order, each given by the name of an embedded model, a path, or `served:http://HOST:PORT/v1#MODEL`; `NAME=` before it gives it
  * another name in results, which tells apart two directories that are both called `model`. The caller
  * disposes them.
  *
@@ -53,15 +56,19 @@ export async function loadModels(
     memory: undefined,
     providers: ['cpu'],
     onProviderCheck: undefined,
+    served: {},
     signal: undefined,
   };
-  const { onProviderCheck, ...settings } = resolveOptions('loadModels', defaults, options);
+  const { onProviderCheck, served, ...settings } = resolveOptions('loadModels', defaults, options);
+  const asked = { ...resolveOptions('served', servedDefaults, served), signal: settings.signal };
   const embedded = embeddedModels();
   const places = names.map((name) => findModel(name, embedded));
   const models: Vlm[] = [];
   try {
     for (const { directory, name } of places) {
-      const model = await loadVlm(directory, { ...(name === undefined ? {} : { name }), ...settings });
+      const model: Vlm = isServed(directory)
+        ? await openServed(directory, { ...asked, name: name ?? asked.name })
+        : await loadVlm(directory, { ...(name === undefined ? {} : { name }), ...settings });
       models.push(model);
       if (model.providerCheck) onProviderCheck?.(model.name, model.providerCheck);
       refuseRepeated('models', models);
@@ -82,7 +89,7 @@ interface ModelPlace {
 function findModel(given: string, embedded: ReadonlyMap<string, string>): ModelPlace {
   const own = embedded.get(given);
   if (own !== undefined) return { directory: own, name: given };
-  if (existsSync(given)) return { directory: given, name: undefined };
+  if (isServed(given) || existsSync(given)) return { directory: given, name: undefined };
   const [, name, rest] = /^([\w.-]+)=(.+)$/.exec(given) ?? [];
   if (name !== undefined) return { ...findModel(rest, embedded), name };
   if (/[/\\]/.test(given))

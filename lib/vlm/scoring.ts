@@ -20,6 +20,16 @@ export function logSoftmaxAt(logits: Float32Array, vocabulary: number, row: numb
   return score;
 }
 
+/** Natural log-softmax of one row, summed in double from float32 logits and rounded to float32, as `logSoftmaxAt` does. */
+export function logSoftmax(logits: Float32Array): Float32Array {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) largest = Math.max(largest, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - largest);
+  const shift = Math.log(sum);
+  return logits.map((logit) => logit - largest - shift);
+}
+
 /** Index of the largest value of a row; ties go to the lower index. */
 export function argmaxRow(logits: Float32Array, vocabulary: number, row: number): number {
   const start = row * vocabulary;

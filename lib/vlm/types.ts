@@ -132,6 +132,31 @@ export interface ProviderCheck {
   readonly bound: number;
 }
 
+/** One token of a completion. */
+export interface CompletedToken {
+  readonly id: number;
+  readonly text: string;
+  /** Natural log-probabilities of all tokens at this place, before any penalty. Shape [vocabulary]. */
+  readonly logProbabilities: Float32Array;
+}
+
+/** A greedily continued prompt. */
+export interface Completion {
+  readonly tokens: readonly CompletedToken[];
+  readonly promptTokens: number;
+  /** Tokens of the prompt that stand for the image. */
+  readonly imageTokens: number;
+  /** Whether the model ended by itself. */
+  readonly stopped: boolean;
+}
+
+export interface CompleteOptions {
+  /** The begin of the answer, which is continued. Default: none. */
+  readonly prefill: string;
+  readonly maxNewTokens: number;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** A loaded vision-language model. */
 export interface Vlm {
   readonly name: string;
@@ -143,6 +168,15 @@ export interface Vlm {
   /** A question that the model can read, where it knows few words. */
   readonly readableQuestion?: string;
   prepare(image: RgbImage, question: string, options?: PrepareOptions): Promise<PreparedSample>;
+  /**
+   * Continues the prompt of a picture and a text, with the log-probabilities of every step. Absent where a model does not
+   * write, as dual encoders and classifiers.
+   */
+  complete?(image: RgbImage, text: string, options?: Partial<CompleteOptions>): Promise<Completion>;
+  /** Token ids of a text as it stands, without tokens that begin or end a sequence. Absent as `complete` is. */
+  tokenize?(text: string): readonly number[];
+  /** What a token reads. Absent as `complete` is. */
+  tokenText?(id: number): string;
   dispose(): void;
 }
 

@@ -20,6 +20,7 @@ const codes: Record<ErrorCode, true> = {
   EXPLAINER: true,
   DATASET: true,
   RESULTS: true,
+  SERVER: true,
   BUDGET: true,
   RANK_DEFICIENT: true,
   OUT_OF_MEMORY: true,

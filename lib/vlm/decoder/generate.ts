@@ -10,6 +10,8 @@ export interface GenerationSettings {
   readonly repetitionPenalty: number;
   /** Runs the whole sequence for every token instead of continuing the cache. */
   readonly whole?: boolean;
+  /** Sees the model's own logits of every step, [vocabulary], before any penalty; they are overwritten afterwards. */
+  readonly onLogits?: (logits: Float32Array) => void;
 }
 
 /**
@@ -59,6 +61,7 @@ export async function generateGreedily(
       const result = await decoder.run(batch, cache, settings.whole !== true, signal);
       disposeAll(cache);
       cache = settings.whole ? undefined : result.cache;
+      settings.onLogits?.(result.logits.subarray(0, result.vocabulary));
       penalise(result.logits, seen, settings.repetitionPenalty);
       const next = argmaxRow(result.logits, result.vocabulary, 0);
       ids.push(next);

@@ -1,17 +1,28 @@
+import { checkInteger } from '../../checks.js';
 import { describe, FsynError } from '../../errors.js';
 import { checkBudget, selectsRows } from '../../inference/pass-memory.js';
 import { fellBack } from '../../inference/plan.js';
 import { modelSizes } from '../../inference/sizes.js';
 import { Once } from '../../lease.js';
+import { resolveOptions } from '../../options.js';
 import { findDecision } from '../answer/decision.js';
 import type { ModelDirectory } from '../files/directory.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
 import { Fields, isObject, type JsonObject } from '../json.js';
 import { type ResolvedPrepareOptions, resolvePrepareOptions } from '../options.js';
+import { logSoftmax } from '../scoring.js';
 import { buildPrompt, checkQuestion, type TokenisedPrompt } from '../text/prompt.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
-import type { Answer, PreparedSample, PrepareOptions, RgbImage, Vlm } from '../types.js';
+import type {
+  Answer,
+  CompleteOptions,
+  Completion,
+  PreparedSample,
+  PrepareOptions,
+  RgbImage,
+  Vlm,
+} from '../types.js';
 import type { ImageEncoding } from './architecture.js';
 import { Generator } from './generator.js';
 import type { ImageFeatures } from './graphs.js';
@@ -96,6 +107,53 @@ export class DecoderVlm implements Vlm {
     return new DecoderSample(this.#parts, inputs);
   }
 
+  async complete(image: RgbImage, text: string, given?: Partial<CompleteOptions>): Promise<Completion> {
+    if (this.#disposed) throw new FsynError('DISPOSED', `The model ${this.name} has been disposed.`);
+    checkImage(image);
+    const defaults: CompleteOptions = { prefill: '', maxNewTokens: 16, signal: undefined };
+    const { prefill, maxNewTokens, signal } = resolveOptions('complete', defaults, given);
+    checkInteger('maxNewTokens', maxNewTokens, 1);
+    signal?.throwIfAborted();
+    const { architecture, tokenizer, template, vision, embed } = this.#parts;
+    const encoding = await architecture.encode(image, signal);
+    const features = { text: encoding.promptText, features: encoding.featurePlayers.length };
+    const options = resolvePrepareOptions(undefined);
+    const prompt = buildPrompt(tokenizer, template, architecture.prompt, text, features, options);
+    const begin = prefill === '' ? new Int32Array(0) : this.#continuation(prompt, prefill);
+    const ids = Int32Array.from([...prompt.ids, ...begin]);
+    this.#checkContext(ids.length + maxNewTokens, 'the prompt and the answer');
+    const seen = await vision.run(encoding, encoding.pixels, signal);
+    const tokens = await embed.run(ids, signal);
+    const logProbabilities: Float32Array[] = [];
+    const written = await this.#generator.answer(
+      {
+        ids,
+        embeds: sequenceEmbeds(tokens.values, tokens.hidden, seen, prompt.imagePositions),
+        positionsOf: (sequence) => architecture.positions(sequence, prompt.imagePositions, encoding),
+      },
+      { ...this.#text, maxNewTokens, onLogits: (logits) => logProbabilities.push(logSoftmax(logits)) },
+      signal,
+    );
+    // A generation that was done again, without the cache, comes last.
+    const steps = logProbabilities.slice(-written.length);
+    const texts = tokenizer.pieces(written);
+    const last = written.at(-1);
+    return {
+      tokens: Array.from(written, (id, i) => ({ id, text: texts[i], logProbabilities: steps[i] })),
+      promptTokens: ids.length,
+      imageTokens: prompt.imagePositions.length,
+      stopped: last !== undefined && this.#text.stopTokens.has(last),
+    };
+  }
+
+  tokenize(text: string): readonly number[] {
+    return Array.from(this.#parts.tokenizer.encode(text, false).ids);
+  }
+
+  tokenText(id: number): string {
+    return this.#parts.tokenizer.tokenText(id);
+  }
+
   dispose(): void {
     this.#disposed = true;
     const { vision, embed, decoder, deviceCaches } = this.#parts;
@@ -160,8 +218,12 @@ export class DecoderVlm implements Vlm {
 
   /** A given answer continues the prompt as the tokenizer would write it; the prompt's own tokens must not change. */
   #given(prompt: TokenisedPrompt, answer: string, options: ResolvedPrepareOptions): Answer {
+    return this.#answer(this.#continuation(prompt, answer), options);
+  }
+
+  #continuation(prompt: TokenisedPrompt, answer: string): Int32Array {
     const separator = /\s$/.test(prompt.text) || /^\s/.test(answer) ? '' : ' ';
-    return this.#answer(this.#parts.tokenizer.continuation(prompt.text, separator + answer), options);
+    return this.#parts.tokenizer.continuation(prompt.text, separator + answer);
   }
 
   #answer(ids: Int32Array, options: ResolvedPrepareOptions): Answer {
