@@ -18,11 +18,11 @@ interface Drawn {
 const gap = '  ';
 
 /**
- * A plain text table with aligned columns and a rule under the head; no trailing blanks. Characters that take two columns of
- * a terminal are counted as two.
+ * A plain text table with aligned columns and a rule under the head; no trailing blanks. Characters that take
+ * two columns of a terminal are counted as two.
  *
- * @param width columns that a line may take. A wider table goes on below, with its first columns again; a cell that is
- *   too wide by itself is broken into lines. Without it a row is always one line.
+ * @param width columns that a line may take. A wider table goes on below, with its first columns again; a
+ *   cell that is too wide by itself is broken into lines. Without it a row is always one line.
  * @param repeated how many first columns tell the rows apart
  */
 export function textTable<Row>(
@@ -97,7 +97,9 @@ export function wrapText(text: string, width = Number.POSITIVE_INFINITY): string
     .join('\n');
 }
 
-/** Fixed decimals with a sign for negatives only; `-` for NaN, so that a missing number never looks like one. */
+/**
+ * Fixed decimals with a sign for negatives only; `-` for NaN, so that a missing number never looks like one.
+ */
 export function decimal(value: number, digits = 3): string {
   if (Number.isNaN(value)) return '-';
   const text = value.toFixed(digits);

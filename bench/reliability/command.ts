@@ -29,7 +29,9 @@ export function startBench(folder: string, samples: number, ...args: readonly st
   return { child, ended };
 }
 
-/** Lines of a results file, sorted, because the order of rows may differ between a killed run and a whole one. */
+/**
+ * Lines of a results file, sorted, because the order of rows may differ between a killed run and a whole one.
+ */
 export function sortedRows(folder: string, out: string): string[] {
   return readFileSync(join(folder, out, 'results.jsonl'), 'utf8')
     .split('\n')

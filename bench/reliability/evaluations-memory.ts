@@ -1,9 +1,11 @@
 /**
- * Whether memory stays flat over many evaluations: `node --expose-gc dist/bench/reliability/evaluations-memory.js [--evaluations N]`.
+ * Whether memory stays flat over many evaluations:
+ * `node --expose-gc dist/bench/reliability/evaluations-memory.js [--evaluations N]`.
  *
- * One model; every evaluation prepares a sample of its own, scores the cells of three random attributions (all metrics) and
- * lets go of both. Resident memory after a garbage collection, each a median of the evaluations of a tenth: the last tenth
- * may be above the second (the first fills caches) by 4 %, which is what an allocator moves about. Exit code 1 otherwise.
+ * One model; every evaluation prepares a sample of its own, scores the cells of three random attributions
+ * (all metrics) and lets go of both. Resident memory after a garbage collection, each a median of the
+ * evaluations of a tenth: the last tenth may be above the second (the first fills caches) by 4 %, which is
+ * what an allocator moves about. Exit code 1 otherwise.
  */
 import { parseArgs } from 'node:util';
 import { formatBytes } from '../../lib/bytes.js';

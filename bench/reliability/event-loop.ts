@@ -1,9 +1,11 @@
 /**
- * How long the event loop waits during a benchmark: `node dist/bench/reliability/event-loop.js [--samples N]`.
+ * How long the event loop waits during a benchmark:
+ * `node dist/bench/reliability/event-loop.js [--samples N]`.
  *
- * The whole of `runBenchmark` and the report run in this process, on all cores, for every embedded model, dataset and
- * explainer; a timer of 1 ms beside it says how late it is (its own millisecond taken off). Exit code 1 where the 99th
- * percentile reaches 10 ms; the numbers mean something on a quiet machine only, whose load is printed with them.
+ * The whole of `runBenchmark` and the report run in this process, on all cores, for every embedded model,
+ * dataset and explainer; a timer of 1 ms beside it says how late it is (its own millisecond taken off). Exit
+ * code 1 where the 99th percentile reaches 10 ms; the numbers mean something on a quiet machine only, whose
+ * load is printed with them.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';

@@ -8,7 +8,10 @@ import { type Ending, sortedRows, startBench } from './command.js';
 
 export interface KillOptions {
   readonly kills: number;
-  /** More than the kills let through: each strikes after two samples at the latest, give or take what is in the works. */
+  /**
+   * More than the kills let through: each strikes after two samples at the latest, give or take what is in
+   * the works.
+   */
   readonly samples: number;
   readonly seed: number;
 }
@@ -26,7 +29,9 @@ export interface KillOutcome {
 const explainers = ['--explainers', 'oracle,random'];
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Kills `fsyn bench --resume` again and again, lets it end, and compares it with a run that nobody disturbed. */
+/**
+ * Kills `fsyn bench --resume` again and again, lets it end, and compares it with a run that nobody disturbed.
+ */
 export async function killRuns({ kills, samples, seed }: KillOptions): Promise<KillOutcome> {
   const folder = mkdtempSync(join(tmpdir(), 'fsyn-kill-'));
   const size = (out: string) => {
@@ -40,8 +45,9 @@ export async function killRuns({ kills, samples, seed }: KillOptions): Promise<K
     const rowsAtKill: number[] = [];
     for (let kill = 0; kill < kills; kill++) {
       const { child, ended } = startBench(folder, samples, ...explainers, '--resume', '--out', 'killed');
-      // A quarter strikes at a moment of the clock, while the process starts, reads what is there and cuts the torn line off;
-      // the others after up to two samples and a few milliseconds more, which is as likely inside a write as anywhere else.
+      // A quarter strikes at a moment of the clock, while the process starts, reads what is there and cuts
+      // the torn line off; the others after up to two samples and a few milliseconds more, which is as likely
+      // inside a write as anywhere else.
       const early = random.integer(4) === 0;
       const wanted = size('killed') + 2 * rowSize * (early ? 2 : 2 * random.uniform());
       const latest = performance.now() + (early ? random.integer(1500) : Number.POSITIVE_INFINITY);

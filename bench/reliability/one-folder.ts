@@ -20,7 +20,10 @@ export interface SharedFolderOutcome {
   readonly left: readonly string[];
 }
 
-/** Starts several processes on one results folder at once, each for an explainer; those that are refused try again. */
+/**
+ * Starts several processes on one results folder at once, each for an explainer; those that are refused try
+ * again.
+ */
 export async function shareFolder(processes: 2 | 4, samples: number): Promise<SharedFolderOutcome> {
   const folder = mkdtempSync(join(tmpdir(), 'fsyn-one-folder-'));
   const used = explainers.slice(0, processes);

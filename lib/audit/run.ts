@@ -49,11 +49,12 @@ export interface AuditOutcome {
 }
 
 /**
- * Asks every question four times - whole, without the image, without the question, without both - and says what the model
- * needed for its answer. Works with every kind of model; a question costs 4 cells where a benchmark's costs hundreds.
+ * Asks every question four times - whole, without the image, without the question, without both - and says
+ * what the model needed for its answer. Works with every kind of model; a question costs 4 cells where a
+ * benchmark's costs hundreds.
  *
- * @throws FsynError RESULTS for a folder that holds rows (without `resume`) or is another process's; the signal's reason when
- *   aborted (finished rows are kept)
+ * @throws FsynError RESULTS for a folder that holds rows (without `resume`) or is another process's; the
+ *   signal's reason when aborted (finished rows are kept)
  */
 export async function runAudit(given: Partial<AuditOptions>): Promise<AuditOutcome> {
   const run = resolveOptions('runAudit', defaults, given);

@@ -28,7 +28,10 @@ export interface ModelAudit {
   readonly overall: AuditScope;
   /** By dataset and family, where there are several. */
   readonly parts: readonly AuditScope[];
-  /** How well the joint share tells grounded questions from those that one modality answers; null without such labels. */
+  /**
+   * How well the joint share tells grounded questions from those that one modality answers; null without such
+   * labels.
+   */
   readonly separation: Separation | null;
 }
 

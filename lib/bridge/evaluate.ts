@@ -40,11 +40,12 @@ interface PlayersRun {
 }
 
 /**
- * Measures scores that were made elsewhere for players that `writePlayers` wrote, beside Random and, where the samples have
- * truth, Oracle and Anti-Oracle. Nothing is explained here: the model is run on masked inputs only.
+ * Measures scores that were made elsewhere for players that `writePlayers` wrote, beside Random and, where
+ * the samples have truth, Oracle and Anti-Oracle. Nothing is explained here: the model is run on masked
+ * inputs only.
  *
- * @throws FsynError ATTRIBUTION for missing scores, all named before any work; MODEL_CONTRACT for another model than that of
- *   the players. Scores of a wrong shape, or made for other players, are failed rows
+ * @throws FsynError ATTRIBUTION for missing scores, all named before any work; MODEL_CONTRACT for another
+ *   model than that of the players. Scores of a wrong shape, or made for other players, are failed rows
  */
 export async function evaluatePlayers(given: Partial<EvaluatePlayersOptions>): Promise<EvaluatedPlayers> {
   const options = resolveOptions('evaluatePlayers', defaults, given);

@@ -32,8 +32,8 @@ export interface WritePlayersOptions {
 }
 
 /**
- * One line of players.jsonl: the record of the players, and the sample's own fields, so that the file is a dataset. Paths are
- * relative to the folder.
+ * One line of players.jsonl: the record of the players, and the sample's own fields, so that the file is a
+ * dataset. Paths are relative to the folder.
  */
 export interface PlayersLine extends PlayersRecord {
   readonly id: string;
@@ -42,8 +42,8 @@ export interface PlayersLine extends PlayersRecord {
 }
 
 /**
- * Writes all that someone needs to explain samples elsewhere: one line each in players.jsonl, the picture, and the picture as
- * the model sees it.
+ * Writes all that someone needs to explain samples elsewhere: one line each in players.jsonl, the picture,
+ * and the picture as the model sees it.
  *
  * @returns the number of samples written
  * @throws FsynError of the first sample that cannot be prepared; the signal's reason
@@ -79,7 +79,9 @@ export async function writePlayers(given: Partial<WritePlayersOptions>): Promise
   return done;
 }
 
-/** How absent image players look in all datasets: what the settings leave open, the datasets must agree on. */
+/**
+ * How absent image players look in all datasets: what the settings leave open, the datasets must agree on.
+ */
 function commonMasking(datasets: readonly Dataset[], settings: BenchmarkSettings) {
   const masks = datasets.map(({ masking }) => ({
     baseline: settings.baseline ?? masking?.baseline,

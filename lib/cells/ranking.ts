@@ -74,8 +74,9 @@ function checkScores(name: string, scores: unknown, players: number, who?: strin
 }
 
 /**
- * Share of all pairs of players whose scores are equal, so that their place decides between them: 0 where every score is another
- * one, 1 for a constant map, 0 for fewer than two players, which leave nothing to order.
+ * Share of all pairs of players whose scores are equal, so that their place decides between them: 0 where
+ * every score is another one, 1 for a constant map, 0 for fewer than two players, which leave nothing to
+ * order.
  */
 export function tiedPairs(scores: ArrayLike<number>): number {
   if (scores.length < 2) return 0;

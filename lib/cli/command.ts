@@ -2,7 +2,9 @@ import { parseBytes } from '../bytes.js';
 import { FsynError } from '../errors.js';
 import { suggestion } from '../suggestion.js';
 
-/** How a command's option is read; `list` takes comma-separated or repeated values, `bytes` a size like 2GB. */
+/**
+ * How a command's option is read; `list` takes comma-separated or repeated values, `bytes` a size like 2GB.
+ */
 export type OptionKind = 'string' | 'integer' | 'number' | 'bytes' | 'flag' | 'list';
 
 export interface OptionSpec {
@@ -17,11 +19,17 @@ export interface OptionSpec {
   readonly known?: readonly string[];
   /** Smallest accepted number. */
   readonly minimum?: number;
-  /** Part of this call only, so that a run that is replayed does not take it over: where to write, what to print. */
+  /**
+   * Part of this call only, so that a run that is replayed does not take it over: where to write, what to
+   * print.
+   */
   readonly transient?: boolean;
 }
 
-/** A command of the command line. Results go to `out` (standard output), everything else to `log` (standard error). */
+/**
+ * A command of the command line. Results go to `out` (standard output), everything else to `log` (standard
+ * error).
+ */
 export interface Command<Specs extends Record<string, OptionSpec> = Record<string, OptionSpec>> {
   readonly name: string;
   readonly summary: string;
@@ -37,7 +45,9 @@ export interface CommandIo {
   readonly log: (text: string) => void;
   /** Whether `log` is a terminal that understands carriage returns and colours. */
   readonly interactive: boolean;
-  /** Columns of the terminal that `out` goes to; undefined for a file or a pipe, whose lines are never broken. */
+  /**
+   * Columns of the terminal that `out` goes to; undefined for a file or a pipe, whose lines are never broken.
+   */
   readonly width?: number;
   /** Columns of the terminal that `log` goes to, as they are now. */
   readonly columns?: () => number;
@@ -94,7 +104,10 @@ export class OptionValues {
     return value;
   }
 
-  /** What another call needs to do the same: options that have a value, but for those that belong to this call alone. */
+  /**
+   * What another call needs to do the same: options that have a value, but for those that belong to this call
+   * alone.
+   */
   lasting(command: Command): Record<string, OptionValue> {
     const lasting = Object.entries(command.options).filter(([, { transient }]) => !transient);
     return Object.fromEntries(
@@ -109,7 +122,10 @@ export class OptionValues {
   }
 }
 
-/** Reads an option's text, or texts, as its kind says. @throws UsageError naming the option, what was expected and what came */
+/**
+ * Reads an option's text, or texts, as its kind says. @throws UsageError naming the option, what was expected
+ * and what came
+ */
 export function readOption(name: string, spec: OptionSpec, given: string | readonly string[]): OptionValue {
   const texts = typeof given === 'string' ? [given] : given;
   if (spec.kind === 'list')

@@ -10,8 +10,9 @@ export interface Invocation {
 }
 
 /**
- * Options of a command from a JSON file: an object by option names, or the `run.json` of a results folder, whose
- * `invocation` holds those of the run. Values are of their own kind (numbers, true, lists) or texts as on the command line.
+ * Options of a command from a JSON file: an object by option names, or the `run.json` of a results folder,
+ * whose `invocation` holds those of the run. Values are of their own kind (numbers, true, lists) or texts as
+ * on the command line.
  *
  * @throws UsageError naming the file and the option
  */

@@ -113,7 +113,10 @@ function render({ fsyn, node, platform, inference, kernel, cuda, models, problem
   return `${lines.join('\n')}\n`;
 }
 
-/** The runtime's message with its source files, paths and boilerplate is for --json; people get its end and the remedy. */
+/**
+ * The runtime's message with its source files, paths and boilerplate is for --json; people get its end and
+ * the remedy.
+ */
 function providerLine({ name, available, problem }: ProviderFact): string {
   const start = `provider    ${name.padEnd(8)} `;
   if (available) return `${start}available`;

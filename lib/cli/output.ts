@@ -4,13 +4,16 @@ import { reasonOf } from '../errors.js';
 /** Writes to a stream that may go away. */
 export interface Printer {
   readonly print: (text: string) => void;
-  /** Waits until everything is written. What was lost otherwise than by a reader who left; null for nothing. */
+  /**
+   * Waits until everything is written. What was lost otherwise than by a reader who left; null for nothing.
+   */
   lost(): Promise<string | null>;
 }
 
 /**
- * Prints to a stream whose end may be closed (`fsyn bench | head`: the reader has what it wants, and the work goes on to its
- * end) or full (what was to be printed is lost, which is said at the end). Neither is worth a stack trace.
+ * Prints to a stream whose end may be closed (`fsyn bench | head`: the reader has what it wants, and the work
+ * goes on to its end) or full (what was to be printed is lost, which is said at the end). Neither is worth a
+ * stack trace.
  */
 export function printer(stream: Writable): Printer {
   let closed = false;

@@ -97,7 +97,10 @@ function describeCommand(command: Command, output: ProgramOutput): CommanderComm
   return described;
 }
 
-/** Lines are broken where the terminal ends, not where the source does; indented ones (examples) stay as they are. */
+/**
+ * Lines are broken where the terminal ends, not where the source does; indented ones (examples) stay as they
+ * are.
+ */
 function descriptionOf({ summary, description }: Command): string {
   const lines: string[] = [];
   for (const line of description.split('\n')) {

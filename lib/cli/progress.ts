@@ -68,7 +68,10 @@ export class ProgressLine {
     this.end();
   }
 
-  /** The bar takes what the words leave, the label gives way first; the last column stays free, where terminals wrap. */
+  /**
+   * The bar takes what the words leave, the label gives way first; the last column stays free, where
+   * terminals wrap.
+   */
   #show(fraction: number, count: string, label: string, speed: string): void {
     const room = columnsOf(this.#target) - 1 - stringWidth(count + speed);
     const words = count + cut(label, room) + speed;

@@ -6,8 +6,8 @@ import { type ProviderFact, tryProvider } from '../inference/runtime.js';
 import { packageInfo } from '../package.js';
 
 /**
- * Tries an execution provider in a process of its own: drivers print warnings of their own accord (Vulkan's), and a broken
- * one may take its process down.
+ * Tries an execution provider in a process of its own: drivers print warnings of their own accord (Vulkan's),
+ * and a broken one may take its process down.
  */
 export function tryProviderElsewhere(name: string): Promise<ProviderFact> {
   const script = join(packageInfo().root, 'dist/lib/cli/provider-probe.js');

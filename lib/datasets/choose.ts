@@ -33,9 +33,9 @@ export function orderByHash<T extends Choosable>(entries: readonly T[], seed: nu
 }
 
 /**
- * The first `limit` entries of an order that depends on ids, groundings and seed alone, so that a larger limit adds to a smaller
- * one. Kinds of grounding take turns in proportion to their numbers, one of each first: a few samples hold every kind. Entries of
- * one kind, or without one, are in the order of the hash.
+ * The first `limit` entries of an order that depends on ids, groundings and seed alone, so that a larger
+ * limit adds to a smaller one. Kinds of grounding take turns in proportion to their numbers, one of each
+ * first: a few samples hold every kind. Entries of one kind, or without one, are in the order of the hash.
  */
 export function chooseSpread<T extends Choosable>(
   entries: readonly T[],
@@ -54,8 +54,8 @@ export function chooseSpread<T extends Choosable>(
 }
 
 /**
- * As `chooseSpread`, with the entries first that need image and question: on the others no explanation can find a joint effect.
- * Entries without a grounding come next, those that one modality answers last.
+ * As `chooseSpread`, with the entries first that need image and question: on the others no explanation can
+ * find a joint effect. Entries without a grounding come next, those that one modality answers last.
  */
 export function chooseGrounded<T extends Choosable>(
   entries: readonly T[],

@@ -44,11 +44,12 @@ const row = object(
 type Line = Omit<Sample, 'image'> & { readonly image: string; readonly where: string };
 
 /**
- * People's own data: one JSON object per line with `image` (path relative to the file), `question` and `answer`, and
- * optionally `id`, `instruction`, `choices`, `family`, `grounding` and `truth` ({boxes: [[x0,y0,x1,y1]], words: [[from,to]]}).
- * An optional field may be `null`. Every line is checked before the first is used; images are read when their sample is, and
- * only from the file's folder unless `allowOutside` says otherwise. Samples come in an order that depends on ids and seed
- * alone, as those of the published datasets do, and are cut at the limit; the id of a line without one is its number.
+ * People's own data: one JSON object per line with `image` (path relative to the file), `question` and
+ * `answer`, and optionally `id`, `instruction`, `choices`, `family`, `grounding` and `truth` ({boxes:
+ * [[x0,y0,x1,y1]], words: [[from,to]]}). An optional field may be `null`. Every line is checked before the
+ * first is used; images are read when their sample is, and only from the file's folder unless `allowOutside`
+ * says otherwise. Samples come in an order that depends on ids and seed alone, as those of the published
+ * datasets do, and are cut at the limit; the id of a line without one is its number.
  *
  * @throws FsynError DATASET naming file, line and field
  */
@@ -85,7 +86,10 @@ export async function openJsonl(file: string, options?: Partial<JsonlOptions>): 
   };
 }
 
-/** An Oracle that knows what decides in one modality ranks the other by place: the report compares no controls there. */
+/**
+ * An Oracle that knows what decides in one modality ranks the other by place: the report compares no controls
+ * there.
+ */
 function halfTruthNotes(file: string, lines: readonly Line[]): string[] {
   const marked = lines.filter(({ grounding, truth }) => grounding === 'grounded' && truth);
   const half = marked.filter(({ truth }) => truth!.boxes.length === 0 || truth!.words.length === 0);

@@ -39,11 +39,12 @@ export interface DatasetSettings {
 }
 
 /**
- * Opens datasets by name (`presence`, `relation`, `choice`: drawn, nothing is read), name and path (`repope:DIR`,
- * `cv-bench/SUBSET:DIR`, `mmstar:DIR`), or path of a JSON Lines file. `NAME=` before any of them gives it another name in
- * results: that is how two files called `samples.jsonl` are told apart.
+ * Opens datasets by name (`presence`, `relation`, `choice`: drawn, nothing is read), name and path
+ * (`repope:DIR`, `cv-bench/SUBSET:DIR`, `mmstar:DIR`), or path of a JSON Lines file. `NAME=` before any of
+ * them gives it another name in results: that is how two files called `samples.jsonl` are told apart.
  *
- * @throws FsynError INVALID_ARGUMENT for a name that is none of these; DATASET where files are missing or damaged
+ * @throws FsynError INVALID_ARGUMENT for a name that is none of these; DATASET where files are missing or
+ *   damaged
  */
 export async function openDatasets(
   names: readonly string[],
@@ -83,7 +84,10 @@ async function openOne(name: string, settings: DatasetSettings): Promise<Dataset
   );
 }
 
-/** Three fifths grounded questions, one fifth each that the question or the image alone answers: of three samples one each. */
+/**
+ * Three fifths grounded questions, one fifth each that the question or the image alone answers: of three
+ * samples one each.
+ */
 function embeddedMixture(
   name: string,
   families: EmbeddedOptions['families'],

@@ -40,8 +40,9 @@ export interface Published {
 }
 
 /**
- * Makes a dataset of a published one: the questions of the wanted subset in an order that depends on their ids and the seed
- * alone, cut at the limit. So a limit takes the same samples however files are ordered, and a larger one adds to them.
+ * Makes a dataset of a published one: the questions of the wanted subset in an order that depends on their
+ * ids and the seed alone, cut at the limit. So a limit takes the same samples however files are ordered, and
+ * a larger one adds to them.
  *
  * @throws FsynError DATASET when there are no entries, ids repeat, or there is no such subset
  */

@@ -25,7 +25,8 @@ export function isExplainerPath(name: string): boolean {
  * const [mine] = await loadExplainers('./my-explainer.mjs');
  * const attribution = await explain(sample, mine);
  *
- * @throws FsynError EXPLAINER when the file cannot be read or imported, or what it exports is no explainer: every fault is named
+ * @throws FsynError EXPLAINER when the file cannot be read or imported, or what it exports is no explainer:
+ *   every fault is named
  */
 export async function loadExplainers(path: string): Promise<Explainer[]> {
   const absolute = resolve(path);
@@ -63,9 +64,11 @@ export async function loadExplainers(path: string): Promise<Explainer[]> {
 }
 
 /**
- * Explainers by name, by path of a module, by `import:NAME=FOLDER`, by `exec:COMMAND`, or `all` for every candidate but those that are asked for by name only.
+ * Explainers by name, by path of a module, by `import:NAME=FOLDER`, by `exec:COMMAND`, or `all` for every
+ * candidate but those that are asked for by name only.
  *
- * @throws FsynError INVALID_ARGUMENT for an unknown or repeated name, EXPLAINER as `loadExplainers` or for a name that fsyn uses
+ * @throws FsynError INVALID_ARGUMENT for an unknown or repeated name, EXPLAINER as `loadExplainers` or for a
+ *   name that fsyn uses
  */
 export async function resolveExplainers(
   names: readonly string[],

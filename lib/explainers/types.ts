@@ -17,14 +17,20 @@ export interface ExplainContext {
   readonly identity?: SampleIdentity;
   /** Present only where the dataset knows it; only Oracle and Anti-Oracle may look. */
   readonly truth?: PlayerTruth;
-  /** Derived from the run's seed, the sample and the explainer: the same in every run, different for every sample. */
+  /**
+   * Derived from the run's seed, the sample and the explainer: the same in every run, different for every
+   * sample.
+   */
   readonly seed: number;
   readonly signal?: AbortSignal;
   /** Scores cells through the run's shared cache. */
   evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
 }
 
-/** A method that assigns importance to the players of a sample. Adding one is one file: named by its path, or one line in the registry. */
+/**
+ * A method that assigns importance to the players of a sample. Adding one is one file: named by its path, or
+ * one line in the registry.
+ */
 export interface Explainer {
   /** Stable name used on the command line and in results, for example `random` or `attn-lrp`. */
   readonly name: string;
@@ -37,7 +43,10 @@ export interface Explainer {
   readonly byNameOnly?: boolean;
   /** Content hash of its code where that is no part of fsyn; enters the keys of results. */
   readonly fingerprint?: string;
-  /** Content hash of what it says about one sample, where that is read and not computed; enters the keys of results. */
+  /**
+   * Content hash of what it says about one sample, where that is read and not computed; enters the keys of
+   * results.
+   */
   fingerprintOf?(identity: SampleIdentity): string | undefined;
   /**
    * Called once before any work with all samples that will be asked for.
@@ -47,7 +56,10 @@ export interface Explainer {
   require?(samples: readonly SampleIdentity[]): Promise<void>;
   /** Ends what it holds open, a process for example; called when a run ends, however it ends. */
   close?(): Promise<void>;
-  /** The cells that it asks for, where they depend on the numbers of players only; for plans made before any work. */
+  /**
+   * The cells that it asks for, where they depend on the numbers of players only; for plans made before any
+   * work.
+   */
   cells?(imagePlayers: number, textPlayers: number): CellTable;
   attribute(context: ExplainContext): Promise<Attribution>;
 }

@@ -5,7 +5,10 @@ import type { EvaluatorProgram, ProgramMode } from './program.js';
 import type { Session } from './session.js';
 import { ALONE, Reference, type TrialBatches, trialCells } from './trial.js';
 
-/** What is run together: image states in the vision graph, prefixes or the sequences that continue them in the decoder. */
+/**
+ * What is run together: image states in the vision graph, prefixes or the sequences that continue them in the
+ * decoder.
+ */
 export type BatchKind = 'vision' | 'prefix' | 'suffix';
 
 /** By loaded graph, then by kind, size, mode and geometry. */
@@ -30,9 +33,10 @@ const OUTCOMES: Readonly<Record<BatchKind, { code: Fallback['code']; what: strin
 };
 
 /**
- * Tries whether a graph computes for each of several different items what it computes for it alone, at two and at the wanted
- * number, once per loaded graph, mode, geometry and number. That its inputs have an open first axis says nothing: vision
- * towers that take images as lists of patches attend across them, unless they were exported to keep them apart.
+ * Tries whether a graph computes for each of several different items what it computes for it alone, at two
+ * and at the wanted number, once per loaded graph, mode, geometry and number. That its inputs have an open
+ * first axis says nothing: vision towers that take images as lists of patches attend across them, unless they
+ * were exported to keep them apart.
  *
  * @param size how many will be run together, >= 2
  * @param group how many image states may be in work at the same time

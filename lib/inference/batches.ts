@@ -9,9 +9,14 @@ import {
 import { type Fallback, fellBack } from './plan.js';
 import type { ProgramMode } from './program.js';
 
-/** Tokens per run at which the matrix products are efficient; more only costs memory. Measured in bench/micro/evaluator.ts. */
+/**
+ * Tokens per run at which the matrix products are efficient; more only costs memory. Measured in
+ * bench/micro/evaluator.ts.
+ */
 export const TARGET_TOKENS = 512;
-/** Image states of small models encoded together at most, so that there are enough groups for every worker. */
+/**
+ * Image states of small models encoded together at most, so that there are enough groups for every worker.
+ */
 const GROUPS_WANTED = 16;
 
 /** What one run takes on, and how many image states are in work. */
@@ -30,11 +35,17 @@ export interface BatchSettings {
   readonly fallbacks: readonly Fallback[];
   /** Bytes for all workers of this machine together. */
   readonly memory: number;
-  /** Shares that the budget is cut into: a property of the machine, so that batches do not depend on `workers`. */
+  /**
+   * Shares that the budget is cut into: a property of the machine, so that batches do not depend on
+   * `workers`.
+   */
   readonly shares: number;
 }
 
-/** The largest batches that fit into a share of the memory and are of use, one by one where something stands against more. */
+/**
+ * The largest batches that fit into a share of the memory and are of use, one by one where something stands
+ * against more.
+ */
 export function chooseBatches(
   needs: PassSizes,
   { mode, memory, shares, fallbacks }: BatchSettings,
@@ -59,7 +70,8 @@ export function chooseBatches(
       : apartFor('one-prefix-per-run')
         ? 1
         : powerOfTwo(fit(half, item.prefix + item.held, mode.prefixLength, Math.max(1, states)));
-  // States that share neither kind of run are better spread over workers: the last groups are then half as long.
+  // States that share neither kind of run are better spread over workers: the last groups are then half as
+  // long.
   const apart = vision === 1 && prefix === 1 && mode.onDevice !== true;
   const together = mode.prefixLength > 0 ? Math.max(prefix, vision) : prefix;
   const most = apart ? 1 : Math.max(1, Math.min(together, Math.floor(half / item.held), wanted));

@@ -20,8 +20,8 @@ export function contentHash(parts: readonly (string | number | boolean | ArrayBu
 const LAYOUT = 'runs by length, rows of the last layer, image states together where tried';
 
 /**
- * What decides the bytes of every score of a program besides the cell: model, inputs, masking, scored tokens, how cells are
- * run and batched, and the runtime. The number of workers is not part of it.
+ * What decides the bytes of every score of a program besides the cell: model, inputs, masking, scored tokens,
+ * how cells are run and batched, and the runtime. The number of workers is not part of it.
  */
 export function programContent(
   program: EvaluatorProgram & { readonly modelContent: string },

@@ -27,8 +27,8 @@ export interface EvaluatorOptions {
   /** Worker threads. They share the sessions and never change a result. Default: one per core. */
   readonly workers?: number;
   /**
-   * Bytes that forward passes may use beside the model's weights; fewer make smaller batches and fewer workers. Default: a
-   * quarter of the machine's memory.
+   * Bytes that forward passes may use beside the model's weights; fewer make smaller batches and fewer
+   * workers. Default: a quarter of the machine's memory.
    */
   readonly memory?: number;
   /** Bytes for remembered scores; fewer than one cell needs remembers nothing. Default: 64 MiB. */
@@ -56,12 +56,12 @@ const DEFAULTS = {
 };
 
 /**
- * Scores cells of one prepared sample and shares every forward pass that can be shared: each image state is encoded once,
- * each prefix up to the first text player is run once per image state, suffixes run in batches on the kept cache, and
- * a cell that was scored before is never run again.
+ * Scores cells of one prepared sample and shares every forward pass that can be shared: each image state is
+ * encoded once, each prefix up to the first text player is run once per image state, suffixes run in batches
+ * on the kept cache, and a cell that was scored before is never run again.
  *
- * Every value equals that of the cell's own full pass up to float32 rounding (1e-5 in log-probability); which threads did
- * the work never changes a byte.
+ * Every value equals that of the cell's own full pass up to float32 rounding (1e-5 in log-probability); which
+ * threads did the work never changes a byte.
  */
 export class CoalitionEvaluator {
   readonly #program: EvaluatorProgram;
@@ -87,8 +87,8 @@ export class CoalitionEvaluator {
   /**
    * Checks the program and finds out, once per decoder, what the decoder allows to share.
    *
-   * @throws FsynError INVALID_ARGUMENT, MODEL_CONTRACT for a program whose parts do not fit together; BUDGET where `memory`
-   *   is too small for the sample
+   * @throws FsynError INVALID_ARGUMENT, MODEL_CONTRACT for a program whose parts do not fit together; BUDGET
+   *   where `memory` is too small for the sample
    */
   static async create(program: EvaluatorProgram, options?: EvaluatorOptions): Promise<CoalitionEvaluator> {
     const resolved = resolveOptions('CoalitionEvaluator', DEFAULTS, options);
@@ -121,11 +121,12 @@ export class CoalitionEvaluator {
   }
 
   /**
-   * Scores every cell of the table. Cells that were done before an error or an abort are remembered, so that a second call
-   * goes on from there. With a store, another process does: cells found there keep their places in the batches, so that the
-   * others get the bytes that they would have got without.
+   * Scores every cell of the table. Cells that were done before an error or an abort are remembered, so that
+   * a second call goes on from there. With a store, another process does: cells found there keep their places
+   * in the batches, so that the others get the bytes that they would have got without.
    *
-   * @throws FsynError INVALID_ARGUMENT, INFERENCE, OUT_OF_MEMORY, MODEL_CONTRACT, BUDGET; rejects with the signal's reason when aborted
+   * @throws FsynError INVALID_ARGUMENT, INFERENCE, OUT_OF_MEMORY, MODEL_CONTRACT, BUDGET; rejects with the
+   *   signal's reason when aborted
    */
   async evaluate(cells: CellTable, options?: EvaluateOptions): Promise<EvaluatedCells> {
     const { signal, store, onProgress } = resolveOptions('evaluate', EVALUATE_DEFAULTS, options);
@@ -170,7 +171,10 @@ export class CoalitionEvaluator {
     };
   }
 
-  /** `stopped` says why the rows are not all done when it was the caller's wish: aborted, or thrown by the callback. */
+  /**
+   * `stopped` says why the rows are not all done when it was the caller's wish: aborted, or thrown by the
+   * callback.
+   */
   async #run(
     schedule: Schedule,
     stored: StoredRows | undefined,
@@ -249,7 +253,10 @@ export class CoalitionEvaluator {
     }
   }
 
-  /** Tries what a schedule runs together, at the sizes that it has; undefined where all of it gives the right scores. */
+  /**
+   * Tries what a schedule runs together, at the sizes that it has; undefined where all of it gives the right
+   * scores.
+   */
   async #tryBatches({ batches }: Schedule, signal: AbortSignal | undefined): Promise<Fallback | undefined> {
     const { prefixLength } = this.#mode;
     const kinds: readonly BatchKind[] = [

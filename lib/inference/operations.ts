@@ -31,7 +31,9 @@ export class SuffixWork {
   }
 }
 
-/** Operations of one sequence of `tokens` after `past` cached ones; 0 where the model's costs are not known. */
+/**
+ * Operations of one sequence of `tokens` after `past` cached ones; 0 where the model's costs are not known.
+ */
 function passFlops(
   { costs, wiring }: EvaluatorProgram,
   past: number,

@@ -20,8 +20,8 @@ interface Verdict {
 }
 
 /**
- * What becomes of removed tokens: masked in place; masked, so that they may as well be left out; or left out because masks
- * are overlooked. A decoder is tried once for each.
+ * What becomes of removed tokens: masked in place; masked, so that they may as well be left out; or left out
+ * because masks are overlooked. A decoder is tried once for each.
  */
 type Removal = 'keep' | 'may-drop' | 'must-drop';
 
@@ -32,8 +32,9 @@ const verdicts: Readonly<Record<Removal, WeakMap<Session, Promise<Verdict>>>> = 
 };
 
 /**
- * Chooses how the cells of a program are run. What the graph's inputs do not tell is tried once per decoder: cells of two
- * image and two text states are run on shared prefixes, without their removed tokens, and compared with their full passes.
+ * Chooses how the cells of a program are run. What the graph's inputs do not tell is tried once per decoder:
+ * cells of two image and two text states are run on shared prefixes, without their removed tokens, and
+ * compared with their full passes.
  */
 export async function choosePath(program: EvaluatorProgram, signal?: AbortSignal): Promise<EvaluationPath> {
   const full = fullPath(program);
@@ -87,7 +88,10 @@ function removalOf(program: EvaluatorProgram): Removal {
   return program.textMasking === 'remove' && keepReason(program) === undefined ? 'may-drop' : 'keep';
 }
 
-/** Why removed tokens must be run and masked although nothing attends to them; undefined where they need not, or stay attended. */
+/**
+ * Why removed tokens must be run and masked although nothing attends to them; undefined where they need not,
+ * or stay attended.
+ */
 function keepReason({
   textMasking,
   wiring,

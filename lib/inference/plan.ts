@@ -26,7 +26,10 @@ export interface EvaluationPlan {
   /** Image and text states among the cells to be run. */
   readonly imageStates: number;
   readonly textStates: number;
-  /** Passes through the language model: one prefix per image state, one suffix per cell; of a dual encoder, per text state. */
+  /**
+   * Passes through the language model: one prefix per image state, one suffix per cell; of a dual encoder,
+   * per text state.
+   */
   readonly prefixes: number;
   readonly suffixes: number;
   /** Whether prefixes' caches stay in the provider's memory. */
@@ -36,8 +39,8 @@ export interface EvaluationPlan {
   readonly prefixTokens: number;
   readonly suffixTokens: number;
   /**
-   * Suffixes as they are run: the runs, their tokens with the padding among them, and the tokens that they would have with
-   * removed ones in place.
+   * Suffixes as they are run: the runs, their tokens with the padding among them, and the tokens that they
+   * would have with removed ones in place.
    */
   readonly suffixWork: {
     readonly runs: number;
@@ -63,8 +66,8 @@ export interface EvaluationPlan {
       }
     | undefined;
   /**
-   * Estimated bytes beside the model's weights: of one worker at its largest, of all workers (0 when nothing is to be run),
-   * the budget that they were planned for and the smallest one that would do.
+   * Estimated bytes beside the model's weights: of one worker at its largest, of all workers (0 when nothing
+   * is to be run), the budget that they were planned for and the smallest one that would do.
    */
   readonly bytes: {
     readonly worker: number;

@@ -5,7 +5,9 @@ import type { Fallback } from './plan.js';
 import type { Session, TensorInfo } from './session.js';
 import type { TensorArray } from './tensor.js';
 
-/** Names of the decoder's inputs and outputs; optional ones are absent where the export does not have them. */
+/**
+ * Names of the decoder's inputs and outputs; optional ones are absent where the export does not have them.
+ */
 export interface DecoderWiring {
   readonly embeds: string;
   readonly mask: string;
@@ -27,7 +29,10 @@ export interface ModelCosts {
   readonly visionFlops: number;
   /** Operations per token through the decoder's matrices, without those that only wanted rows go through. */
   readonly tokenFlops: number;
-  /** Operations per row of logits: the output head, and what of the last layer is computed for wanted rows only. */
+  /**
+   * Operations per row of logits: the output head, and what of the last layer is computed for wanted rows
+   * only.
+   */
   readonly headFlops: number;
   /** Operations per (token, attended token) pair, all layers together whose tokens all attend. */
   readonly attentionFlops: number;
@@ -37,7 +42,10 @@ export interface ModelCosts {
 
 /** Keeps prefixes' caches in a provider's memory (native/inference/coalition_program.hpp). */
 export interface DeviceCaches {
-  /** A graph of first, second, first_rows, second_rows that gives those rows of the first cache, then of the second. */
+  /**
+   * A graph of first, second, first_rows, second_rows that gives those rows of the first cache, then of the
+   * second.
+   */
   readonly join: Session;
   /** The runtime's name of the memory; `Cpu` takes the same way on the host. */
   readonly memory: 'Cuda' | 'WebGPU_Buffer' | 'Cpu';
@@ -71,7 +79,9 @@ export interface EvaluatorProgram {
   readonly textPositions: Int32Array;
   readonly padTokenId: number;
   readonly textMasking: 'remove' | 'attend';
-  /** Whether removed tokens must be left out of the sequence because the decoder overlooks holes in its mask. */
+  /**
+   * Whether removed tokens must be left out of the sequence because the decoder overlooks holes in its mask.
+   */
   readonly leaveOut?: boolean;
   /** position_ids of every token, [axes, tokens]; ignored where the decoder takes none. */
   readonly positions: Int32Array;
@@ -80,10 +90,16 @@ export interface EvaluatorProgram {
   /** Column of the decision token. */
   readonly decision: number;
   readonly costs?: ModelCosts;
-  /** Tokens in the vision tower's attention, and the tiles that attend to themselves only. Default: the features, one. */
+  /**
+   * Tokens in the vision tower's attention, and the tiles that attend to themselves only. Default: the
+   * features, one.
+   */
   readonly visionTokens?: number;
   readonly visionTiles?: number;
-  /** What decides how the three sessions compute: files and providers. Needed to keep scores beyond the process. */
+  /**
+   * What decides how the three sessions compute: files and providers. Needed to keep scores beyond the
+   * process.
+   */
   readonly modelContent?: string;
   /** Tokens that a decoder attends to at most, counting back from each, where it has such a window. */
   readonly attentionWindow?: number;
@@ -105,7 +121,10 @@ export interface ProgramMode {
   readonly prefixLength: number;
   /** Whether absent tokens are left out of the sequence instead of masked. */
   readonly compact: boolean;
-  /** Whether sequences that differ in length for that reason share a run, the shorter ones behind masked padding. */
+  /**
+   * Whether sequences that differ in length for that reason share a run, the shorter ones behind masked
+   * padding.
+   */
   readonly padded?: boolean;
   /** Whether caches stay in the memory that the program names. */
   readonly onDevice?: boolean;
@@ -113,7 +132,10 @@ export interface ProgramMode {
   readonly deviceKernels?: boolean;
 }
 
-/** Number of tokens before the first one that text players or scored rows need: what every cell of an image state shares. */
+/**
+ * Number of tokens before the first one that text players or scored rows need: what every cell of an image
+ * state shares.
+ */
 export function sharedPrefixLength(program: EvaluatorProgram): number {
   let first = program.tokenIds.length - program.targets.length;
   for (const position of program.textPositions) first = Math.min(first, position);

@@ -25,8 +25,8 @@ export interface Schedule {
 /**
  * Turns wanted cells into groups of image states and batches of suffixes.
  *
- * The result depends on the cells, the model and the memory budget only - never on the number of workers - because the
- * bytes of a score may depend on which cells share a batch.
+ * The result depends on the cells, the model and the memory budget only - never on the number of workers -
+ * because the bytes of a score may depend on which cells share a batch.
  *
  * @param wanted indices of the cells to run; the others are known
  */
@@ -37,7 +37,8 @@ export function makeSchedule(
   settings: PlanSettings,
 ): Schedule {
   const byImage = cells.byImage(wanted);
-  // States with many texts first: the last groups are then the short ones, and no worker waits long for another.
+  // States with many texts first: the last groups are then the short ones, and no worker waits long for
+  // another.
   const states = [...byImage.keys()].sort((a, b) => byImage.get(b)!.length - byImage.get(a)!.length || a - b);
   const needs = passSizes(program, settings.mode.prefixLength, settings.sizes);
   if (states.length > 0) checkBudget(needs, settings.memory);

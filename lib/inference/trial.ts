@@ -6,7 +6,10 @@ import { Once } from '../lease.js';
 import type { NativeSchedule } from './native.js';
 import { createNativeProgram, type EvaluatorProgram, type ProgramMode } from './program.js';
 
-/** How many image states, prefixes and sequences of a trial are run at once, and how many image states are in work. */
+/**
+ * How many image states, prefixes and sequences of a trial are run at once, and how many image states are in
+ * work.
+ */
 export interface TrialBatches {
   readonly vision: number;
   readonly prefix: number;
@@ -17,8 +20,9 @@ export interface TrialBatches {
 export const ALONE: TrialBatches = { vision: 1, prefix: 1, suffix: 1, group: 1 };
 
 /**
- * Every pair of some image and text states of a program, as different as its players allow: everything present, every second
- * player, then mixed. A trial on equal states would not see that one of them reaches into the other.
+ * Every pair of some image and text states of a program, as different as its players allow: everything
+ * present, every second player, then mixed. A trial on equal states would not see that one of them reaches
+ * into the other.
  */
 export function trialCells(program: EvaluatorProgram, images: number, texts: number): CellTable {
   const cells = new CellTable(program.imagePlayers, program.textPlayers);
@@ -83,9 +87,9 @@ export class Reference {
   }
 
   /**
-   * Whether arithmetic in another order may land so far away. Float32 log-probabilities mostly agree to 1e-5; a model that
-   * makes much of little must not be taken for one that computes something else, and is asked how far the smallest change of
-   * its pixels leads.
+   * Whether arithmetic in another order may land so far away. Float32 log-probabilities mostly agree to 1e-5;
+   * a model that makes much of little must not be taken for one that computes something else, and is asked
+   * how far the smallest change of its pixels leads.
    */
   async #mayBeRounding(apart: number): Promise<boolean> {
     const own = await this.#own();
@@ -111,8 +115,9 @@ export class Reference {
 const MOST_ROUNDING = 1e-2;
 
 /**
- * Words of the question in the places of the scored tokens. A model that is sure of its answer gives it a log-probability
- * near 0 whatever it has computed; that of a word that it does not expect follows every logit.
+ * Words of the question in the places of the scored tokens. A model that is sure of its answer gives it a
+ * log-probability near 0 whatever it has computed; that of a word that it does not expect follows every
+ * logit.
  */
 function trialTargets({ targets, tokenIds, textPositions, decoder, wiring }: EvaluatorProgram): Int32Array {
   const vocabulary = decoder.outputs.find(({ name }) => name === wiring.logits)?.shape[2];
@@ -217,8 +222,8 @@ function spread({ values, targets }: Scores): number {
 }
 
 /**
- * How far the same arithmetic in another order lands anywhere: float32 log-probabilities of order 10 agree to 1e-5, half ones
- * to 1e-2, and larger ones to some steps of their own.
+ * How far the same arithmetic in another order lands anywhere: float32 log-probabilities of order 10 agree to
+ * 1e-5, half ones to 1e-2, and larger ones to some steps of their own.
  */
 function roundingOf({ decoder, wiring }: EvaluatorProgram, { values }: Scores): number {
   const half =

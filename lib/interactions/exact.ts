@@ -98,8 +98,9 @@ export function interactionsSync(game: ValueTable, options: Partial<InteractionO
 }
 
 /**
- * The same on a thread of its own. The table is copied when the computation starts, unless it lies in native memory
- * (`ValueTable.allocate`, `ValueTable.evaluate`): then its values must stay as they are until the promise settles.
+ * The same on a thread of its own. The table is copied when the computation starts, unless it lies in native
+ * memory (`ValueTable.allocate`, `ValueTable.evaluate`): then its values must stay as they are until the
+ * promise settles.
  */
 export async function interactions(
   game: ValueTable,

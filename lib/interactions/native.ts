@@ -111,8 +111,8 @@ export interface Step {
 }
 
 /**
- * Native steps of one computation, written once and run either way: `yield* step(...)` gives the step's result.
- * A job shares arrays of `holdValues` and copies all others.
+ * Native steps of one computation, written once and run either way: `yield* step(...)` gives the step's
+ * result. A job shares arrays of `holdValues` and copies all others.
  */
 export type Steps<Result> = Generator<Step, Result, unknown>;
 

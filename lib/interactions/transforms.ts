@@ -66,7 +66,8 @@ export function transformSync<Values extends TableValues>(
 
 /**
  * Transforms 2^n values on a thread of its own. With `inPlace` the array gets the result at the end; one of
- * `ValueTable.allocate` is transformed where it is, must be left alone until then, and holds garbage after an abort.
+ * `ValueTable.allocate` is transformed where it is, must be left alone until then, and holds garbage after an
+ * abort.
  */
 export async function transform<Values extends TableValues>(
   values: Values,

@@ -64,8 +64,8 @@ export class ValueTable {
    * @param values Float64Array or Float32Array (used in place), an ndarray over one (any shape with 2^n
    *   elements in row-major order, used in place), or an array of numbers (copied)
    * @param players names; default none
-   * @throws FsynError INVALID_ARGUMENT when the length is not 2^n with n in 1..30, a value is not finite, or the memory can be
-   *   resized
+   * @throws FsynError INVALID_ARGUMENT when the length is not 2^n with n in 1..30, a value is not finite, or
+   *   the memory can be resized
    */
   static from(
     values: TableValues | ndarray.NdArray<TableValues> | readonly number[],
@@ -94,8 +94,8 @@ export class ValueTable {
   }
 
   /**
-   * A table of zeros to be filled through `values`, in native memory: computations on other threads read it where it is,
-   * while they take a copy of any other table.
+   * A table of zeros to be filled through `values`, in native memory: computations on other threads read it
+   * where it is, while they take a copy of any other table.
    *
    * @param players number of players or their names
    * @throws FsynError INVALID_ARGUMENT, OUT_OF_MEMORY when the table would make the machine swap

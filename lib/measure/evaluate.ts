@@ -29,7 +29,8 @@ export interface ExplainOptions {
  * const sample = await model.prepare(await decodeImage('dog.jpg'), 'Is there a dog in the image?');
  * const attribution = await explain(sample, 'occlusion');
  *
- * @throws FsynError ATTRIBUTION where the explainer does not give one finite score per player, DISPOSED after the model was; else as the explainer
+ * @throws FsynError ATTRIBUTION where the explainer does not give one finite score per player, DISPOSED after
+ *   the model was; else as the explainer
  */
 export async function explain(
   sample: PreparedSample,

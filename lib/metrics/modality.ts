@@ -1,6 +1,8 @@
 import type { CornerValues } from '../cells/corners.js';
 
-/** How much of an answer each modality gives alone, and both only together: shares of |v(I,T) - v(none,none)|. */
+/**
+ * How much of an answer each modality gives alone, and both only together: shares of |v(I,T) - v(none,none)|.
+ */
 export interface ModalityShares {
   readonly image: number;
   readonly text: number;
@@ -9,16 +11,16 @@ export interface ModalityShares {
 }
 
 /**
- * What the model needed for its answer. `either`: each modality alone gives it. `neither`: the answer hardly depends on the
- * input at all.
+ * What the model needed for its answer. `either`: each modality alone gives it. `neither`: the answer hardly
+ * depends on the input at all.
  */
 export type Behaviour = 'both' | 'text' | 'image' | 'either' | 'neither';
 
 export const behaviours: readonly Behaviour[] = ['both', 'text', 'image', 'either', 'neither'];
 
 /**
- * Splits what the full input adds to the empty one. The three shares sum to 1 (or -1) where the answer depends on the input by
- * more than `floor`; below, they are fractions of `floor` and small.
+ * Splits what the full input adds to the empty one. The three shares sum to 1 (or -1) where the answer
+ * depends on the input by more than `floor`; below, they are fractions of `floor` and small.
  *
  * This split is fsyn's own, not the paper's; docs/metrics.md has the formulas.
  */
@@ -35,10 +37,11 @@ export function modalityShares(
 }
 
 /**
- * What the model needed: a modality suffices alone when it goes half the way from the empty input to the full one.
+ * What the model needed: a modality suffices alone when it goes half the way from the empty input to the full
+ * one.
  *
- * Half of v(I,T) itself would not do: a model that guesses between two answers gives each about a half without any input, and
- * every yes-no question would count as answered by the text.
+ * Half of v(I,T) itself would not do: a model that guesses between two answers gives each about a half
+ * without any input, and every yes-no question would count as answered by the text.
  */
 export function behaviourOf(corners: CornerValues, floor: number): Behaviour {
   if (Math.abs(corners.full - corners.empty) < floor) return 'neither';

@@ -27,9 +27,9 @@ const QUANTIZED = new Set([
 const INTEGER_ACCURACY = 4;
 
 /**
- * The operators by which a graph rounds activations to integers, sorted, subgraphs included; weights that are stored as
- * integers do not count. With a scale of the whole tensor, a value then depends on all that shares the tensor, and with any
- * scale a difference of one rounding may become one of a whole step.
+ * The operators by which a graph rounds activations to integers, sorted, subgraphs included; weights that are
+ * stored as integers do not count. With a scale of the whole tensor, a value then depends on all that shares
+ * the tensor, and with any scale a difference of one rounding may become one of a whole step.
  */
 export function activationQuantizers(graph: OnnxGraph): string[] {
   const found = new Set<string>();

@@ -3,7 +3,9 @@ import { Leases } from '../lease.js';
 import type { Layout, Layouts } from './layouts.js';
 import type { Feeds } from './types.js';
 
-/** The sessions of one layout at a time: of that which every run chooses anew from its sizes and its memory. */
+/**
+ * The sessions of one layout at a time: of that which every run chooses anew from its sizes and its memory.
+ */
 export class ChosenLayout<T> {
   readonly #source: string;
   readonly #layouts: Layouts;
@@ -25,8 +27,8 @@ export class ChosenLayout<T> {
   }
 
   /**
-   * Works with the sessions that suit these feeds, and with the feeds that the graph reads. Sessions of another
-   * layout are closed behind their last user.
+   * Works with the sessions that suit these feeds, and with the feeds that the graph reads. Sessions of
+   * another layout are closed behind their last user.
    *
    * @param memory bytes that the work may take; undefined for what is available
    * @throws FsynError `OUT_OF_MEMORY` before any work; `DISPOSED`

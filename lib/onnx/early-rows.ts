@@ -8,12 +8,14 @@ import { tensorShapes } from './sizes.js';
 import { madeUpFeeds } from './types.js';
 
 /**
- * Selects rows as early as they can be: where a graph gathers rows (axis 1) by the indices in `input`, the gather moves
- * towards the graph's inputs, through every operator that treats rows apart and whose result nothing else needs in full.
- * In a decoder with a key/value cache that is the last layer but for its keys and values.
+ * Selects rows as early as they can be: where a graph gathers rows (axis 1) by the indices in `input`, the
+ * gather moves towards the graph's inputs, through every operator that treats rows apart and whose result
+ * nothing else needs in full. In a decoder with a key/value cache that is the last layer but for its keys and
+ * values.
  *
- * Every step is an identity, so that no value changes but for the rounding of products of other sizes. What is not known to
- * treat rows apart is left as it is. The indices must count from the end or fit every tensor of the graph's row axis.
+ * Every step is an identity, so that no value changes but for the rounding of products of other sizes. What
+ * is not known to treat rows apart is left as it is. The indices must count from the end or fit every tensor
+ * of the graph's row axis.
  *
  * @returns whether the gather moved
  */
@@ -93,7 +95,9 @@ class RowMoves {
     return true;
   }
 
-  /** Operands, beside constants, that the narrowed operators from a tensor on upwards would take as they are. */
+  /**
+   * Operands, beside constants, that the narrowed operators from a tensor on upwards would take as they are.
+   */
   #wholeOperands(tensor: string, axis: number): string[] {
     const whole = new Set<string>();
     const seen = new Set<string>();
@@ -112,7 +116,10 @@ class RowMoves {
     return [...whole];
   }
 
-  /** What the producer of a tensor would take to give wanted rows only; undefined where the gather stays behind it. */
+  /**
+   * What the producer of a tensor would take to give wanted rows only; undefined where the gather stays
+   * behind it.
+   */
   #demandsOf(tensor: string, axis: number): Demands | undefined {
     const node = this.#full.has(tensor) ? undefined : this.#graph.producerOf(tensor);
     const shape = this.#shapeOf(tensor);
@@ -176,8 +183,8 @@ class RowMoves {
   }
 
   /**
-   * Where only extents of a tensor are read, and not that of its rows, the narrowed tensor tells them as well; the full one
-   * would be computed for nothing else.
+   * Where only extents of a tensor are read, and not that of its rows, the narrowed tensor tells them as
+   * well; the full one would be computed for nothing else.
    */
   #redirectShapes(): void {
     for (const { tensor, axis, name } of this.#narrowed.values()) {
@@ -208,8 +215,8 @@ const NORMS = new Set(['LayerNormalization', 'SimplifiedLayerNormalization', 'RM
 const SKIP_NORMS = new Set(['SkipLayerNormalization', 'SkipSimplifiedLayerNormalization']);
 
 /**
- * Which inputs of a node must be narrowed, and along which axis, for its output to be narrowed along `axis`; undefined for
- * operators that are not known to treat rows apart.
+ * Which inputs of a node must be narrowed, and along which axis, for its output to be narrowed along `axis`;
+ * undefined for operators that are not known to treat rows apart.
  */
 function rowDemands(
   node: NodeProto,
@@ -282,7 +289,10 @@ function broadcastDemands(
   return demands.size > 0 ? demands : undefined;
 }
 
-/** Input and skip have the rows; gain, offset and bias belong to channels. Statistics are outputs that nobody may use. */
+/**
+ * Input and skip have the rows; gain, offset and bias belong to channels. Statistics are outputs that nobody
+ * may use.
+ */
 function skipDemands(
   node: NodeProto,
   axis: number,

@@ -13,8 +13,8 @@ export interface ExternalFile {
 }
 
 /**
- * The files that a model's tensors are in, by location in code-point order: of initializers, of constants and of the graphs
- * inside control flow. The files need not exist.
+ * The files that a model's tensors are in, by location in code-point order: of initializers, of constants and
+ * of the graphs inside control flow. The files need not exist.
  *
  * @throws FsynError MODEL_FILE when the model cannot be read, or names a file that is not its own
  */
@@ -49,9 +49,10 @@ export function* tensorsOf(graph: GraphProto): Generator<TensorProto> {
 }
 
 /**
- * Where the external data of a model may lie: in the folder that the model is found in, or in the one that its link leads
- * to. The second is the layout of the Hugging Face cache, where every file of a model is a link into one folder of blobs. A graph
- * that names anything else would have a stranger's file decide what is read from the disk.
+ * Where the external data of a model may lie: in the folder that the model is found in, or in the one that
+ * its link leads to. The second is the layout of the Hugging Face cache, where every file of a model is a
+ * link into one folder of blobs. A graph that names anything else would have a stranger's file decide what is
+ * read from the disk.
  */
 export class ModelFolders {
   /** The folder that the model is found in, links not followed. */
@@ -80,7 +81,8 @@ export class ModelFolders {
   /**
    * The file behind a location, all links followed; undefined when there is none.
    *
-   * @throws FsynError MODEL_FILE for a location that is no relative path, leads out of the model's folders, or is no file
+   * @throws FsynError MODEL_FILE for a location that is no relative path, leads out of the model's folders,
+   *   or is no file
    */
   async find(location: string): Promise<string | undefined> {
     const way = normalize(location);

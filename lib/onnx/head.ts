@@ -18,8 +18,9 @@ export interface HeadSelection {
 /**
  * Makes the language-model head compute only chosen logits: `logits` becomes [batch, positions, tokens].
  *
- * The selection moves in front of the last matrix product, where it saves positions x vocabulary multiplications. When the
- * head is not one product with a constant weight (a quantised head, a bias added afterwards), columns are selected behind it.
+ * The selection moves in front of the last matrix product, where it saves positions x vocabulary
+ * multiplications. When the head is not one product with a constant weight (a quantised head, a bias added
+ * afterwards), columns are selected behind it.
  */
 export function selectLogits(model: OnnxModel, selection: HeadSelection): void {
   const { graph } = model;

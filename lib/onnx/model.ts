@@ -15,14 +15,18 @@ import {
 import { checkSound } from './sound.js';
 import { externalEntry, isExternal } from './tensors.js';
 
-/** Constants up to this many bytes stay inside an edited graph: axes, shapes, scalars and norm weights of small models. */
+/**
+ * Constants up to this many bytes stay inside an edited graph: axes, shapes, scalars and norm weights of
+ * small models.
+ */
 const INLINE_BYTES = 16384;
 
 /**
  * An ONNX model whose weights stay where they are.
  *
- * Loading a file turns every larger initializer into a reference to its byte range in that file, so that edited graphs are small
- * and share the weights with the original. Such a graph can be run from memory with `folder` as the external-data folder.
+ * Loading a file turns every larger initializer into a reference to its byte range in that file, so that
+ * edited graphs are small and share the weights with the original. Such a graph can be run from memory with
+ * `folder` as the external-data folder.
  */
 export class OnnxModel {
   readonly proto: ModelProto;
@@ -42,7 +46,8 @@ export class OnnxModel {
   /**
    * Reads a model file; weights are referenced, not kept in memory.
    *
-   * @throws FsynError `MODEL_FILE` when the file or one of its external data files cannot be read or is too short
+   * @throws FsynError `MODEL_FILE` when the file or one of its external data files cannot be read or is too
+   *   short
    */
   static async load(path: string): Promise<OnnxModel> {
     const bytes = await readModelFile(path);
@@ -79,7 +84,9 @@ export class OnnxModel {
     return new OnnxModel(copy, this.folder, this.source);
   }
 
-  /** A copy reduced to some of its nodes, which must be in order, and to what they need for the given outputs. */
+  /**
+   * A copy reduced to some of its nodes, which must be in order, and to what they need for the given outputs.
+   */
   withNodes(nodes: readonly NodeProto[], outputs: readonly string[]): OnnxModel {
     const graph = this.graph.proto;
     const copy = copyMessage('ModelProto', this.proto);

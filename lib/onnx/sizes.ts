@@ -6,7 +6,10 @@ import { createMessage } from './protobuf.js';
 import { DataType, dataTypeCode, dimensions, isFloating, tensor } from './tensors.js';
 import type { Feeds } from './types.js';
 
-/** Constants above this many bytes only lend their shapes; smaller ones may be shapes, axes and scales themselves. */
+/**
+ * Constants above this many bytes only lend their shapes; smaller ones may be shapes, axes and scales
+ * themselves.
+ */
 const SHAPE_BYTES = 1024;
 
 /** Bytes of one element; packed 4-bit numbers are never activations. */
@@ -34,11 +37,11 @@ interface InferredTensor {
 }
 
 /**
- * Shapes of the computed tensors and inputs of a graph at the sizes of given feeds, found without running it or reading a weight.
- * An empty shape may mean that not even the rank is known.
+ * Shapes of the computed tensors and inputs of a graph at the sizes of given feeds, found without running it
+ * or reading a weight. An empty shape may mean that not even the rank is known.
  *
- * ONNX Runtime infers the shapes of a copy whose inputs have fixed extents, whose weights are inputs too (so that none is
- * read or folded) and whose integer feeds are constants (so that shapes computed from them are).
+ * ONNX Runtime infers the shapes of a copy whose inputs have fixed extents, whose weights are inputs too (so
+ * that none is read or folded) and whose integer feeds are constants (so that shapes computed from them are).
  *
  * @param same pairs of tensors [a, b]: input a has the shape of the computed tensor b
  */

@@ -24,8 +24,8 @@ const BITS = new Map<number, number>([
 ]);
 
 /**
- * What every walk over a graph relies on: tensors hold as many bytes as they say, every name is computed once, and nothing is
- * computed from itself. The standard demands it of files; a file need not.
+ * What every walk over a graph relies on: tensors hold as many bytes as they say, every name is computed
+ * once, and nothing is computed from itself. The standard demands it of files; a file need not.
  *
  * @throws FsynError MODEL_FILE
  */

@@ -91,7 +91,10 @@ export function externalEntry(proto: TensorProto, key: string): string | undefin
   return proto.externalData.find((entry) => entry.key === key)?.value;
 }
 
-/** The values of an inline numeric tensor as numbers (int64 above 2^53 is rounded); undefined when it is external or not numeric. */
+/**
+ * The values of an inline numeric tensor as numbers (int64 above 2^53 is rounded); undefined when it is
+ * external or not numeric.
+ */
 export function tensorValues(proto: TensorProto): number[] | undefined {
   if (isExternal(proto)) return undefined;
   const count = dimensions(proto).reduce((product, d) => product * d, 1);

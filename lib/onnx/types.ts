@@ -138,7 +138,10 @@ async function addProbe(
  * broadcast ones.
  */
 const PROBE = { batch: 2, sequence: 5, past: 3, total: 8 };
-/** Elements of an input that is made up to try a graph: four times a key/value cache of 4096 positions, 32 heads and 128 channels. */
+/**
+ * Elements of an input that is made up to try a graph: four times a key/value cache of 4096 positions, 32
+ * heads and 128 channels.
+ */
 const MOST_MADE_UP = 2 ** 26;
 const OTHER_SIZES = [7, 11, 13, 17, 19, 23];
 

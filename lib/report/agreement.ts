@@ -54,8 +54,9 @@ export interface Agreement {
   readonly variants: readonly VariantAgreement[];
   readonly steps: readonly StepAgreement[];
   /**
-   * Mean over samples of the Spearman correlation between explainers of one sample, raw, without the shared endpoint.
-   * `constant`: samples of three rows or more on which one side is the same for all explainers, so that there is none.
+   * Mean over samples of the Spearman correlation between explainers of one sample, raw, without the shared
+   * endpoint. `constant`: samples of three rows or more on which one side is the same for all explainers, so
+   * that there is none.
    */
   readonly withinSample: Interval & { readonly samples: number; readonly constant: number };
   /** Kendall tau-b between explainers' mean F_syn and mean index over the samples on which all have both. */
@@ -128,8 +129,8 @@ function inVariant(curve: Float64Array, variant: Variant, scale: number): Float6
 }
 
 /**
- * Trapezoidal area, with or without what the last point contributes. That is left out and not subtracted: curves that differ
- * in the last point only have equal areas without it.
+ * Trapezoidal area, with or without what the last point contributes. That is left out and not subtracted:
+ * curves that differ in the last point only have equal areas without it.
  */
 function area(steps: readonly number[], curve: Float64Array, endpoint: boolean): number {
   return areaUnderCurve(steps, endpoint ? curve : curve.with(-1, 0));

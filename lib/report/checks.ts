@@ -5,7 +5,10 @@ import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
 type Scope = Omit<ScopeAnalysis, 'checks'>;
 type Finding = Pick<Check, 'outcome' | 'evidence'>;
 
-/** Below these counts an interval from resampling says nothing: 4 against 4 is the least that can reach p < 0.05. */
+/**
+ * Below these counts an interval from resampling says nothing: 4 against 4 is the least that can reach p <
+ * 0.05.
+ */
 const fewestPerSide = 4;
 const fewestSamples = 5;
 
@@ -62,8 +65,8 @@ export function checkMetric(scope: Scope): Check[] {
 }
 
 /**
- * Doubtful as soon as one check of the metric fails, trustworthy when all hold. What is said of explainers only is left to the
- * reader.
+ * Doubtful as soon as one check of the metric fails, trustworthy when all hold. What is said of explainers
+ * only is left to the reader.
  */
 export function overallOutcome(all: readonly Check[]): CheckOutcome {
   const checks = all.filter(({ ofExplainers }) => !ofExplainers);
@@ -71,7 +74,9 @@ export function overallOutcome(all: readonly Check[]): CheckOutcome {
   return checks.every((check) => check.outcome === 'holds') ? 'holds' : 'open';
 }
 
-/** Constant maps say nothing against the metric, only that its numbers for these explainers are not theirs. */
+/**
+ * Constant maps say nothing against the metric, only that its numbers for these explainers are not theirs.
+ */
 function findConstantMaps({ explainers }: Scope): Finding {
   const measured = explainers.filter(({ control, samples }) => !control && samples > 0);
   if (measured.length === 0) return { outcome: 'open', evidence: 'no explainer besides the controls' };

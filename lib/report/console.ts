@@ -18,9 +18,11 @@ import { accuracyNote, answerText, cautionText, explainerNames, standingText, tr
 
 /**
  * A report as plain text for a terminal: the table of the paper's kind (F_syn per explainer and
- * model with intervals, unimodal ranks, tau, rho, cost), then the answer and the checks of the metric per model, and why rows failed.
+ * model with intervals, unimodal ranks, tau, rho, cost), then the answer and the checks of the metric per
+ * model, and why rows failed.
  *
- * @param width columns of the terminal, for tables that go on below and lines that are broken; without it about 120
+ * @param width columns of the terminal, for tables that go on below and lines that are broken; without it
+ *   about 120
  */
 export function renderConsole(report: Report, width?: number): string {
   const style = new ExplainerStyle(explainerNames(report), report.titles);

@@ -31,7 +31,10 @@ const head = [
   'p_holm',
 ];
 
-/** Every statistic of a report, one per line (RFC 4180, full precision, empty for a number that does not exist). */
+/**
+ * Every statistic of a report, one per line (RFC 4180, full precision, empty for a number that does not
+ * exist).
+ */
 export function renderCsv(report: Report): string {
   const scopes = report.models.flatMap(({ overall, datasets }) => [overall, ...datasets]);
   const lines = scopes

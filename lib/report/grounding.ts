@@ -32,7 +32,9 @@ export function meansByGrounding(
 
 /** The grounded samples, and those of them that the Oracle controls know whole. */
 export interface ControlSamples {
-  /** [units], 1 where the sample is grounded and no Oracle control says nothing of the image or of the words. */
+  /**
+   * [units], 1 where the sample is grounded and no Oracle control says nothing of the image or of the words.
+   */
   readonly known: Uint8Array;
   /** Grounded samples whose ground truth is in one modality only: half an Oracle is none. */
   readonly oneSided: number;

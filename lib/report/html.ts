@@ -35,7 +35,9 @@ import {
 import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
 import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
-/** Writes a report as one HTML page that needs nothing else: no network, scripts only to filter the gallery. */
+/**
+ * Writes a report as one HTML page that needs nothing else: no network, scripts only to filter the gallery.
+ */
 export async function renderHtml(report: Report): Promise<string> {
   const style = new ExplainerStyle(explainerNames(report), report.titles);
   const single = report.models.length === 1;

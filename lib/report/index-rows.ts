@@ -12,8 +12,8 @@ export interface IndexRows {
 }
 
 /**
- * Rows of questions that one modality answers have no synergy to be found: beside others they only make a correlation larger, so
- * they are left out. Where there are no others they are all there is, and it is said.
+ * Rows of questions that one modality answers have no synergy to be found: beside others they only make a
+ * correlation larger, so they are left out. Where there are no others they are all there is, and it is said.
  */
 export function indexRows(pool: Pool): IndexRows {
   const kinds = pool.grounding;

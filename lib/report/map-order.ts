@@ -7,7 +7,10 @@ export interface MapTies {
   readonly text: number;
 }
 
-/** Samples of an explainer on which a map orders little or nothing, so that F_syn is partly that of the players' places. */
+/**
+ * Samples of an explainer on which a map orders little or nothing, so that F_syn is partly that of the
+ * players' places.
+ */
 export interface MapOrder {
   readonly samples: number;
   /** All scores equal: in the image, in the words, in either. */

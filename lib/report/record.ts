@@ -54,7 +54,9 @@ export interface MeasuredRecord extends RecordHead {
   readonly players: { image: number; imageRows: number; imageColumns: number; text: number };
   readonly textLabels: readonly string[];
   readonly attribution: { image: readonly number[]; text: readonly number[] };
-  /** Share of the pairs of players with equal scores, 1 for a constant map; not in rows of earlier versions. */
+  /**
+   * Share of the pairs of players with equal scores, 1 for a constant map; not in rows of earlier versions.
+   */
   readonly ties?: { image: number; text: number };
   readonly steps: readonly number[];
   readonly corners: CornerValues;

@@ -12,7 +12,9 @@ export interface ReportTable {
   readonly body: readonly (readonly string[])[];
 }
 
-/** What stands where a rank would: controls that know the truth are not ranked, others without rows have none. */
+/**
+ * What stands where a rank would: controls that know the truth are not ranked, others without rows have none.
+ */
 export function notRanked({ control }: ExplainerAnalysis): string {
   return control ? 'control' : '-';
 }
@@ -84,7 +86,10 @@ export function rankTable(scope: ScopeAnalysis, style: ExplainerStyle): ReportTa
   };
 }
 
-/** On how many samples an explainer's maps leave the order to the players' places; no row where all maps order all players. */
+/**
+ * On how many samples an explainer's maps leave the order to the players' places; no row where all maps order
+ * all players.
+ */
 export function mapTable({ explainers }: ScopeAnalysis, style: ExplainerStyle): ReportTable {
   const rows = explainers.filter(({ maps }) => maps.constant + maps.tiedImage + maps.tiedText > 0);
   return {

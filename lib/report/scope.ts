@@ -23,7 +23,10 @@ export interface ExplainerAnalysis {
   readonly ranks: { readonly image: Rank; readonly text: Rank; readonly synergy: Rank } | null;
   /** Mean over samples of the rank within the sample; null for the controls that know the truth. */
   readonly meanRanks: { readonly image: number; readonly text: number; readonly synergy: number } | null;
-  /** Mean exact index over the rows that it is compared on, and mean raw F_syn of the same rows; null without any. */
+  /**
+   * Mean exact index over the rows that it is compared on, and mean raw F_syn of the same rows; null without
+   * any.
+   */
   readonly shapley: { readonly mean: number; readonly synergy: number; readonly rows: number } | null;
   /** Raw F_syn by what a correct answer needs. */
   readonly byGrounding: Readonly<Record<string, Interval & { readonly samples: number }>>;
@@ -32,7 +35,10 @@ export interface ExplainerAnalysis {
 
 /** How well F_syn tells questions that need both modalities from those that need one. */
 export interface GroundingSeparation {
-  /** An explainer, `explainers` for their mean per sample, or `corners` for the dividend that no explainer changes. */
+  /**
+   * An explainer, `explainers` for their mean per sample, or `corners` for the dividend that no explainer
+   * changes.
+   */
   readonly score: string;
   readonly measure: Measure | 'corners';
   readonly auc: Separation;
@@ -46,7 +52,10 @@ export interface ScopeAnalysis {
   readonly samples: number;
   readonly accuracy: number;
   readonly explainers: readonly ExplainerAnalysis[];
-  /** Samples on which every ranked explainer has a row, and Friedman's test on them; null where it cannot be made. */
+  /**
+   * Samples on which every ranked explainer has a row, and Friedman's test on them; null where it cannot be
+   * made.
+   */
   readonly friedman: FriedmanResult | null;
   /** Kendall tau-b between the rankings by mean image SRG and by mean text SRG. */
   readonly tau: {
@@ -56,7 +65,9 @@ export interface ScopeAnalysis {
   };
   /** Every pair of ranked explainers, Random included, by raw F_syn. */
   readonly pairs: readonly Comparison[];
-  /** Oracle, Random and Anti-Oracle against each other on grounded samples whose truth is in image and words. */
+  /**
+   * Oracle, Random and Anti-Oracle against each other on grounded samples whose truth is in image and words.
+   */
   readonly controls: readonly Comparison[];
   /** Every ranked explainer but Random against Oracle, on the same samples; empty without Oracle. */
   readonly againstOracle: readonly Comparison[];

@@ -19,7 +19,9 @@ export interface Verdict {
   readonly aboveRandom: readonly string[];
   readonly likeRandom: readonly string[];
   readonly belowRandom: readonly string[];
-  /** Explainers most of whose maps are constant in the image or in the words: their F_syn is not their own. */
+  /**
+   * Explainers most of whose maps are constant in the image or in the words: their F_syn is not their own.
+   */
   readonly unordered: readonly string[];
   /** Explainers told apart above Oracle on the samples that Oracle knows whole. */
   readonly aboveOracle: readonly string[];
@@ -57,8 +59,8 @@ export function verdictOf(scope: ScopeAnalysis): Verdict {
 }
 
 /**
- * The explainer that may be marked as the best of a list: of two or more that order the players, on two samples or more; undefined
- * where there is nothing to compare.
+ * The explainer that may be marked as the best of a list: of two or more that order the players, on two
+ * samples or more; undefined where there is nothing to compare.
  */
 export function leaderOf(explainers: readonly ExplainerAnalysis[]): string | undefined {
   const rows = explainers.filter((row) => !row.control && row.samples > 0 && !isUnordered(row.maps));

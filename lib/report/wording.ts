@@ -35,7 +35,10 @@ export function answerText(verdict: Verdict, scope: ScopeAnalysis, style: Explai
   return `${name} has the largest F_syn, ${mean}, not told apart from ${listed(tied, style)}.`;
 }
 
-/** What a reader must know of maps that order nothing, and of explainers that beat Oracle; empty where there is neither. */
+/**
+ * What a reader must know of maps that order nothing, and of explainers that beat Oracle; empty where there
+ * is neither.
+ */
 export function cautionText(
   { unordered, aboveOracle }: Verdict,
   { explainers }: ScopeAnalysis,

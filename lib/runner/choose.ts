@@ -12,7 +12,9 @@ export interface BenchmarkSizes {
   /** Samples per embedded dataset, which has no end of its own, and most samples per dataset on disk. */
   readonly size: number;
   readonly limit: number;
-  /** Samples per dataset with the exact Shapley interaction index, its background groups and its partitions. */
+  /**
+   * Samples per dataset with the exact Shapley interaction index, its background groups and its partitions.
+   */
   readonly shapleySamples: number;
   readonly shapleyGroups: number;
   readonly shapleyPartitions: number;
@@ -39,7 +41,9 @@ export const fullSize: BenchmarkSizes = {
 export interface BenchmarkChoice {
   /** Datasets as `openDatasets` reads them. Default: the three embedded ones. */
   readonly datasets: readonly string[];
-  /** Names of explainers, paths of modules that export some, `import:NAME=FOLDER`, `exec:COMMAND`, or `all`. */
+  /**
+   * Names of explainers, paths of modules that export some, `import:NAME=FOLDER`, `exec:COMMAND`, or `all`.
+   */
   readonly explainers: readonly string[];
   /** Sizes of everything that is not said: `fullSize` instead of `firstLook`. */
   readonly full: boolean;
@@ -55,7 +59,10 @@ export interface BenchmarkChoice {
   readonly explainerTimeout: number;
   /** Hears what such processes write to their standard error, a line at a time. */
   readonly onExplainerLog: (line: string) => void;
-  /** Hears what a person should know before the run: questions that cannot be asked, explainers left out of `all`. */
+  /**
+   * Hears what a person should know before the run: questions that cannot be asked, explainers left out of
+   * `all`.
+   */
   readonly onNote: (text: string) => void;
 }
 
@@ -84,8 +91,9 @@ const defaults: BenchmarkChoice = {
  * Chooses samples, explainers and settings of a run by name, as `fsyn bench` does.
  *
  * @example
- * const chosen = await chooseBenchmark({ datasets: ['presence'], explainers: ['oracle', 'random'], limit: 5 });
- * const outcome = await runBenchmark({ ...chosen, models: await loadModels(['llava-tiny']), out: 'results/first' });
+ * const chosen = await chooseBenchmark({ datasets: ['presence'], explainers: ['oracle', 'random'], limit: 5
+ * }); const outcome = await runBenchmark({ ...chosen, models: await loadModels(['llava-tiny']), out:
+ * 'results/first' });
  *
  * @throws FsynError INVALID_ARGUMENT for unknown or repeated names, DATASET, EXPLAINER
  */
@@ -126,7 +134,10 @@ export async function chooseBenchmark(choice?: Partial<BenchmarkChoice>): Promis
   };
 }
 
-/** Of `all`, the explainers that can run: the Oracle controls need ground truth that some data lack throughout. */
+/**
+ * Of `all`, the explainers that can run: the Oracle controls need ground truth that some data lack
+ * throughout.
+ */
 function withoutTruth(
   all: readonly Explainer[],
   datasets: readonly Dataset[],

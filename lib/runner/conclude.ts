@@ -70,7 +70,10 @@ export async function concludeBenchmark(
   return { report, summary, page: report && (await writePage(report, onNote, how.signal)) };
 }
 
-/** Writes a report's page beside its rows and returns its path: an extra, whose failure takes nothing from the run. */
+/**
+ * Writes a report's page beside its rows and returns its path: an extra, whose failure takes nothing from the
+ * run.
+ */
 async function writePage(
   report: Report,
   onNote: (text: string) => void,

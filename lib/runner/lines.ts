@@ -1,14 +1,20 @@
 import { closeSync, existsSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { FsynError, reasonOf } from '../errors.js';
 
-/** A complete line of a file: its bytes without the newline, its number from 1, and the byte offset behind its newline. */
+/**
+ * A complete line of a file: its bytes without the newline, its number from 1, and the byte offset behind its
+ * newline.
+ */
 export interface Line {
   readonly bytes: Buffer;
   readonly number: number;
   readonly end: number;
 }
 
-/** Lines of a file that end in a newline, one after the other; a torn last one is left out. None where there is no file. */
+/**
+ * Lines of a file that end in a newline, one after the other; a torn last one is left out. None where there
+ * is no file.
+ */
 export function* completeLines(path: string): Generator<Line> {
   if (!existsSync(path)) return;
   const descriptor = openSync(path, 'r');
@@ -48,7 +54,10 @@ export function setAside(path: string, lines: readonly Buffer[]): void {
   );
 }
 
-/** Rewrites a file without some of its lines; the old file stays whole until the new one is complete on the disk. */
+/**
+ * Rewrites a file without some of its lines; the old file stays whole until the new one is complete on the
+ * disk.
+ */
 export function keepLines(path: string, isKept: (line: Line) => boolean): void {
   const temporary = `${path}.new`;
   guard(`rewrite ${path}`, () => {

@@ -29,7 +29,10 @@ export interface SamplePlan extends CellCount {
   readonly shapley: boolean;
   /** The metrics' cells of one explainer alone. */
   readonly alone: CellCount;
-  /** Cells and image states if explainers shared nothing but the corners: rankings of few players coincide by chance. */
+  /**
+   * Cells and image states if explainers shared nothing but the corners: rankings of few players coincide by
+   * chance.
+   */
   readonly bound: { readonly cells: number; readonly imageStates: number };
   /** Cells that explainers themselves ask for (occlusion), part of the counts above. */
   readonly explainerCells: number;
@@ -41,7 +44,10 @@ export interface SamplePlan extends CellCount {
 export interface DatasetPlan {
   readonly model: string;
   readonly dataset: string;
-  /** Samples that the run would measure, how many of them with the Shapley interaction index, and how many were planned. */
+  /**
+   * Samples that the run would measure, how many of them with the Shapley interaction index, and how many
+   * were planned.
+   */
   readonly samples: number;
   readonly shapleySamples: number;
   readonly planned: number;
@@ -49,7 +55,10 @@ export interface DatasetPlan {
   /** Explainers whose own forward and backward passes are not counted. */
   readonly uncounted: readonly string[];
   readonly perSample: readonly SamplePlan[];
-  /** The whole dataset, extrapolated from the planned samples; operations are undefined where costs are not known. */
+  /**
+   * The whole dataset, extrapolated from the planned samples; operations are undefined where costs are not
+   * known.
+   */
   readonly total: { readonly cells: number; readonly flops: number | undefined };
 }
 
@@ -79,9 +88,10 @@ const defaults: DryRunOptions = {
 };
 
 /**
- * What `runBenchmark` with the same options would evaluate, without evaluating it: some samples of every dataset, chosen as
- * samples for the gallery are, are prepared (which generates their answers) and planned. Explainers are not run; rankings are drawn at random in their place,
- * which is as expensive as rankings can be up to coincidences (`bound` counts as if there were none).
+ * What `runBenchmark` with the same options would evaluate, without evaluating it: some samples of every
+ * dataset, chosen as samples for the gallery are, are prepared (which generates their answers) and planned.
+ * Explainers are not run; rankings are drawn at random in their place, which is as expensive as rankings can
+ * be up to coincidences (`bound` counts as if there were none).
  *
  * @throws FsynError INVALID_ARGUMENT; BUDGET where a sample does not fit into the models' memory budget
  */

@@ -9,7 +9,9 @@ import { foreignVersion, readLine, resultsFile } from './rows.js';
 import { describeVersions } from './versions.js';
 
 export interface StoreOptions {
-  /** Whether rows that are already there may be continued; without it they are an error, never overwritten. */
+  /**
+   * Whether rows that are already there may be continued; without it they are an error, never overwritten.
+   */
   readonly resume: boolean;
   /** When resuming, forget failed rows so that they are run again. */
   readonly retryFailed?: boolean;
@@ -24,13 +26,17 @@ interface Source {
 }
 
 /**
- * The append-only results of one run: JSON Lines, written whole and synced per batch, so that a kill at any moment leaves
- * complete rows and at most one torn line, which reopening cuts off. Holds keys, not rows, and the folder's lock.
+ * The append-only results of one run: JSON Lines, written whole and synced per batch, so that a kill at any
+ * moment leaves complete rows and at most one torn line, which reopening cuts off. Holds keys, not rows, and
+ * the folder's lock.
  */
 export class ResultStore {
   readonly folder: string;
   readonly #failedByKey = new Map<string, boolean>();
-  /** By explainer: content hashes of its files, the empty text for fsyn's own, each with the first sample that it was found on. */
+  /**
+   * By explainer: content hashes of its files, the empty text for fsyn's own, each with the first sample that
+   * it was found on.
+   */
   readonly #fingerprints = new Map<string, Map<string, SampleIdentity>>();
   /** Versions that rows were measured with, as JSON. */
   readonly #versions = new Set<string>();
@@ -46,10 +52,12 @@ export class ResultStore {
   }
 
   /**
-   * Opens a results folder for this process alone, making it when it is new. When resuming, lines that are no rows (torn,
-   * overwritten, foreign) are set aside in `results.jsonl.damaged`, so that they are measured again.
+   * Opens a results folder for this process alone, making it when it is new. When resuming, lines that are no
+   * rows (torn, overwritten, foreign) are set aside in `results.jsonl.damaged`, so that they are measured
+   * again.
    *
-   * @throws FsynError RESULTS naming the owner of a folder in work, a folder with rows that are not to be continued, and rows of another version
+   * @throws FsynError RESULTS naming the owner of a folder in work, a folder with rows that are not to be
+   *   continued, and rows of another version
    */
   static open(folder: string, options: StoreOptions): ResultStore {
     const path = join(folder, resultsFile);
@@ -80,8 +88,8 @@ export class ResultStore {
   }
 
   /**
-   * Makes sure that the rows of an explainer were measured with this version of it: rows of two versions under one name would be
-   * compared as if they were one.
+   * Makes sure that the rows of an explainer were measured with this version of it: rows of two versions
+   * under one name would be compared as if they were one.
    *
    * @throws FsynError RESULTS naming the explainer and both versions
    */
@@ -103,8 +111,8 @@ export class ResultStore {
   }
 
   /**
-   * Makes sure that all rows were measured with these versions: those of two versions of the code would stand side by side as if
-   * they were one's.
+   * Makes sure that all rows were measured with these versions: those of two versions of the code would stand
+   * side by side as if they were one's.
    *
    * @throws FsynError RESULTS naming both
    */
@@ -120,8 +128,8 @@ export class ResultStore {
   }
 
   /**
-   * Makes sure that rows of the same settings and the same name were measured on the same model or data: a corrected typo makes
-   * another dataset, and a report of both would be of none.
+   * Makes sure that rows of the same settings and the same name were measured on the same model or data: a
+   * corrected typo makes another dataset, and a report of both would be of none.
    *
    * @param settings key of the run's settings
    * @throws FsynError RESULTS naming the model or dataset and both versions
@@ -137,7 +145,10 @@ export class ResultStore {
     );
   }
 
-  /** Appends rows and waits until they are on the disk. On failure (a full disk) nothing of the batch remains in the file. */
+  /**
+   * Appends rows and waits until they are on the disk. On failure (a full disk) nothing of the batch remains
+   * in the file.
+   */
   append(records: readonly BenchmarkRecord[]): void {
     if (this.#descriptor === null) throw new FsynError('DISPOSED', 'The result store is closed.');
     const bytes = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(''));

@@ -38,7 +38,8 @@ export function readLine(path: string, { bytes, number }: Pick<Line, 'bytes' | '
 }
 
 /**
- * Reads the rows of a results folder one after the other, without holding them all; a torn last line is passed over.
+ * Reads the rows of a results folder one after the other, without holding them all; a torn last line is
+ * passed over.
  *
  * @param onDamaged takes lines that are no rows, and why; without it they are an error
  * @throws FsynError RESULTS naming file and line for one that is not a row or has another version

@@ -19,7 +19,10 @@ export interface DescribedRun {
   readonly invocation: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** What run.json says of a run: what was measured, with which settings and versions, how it was asked for, and where. */
+/**
+ * What run.json says of a run: what was measured, with which settings and versions, how it was asked for, and
+ * where.
+ */
 export function describeRun(run: DescribedRun): RunDescription & Readonly<Record<string, unknown>> {
   return {
     schema: recordSchema,
@@ -49,7 +52,9 @@ export function writeRunFile(folder: string, description: RunDescription): void 
   writeWhole(join(folder, 'run.json'), `${JSON.stringify(description, null, 2)}\n`);
 }
 
-/** What differs between a run and the one that it repeats, a sentence each; machines and ways of asking may. */
+/**
+ * What differs between a run and the one that it repeats, a sentence each; machines and ways of asking may.
+ */
 export function runDifferences(before: RunDescription, now: RunDescription): string[] {
   const differences: string[] = [];
   for (const kind of ['models', 'datasets', 'explainers'] as const) {

@@ -46,15 +46,28 @@ export interface BenchmarkOptions {
   readonly retryFailed: boolean;
   /** What else decides a result; what is not said is as in `defaultSettings`. */
   readonly settings: Partial<BenchmarkSettings>;
-  /** Samples per dataset on which the exact Shapley interaction index is computed too: grounded ones first, by a hash of seed and id. */
+  /**
+   * Samples per dataset on which the exact Shapley interaction index is computed too: grounded ones first, by
+   * a hash of seed and id.
+   */
   readonly shapleySamples: number;
-  /** Samples per dataset whose picture is kept for the report's gallery: of every grounding, by a hash of seed and id. */
+  /**
+   * Samples per dataset whose picture is kept for the report's gallery: of every grounding, by a hash of seed
+   * and id.
+   */
   readonly gallerySamples: number;
-  /** Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never overlap. */
+  /**
+   * Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never
+   * overlap.
+   */
   readonly shard: { readonly index: number; readonly count: number };
-  /** What measured the rows, part of their keys; by default the versions of fsyn, its code and ONNX Runtime. */
+  /**
+   * What measured the rows, part of their keys; by default the versions of fsyn, its code and ONNX Runtime.
+   */
   readonly versions: Readonly<Record<string, string>>;
-  /** How this run was asked for; kept in run.json, where `fsyn bench --config` finds it, and part of no key. */
+  /**
+   * How this run was asked for; kept in run.json, where `fsyn bench --config` finds it, and part of no key.
+   */
   readonly invocation: Readonly<Record<string, unknown>> | undefined;
   /** The run.json of a run that this one is to repeat; what differs from it is said before the start. */
   readonly replayed: RunDescription | undefined;
@@ -86,14 +99,20 @@ const defaults: Omit<BenchmarkOptions, 'versions'> = {
 };
 
 export interface BenchmarkOutcome {
-  /** Keys of this run's rows, measured now or found; a resumed folder may hold rows of other settings beside them. */
+  /**
+   * Keys of this run's rows, measured now or found; a resumed folder may hold rows of other settings beside
+   * them.
+   */
   readonly keys: ReadonlySet<string>;
   /** Failed rows among `keys`. */
   readonly failed: number;
   /** Rows of `keys` that were found. */
   readonly resumed: number;
   readonly cells: number;
-  /** Cells that were scored in this call, those of explainers too, and cells found that an earlier process had scored. */
+  /**
+   * Cells that were scored in this call, those of explainers too, and cells found that an earlier process had
+   * scored.
+   */
   readonly computedCells: number;
   readonly foundCells: number;
   /** Batches that did not fit into memory and were halved, in this call. */
@@ -103,12 +122,13 @@ export interface BenchmarkOutcome {
 
 /**
  * Runs models x datasets x explainers and appends one JSON line per (sample, explainer, model).
- * A killed run that is resumed repeats no finished row and loses none, and finds the cells of the sample in work. Rows hold no clock times, so that equal inputs
- * give equal bytes; times are in timings.jsonl.
+ * A killed run that is resumed repeats no finished row and loses none, and finds the cells of the sample in
+ * work. Rows hold no clock times, so that equal inputs give equal bytes; times are in timings.jsonl.
  *
- * @throws FsynError INVALID_ARGUMENT for two models, datasets or explainers of one name; RESULTS when rows cannot be written,
- *   when another process works in the folder, or when a resumed folder's rows were measured with another version of fsyn, of an
- *   explainer's file, of a model or of the data; the signal's reason when aborted (finished rows are kept)
+ * @throws FsynError INVALID_ARGUMENT for two models, datasets or explainers of one name; RESULTS when rows
+ *   cannot be written, when another process works in the folder, or when a resumed folder's rows were
+ *   measured with another version of fsyn, of an explainer's file, of a model or of the data; the signal's
+ *   reason when aborted (finished rows are kept)
  */
 export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<BenchmarkOutcome> {
   const given = resolveOptions<BenchmarkOptions>(
@@ -159,7 +179,10 @@ function settingsKey({ settings, versions }: ResolvedRun): string {
   return contentKey({ ...settings, versions });
 }
 
-/** What decides which cells are scored together, and how, besides model and sample: the bytes of a score depend on it. */
+/**
+ * What decides which cells are scored together, and how, besides model and sample: the bytes of a score
+ * depend on it.
+ */
 function cellContext(run: ResolvedRun): string {
   return contentKey({
     settings: run.settings,

@@ -15,7 +15,10 @@ export interface ChosenSamples {
   readonly gallery: ReadonlySet<string>;
 }
 
-/** Chooses by id, grounding and seed: the same samples in every shard, and more of the same for larger numbers. */
+/**
+ * Chooses by id, grounding and seed: the same samples in every shard, and more of the same for larger
+ * numbers.
+ */
 export function chooseSamples(
   outline: readonly Choosable[],
   { shapley, gallery, seed }: ChoiceCounts,

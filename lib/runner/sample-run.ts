@@ -61,8 +61,9 @@ interface Attributed {
 }
 
 /**
- * Measures one sample: all explainers first, then all their cells at once (shared cells are run once), then the scores.
- * What fails becomes a failed row; only an abort and a memory budget that is too small are thrown.
+ * Measures one sample: all explainers first, then all their cells at once (shared cells are run once), then
+ * the scores. What fails becomes a failed row; only an abort and a memory budget that is too small are
+ * thrown.
  */
 export async function runSample(task: SampleTask, signal: AbortSignal | undefined): Promise<SampleOutcome> {
   const explainSeconds: Record<string, number> = {};
@@ -158,7 +159,10 @@ async function pictureOf(
   }
 }
 
-/** A memory budget that is too small is a mistake of the run, not of the sample: the user is to change it and resume. */
+/**
+ * A memory budget that is too small is a mistake of the run, not of the sample: the user is to change it and
+ * resume.
+ */
 function throwBudget(error: unknown): void {
   if (error instanceof FsynError && error.code === 'BUDGET') throw error;
 }
@@ -209,8 +213,8 @@ function failure(head: RecordHead, error: unknown): BenchmarkRecord {
 }
 
 /**
- * Where a failure that fsyn did not foresee comes from, for the author of the explainer. Paths are relative to fsyn and to the
- * working directory, so that rows are the same bytes on every machine.
+ * Where a failure that fsyn did not foresee comes from, for the author of the explainer. Paths are relative
+ * to fsyn and to the working directory, so that rows are the same bytes on every machine.
  */
 function stackOf(error: unknown): { readonly stack?: string } {
   const origin = error instanceof FsynError ? error.cause : error;

@@ -4,8 +4,9 @@ import { reasonOf } from '../errors.js';
 import { completeLines, damagedFile, keepLines, setAside } from './lines.js';
 
 /**
- * JSON lines that accompany the results and may be lost without harm: what cannot be read or written is said and ends no run.
- * Opening it cuts a torn last line off and sets aside lines that are not what the file holds.
+ * JSON lines that accompany the results and may be lost without harm: what cannot be read or written is said
+ * and ends no run. Opening it cuts a torn last line off and sets aside lines that are not what the file
+ * holds.
  */
 export class SideFile {
   readonly #path: string;

@@ -118,8 +118,8 @@ export async function measureSpeedup(options: Partial<SpeedupOptions>): Promise<
 }
 
 /**
- * Samples that one modality answers have no synergy and no index to correlate, so they are left out where there are others. The
- * timed ones are chosen by a hash, so that short and long questions are among them.
+ * Samples that one modality answers have no synergy and no index to correlate, so they are left out where
+ * there are others. The timed ones are chosen by a hash, so that short and long questions are among them.
  */
 async function chooseSamples(dataset: Dataset, { timed, seed, signal }: SpeedupOptions) {
   const outline = await outlineOf(dataset, signal);

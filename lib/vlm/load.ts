@@ -18,8 +18,8 @@ export interface LoadVlmOptions {
   /** Number format of the model files. Default: `auto`, the most precise that is there. */
   readonly dtype?: DtypeChoice;
   /**
-   * Execution providers in order of preference. With another than `cpu` first, the model is loaded on the processor, too,
-   * for four cells that are compared (`Vlm.providerCheck`). Default: `['cpu']`.
+   * Execution providers in order of preference. With another than `cpu` first, the model is loaded on the
+   * processor, too, for four cells that are compared (`Vlm.providerCheck`). Default: `['cpu']`.
    */
   readonly providers?: readonly string[];
   /** Threads for inference; the number never changes a result. Default: 1. */
@@ -59,8 +59,8 @@ const defaults = {
  * const sample = await vlm.prepare(await decodeImage('dog.jpg'), 'Is there a dog?');
  *
  * @throws FsynError MODEL_FILE (missing, truncated), MODEL_CONTRACT (files that do not fit together or lack a
- *   tensor), UNSUPPORTED_MODEL, TOKENIZER, PROVIDER_UNAVAILABLE, PROVIDER_INEXACT (another provider than the processor first,
- *   whose scores of four cells are too far from the processor's)
+ *   tensor), UNSUPPORTED_MODEL, TOKENIZER, PROVIDER_UNAVAILABLE, PROVIDER_INEXACT (another provider than the
+ *   processor first, whose scores of four cells are too far from the processor's)
  */
 export async function loadVlm(directory: string, given?: LoadVlmOptions): Promise<Vlm> {
   const options = resolveOptions('loadVlm', defaults, given as Partial<typeof defaults> | undefined);

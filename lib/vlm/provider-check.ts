@@ -6,14 +6,15 @@ import { trialPresence } from './row-trial.js';
 import type { PreparedSample, PrepareOptions, ProviderCheck, RgbImage, Vlm } from './types.js';
 
 /**
- * A tenth in log-probability is a tenth of a probability, as much as a weak interaction: no order of sums leads there, while
- * WGSL's 2^-11 for exponentials and the 10-bit mantissas of tensor cores stay below it in models that are well conditioned.
+ * A tenth in log-probability is a tenth of a probability, as much as a weak interaction: no order of sums
+ * leads there, while WGSL's 2^-11 for exponentials and the 10-bit mantissas of tensor cores stay below it in
+ * models that are well conditioned.
  */
 const MOST_APART = { logProbability: 0.1, cosine: 0.01 };
 
 /**
- * Scores four cells of a made-up question, two image states with two text states, on a model and on the same model on the
- * processor, each cell by itself where the model allows it.
+ * Scores four cells of a made-up question, two image states with two text states, on a model and on the same
+ * model on the processor, each cell by itself where the model allows it.
  *
  * @throws FsynError PROVIDER_INEXACT where they differ by more than the bound
  */

@@ -6,8 +6,9 @@ import { remember } from '../lease.js';
 export type RunItems = (items: readonly number[]) => Promise<readonly Float32Array[]>;
 
 /**
- * How many rows of a loaded graph may be run together. A graph whose outputs do not show it may let its rows reach into each
- * other, so every size is tried before it is used: different items alternate in a batch and are compared with runs of their own.
+ * How many rows of a loaded graph may be run together. A graph whose outputs do not show it may let its rows
+ * reach into each other, so every size is tried before it is used: different items alternate in a batch and
+ * are compared with runs of their own.
  */
 export class RowBatches {
   readonly #side: 'image' | 'text';
@@ -18,7 +19,8 @@ export class RowBatches {
   /**
    * @param side what the rows are, for the fallback
    * @param half whether the graph computes in half precision
-   * @param quantizers operators by which the graph rounds activations to integers, which keep rows from sharing a tensor
+   * @param quantizers operators by which the graph rounds activations to integers, which keep rows from
+   *   sharing a tensor
    */
   constructor(side: 'image' | 'text', half: boolean, quantizers: readonly string[]) {
     this.#side = side;

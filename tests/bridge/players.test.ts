@@ -18,7 +18,8 @@ import type { Vlm } from '../../lib/vlm/types.js';
 const home = mkdtempSync(join(tmpdir(), 'fsyn-players-'));
 const out = join(home, 'players');
 const settings = { ...defaultSettings, shapleyGroups: 3, shapleyPartitions: 1 };
-// Explainers that score no cells of their own: the same cells then meet in the same batches, and bits are equal.
+// Explainers that score no cells of their own: the same cells then meet in the same batches, and bits are
+// equal.
 const names = ['rollout', 'tam'];
 let model: Vlm;
 let lines: PlayersLine[];

@@ -187,7 +187,9 @@ describe('text tables on a terminal', () => {
   });
 });
 
-/** The lines that a terminal shows after some writes: cursor moves, erased lines, breaks at the last column. */
+/**
+ * The lines that a terminal shows after some writes: cursor moves, erased lines, breaks at the last column.
+ */
 function shown(written: readonly string[], columns = 80): string[] {
   const screen: string[][] = [[]];
   let [row, column] = [0, 0];

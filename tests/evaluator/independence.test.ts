@@ -13,8 +13,9 @@ import { pattern } from '../vlm/pattern.js';
 import { quantizedCopy } from './quantized-directory.js';
 import { distance, leastMemory } from './support.js';
 
-// The value of a cell is its own: it does not depend on which other cells are asked for, how many, the memory budget or the
-// number of threads, and it is what the three graphs give when they are run for this cell alone. FSYN_CELLS asks for more.
+// The value of a cell is its own: it does not depend on which other cells are asked for, how many, the memory
+// budget or the number of threads, and it is what the three graphs give when they are run for this cell
+// alone. FSYN_CELLS asks for more.
 const CELLS = Number(process.env.FSYN_CELLS ?? 48);
 /** Above 16 image states are encoded together, above 32 by more than two where that is right. */
 const IMAGE_STATES = Math.ceil((CELLS * 5) / 6);
@@ -84,8 +85,9 @@ const quantized =
     };
   };
 
-// Log-probabilities of order 10 in float32, whose sums run in another order: ten roundings of 1e-6. qwen2_5_vl-tiny is badly
-// conditioned: changing the pixels by 1e-7 moves its scores by 1e-4 and more. Integers leave no other order of sums.
+// Log-probabilities of order 10 in float32, whose sums run in another order: ten roundings of 1e-6.
+// qwen2_5_vl-tiny is badly conditioned: changing the pixels by 1e-7 moves its scores by 1e-4 and more.
+// Integers leave no other order of sums.
 const layouts: readonly Layout[] = [
   ...['vlm-llava', 'vlm-qwen', 'vlm-internvl', 'vlm-idefics3'].flatMap((name) =>
     (['remove', 'attend'] as const).map((masking) => ({
@@ -158,7 +160,10 @@ describe.each(layouts)('$title: a score is its cell’s own', ({ open, tolerance
   }, 60_000);
 });
 
-/** Cosines and log-sigmoids of tiny random towers, and log-probabilities of tiny classifiers: of order 1 to 10, in float32. */
+/**
+ * Cosines and log-sigmoids of tiny random towers, and log-probabilities of tiny classifiers: of order 1 to
+ * 10, in float32.
+ */
 describe.each([
   { title: 'CLIP', path: golden('vlm-clip'), question: 'a red circle left of a square' },
   { title: 'SigLIP', path: golden('vlm-siglip'), question: 'a red circle left of a square' },

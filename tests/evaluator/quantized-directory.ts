@@ -7,8 +7,8 @@ import type { NodeProto } from '../../lib/onnx/protobuf.js';
 import { DataType, dimensions, tensor, tensorValues } from '../../lib/onnx/tensors.js';
 
 /**
- * A copy of a model directory whose products round activations to 8 bits with one scale per tensor, as the `int8` files of
- * published exports do, as files `_int8`. Dispose of it with `remove`.
+ * A copy of a model directory whose products round activations to 8 bits with one scale per tensor, as the
+ * `int8` files of published exports do, as files `_int8`. Dispose of it with `remove`.
  */
 export async function quantizedCopy(
   directory: string,

@@ -66,7 +66,10 @@ function script(name: string, body: string): string {
   return path;
 }
 
-/** A child in JavaScript that answers as `answer(request, count)` says; `count` begins at 1 for the first attribute. */
+/**
+ * A child in JavaScript that answers as `answer(request, count)` says; `count` begins at 1 for the first
+ * attribute.
+ */
 function child(name: string, answer: string): string {
   const path = script(
     `${name}.mjs`,

@@ -1,5 +1,5 @@
-// Ends its process with code 7 after some milliseconds of work: `node exit-child.mjs <kind> <milliseconds>`. The kind
-// `explanations` goes on and on; of the others eight pieces run at once.
+// Ends its process with code 7 after some milliseconds of work: `node exit-child.mjs <kind> <milliseconds>`.
+// The kind `explanations` goes on and on; of the others eight pieces run at once.
 import { works } from './work.mjs';
 
 const [kind, delay] = process.argv.slice(2);

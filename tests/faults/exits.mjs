@@ -1,5 +1,5 @@
-// Ends processes while they work: `node exits.mjs [times=500]`, two thirds of them in the middle of explanations, one
-// third while sessions load. Prints how many ended otherwise than they asked to.
+// Ends processes while they work: `node exits.mjs [times=500]`, two thirds of them in the middle of
+// explanations, one third while sessions load. Prints how many ended otherwise than they asked to.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 

@@ -13,8 +13,8 @@ import {
 import { packageInfo } from '../../lib/package.js';
 import { gaussianBlur } from '../../lib/vlm/images/blur.js';
 
-// What strangers' code may do to memory while native threads read it: every array of these tests is moved away, and its
-// memory freed or overwritten, in the very turn in which the work began.
+// What strangers' code may do to memory while native threads read it: every array of these tests is moved
+// away, and its memory freed or overwritten, in the very turn in which the work began.
 
 const players = 18;
 const filled = (count: number) => Float64Array.from({ length: 2 ** count }, (_, i) => Math.sin(i));

@@ -1,5 +1,6 @@
-// Whether memory stays flat: `node --expose-gc memory.mjs [evaluations=2000] [sessions=1000]`. Prints the resident
-// memory at every tenth, and fails when the last half grew by more than 2 % and 4 MB, as a leak per piece would.
+// Whether memory stays flat: `node --expose-gc memory.mjs [evaluations=2000] [sessions=1000]`. Prints the
+// resident memory at every tenth, and fails when the last half grew by more than 2 % and 4 MB, as a leak per
+// piece would.
 import { works } from './work.mjs';
 
 const tenths = 10;

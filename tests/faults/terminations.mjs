@@ -1,6 +1,7 @@
-// Terminates workers while they work: `node terminations.mjs [times=200] [kind...]` at random moments of every kind of
-// work, `--settling` at the one moment that matters most: while jobs that have finished are settled one by one.
-// Prints a line per kind. A crash ends the process, so that the last line says what was being tried.
+// Terminates workers while they work: `node terminations.mjs [times=200] [kind...]` at random moments of
+// every kind of work, `--settling` at the one moment that matters most: while jobs that have finished are
+// settled one by one. Prints a line per kind. A crash ends the process, so that the last line says what was
+// being tried.
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { works } from './work.mjs';
 

@@ -9,8 +9,8 @@ const embedding = join(model, 'onnx/embed_tokens.onnx');
 const picture = () => ndarray(new Uint8Array(64 * 64 * 3).fill(99), [64, 64, 3]);
 
 /**
- * By kind: prepares, and gives a function that starts one piece of work and takes `onProgress` where the work tells
- * of it.
+ * By kind: prepares, and gives a function that starts one piece of work and takes `onProgress` where the work
+ * tells of it.
  */
 export const works = {
   async loads() {

@@ -32,7 +32,10 @@ interface Part {
 
 const known = new Map<string, Promise<Record<'vision' | 'decoder', Part>>>();
 
-/** Both graphs of a tiny random model of a real class, prepared as the explainers do; models that are built on them copy them. */
+/**
+ * Both graphs of a tiny random model of a real class, prepared as the explainers do; models that are built on
+ * them copy them.
+ */
 function partsOf(name: string, size: [number, number]): Promise<Record<'vision' | 'decoder', Part>> {
   return remember(known, name, () => makeParts(name, size));
 }

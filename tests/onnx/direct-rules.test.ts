@@ -161,7 +161,8 @@ describe('operators with a direct rule', () => {
     const y = (await forward(model, item.feeds)).y as { shape: number[] };
     const seed = randomTensor(y.shape, next);
     const { gradient } = await analyticGradient(model, item.feeds, seed, 'x');
-    // All are linear in x: the difference over a step of 1 along each of a few axes is exact but for rounding.
+    // All are linear in x: the difference over a step of 1 along each of a few axes is exact but for
+    // rounding.
     const x = valuesOf(item.feeds.x);
     const weighted = async (values: Float32Array) => {
       const out = valuesOf(

@@ -222,7 +222,8 @@ describe('analysis of rows on which nothing happens', () => {
   });
 
   it('leaves out a sample whose explainers differ in the shared endpoint only', () => {
-    // Values whose trapezoids round: subtracting the endpoint's share would leave differences of the last digit.
+    // Values whose trapezoids round: subtracting the endpoint's share would leave differences of the last
+    // digit.
     const scope = analysisOf(options, (record) => {
       const still = dead(record);
       if (still.status !== 'ok' || !still.shapley) return still;

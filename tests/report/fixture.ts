@@ -11,7 +11,9 @@ import {
 } from '../../lib/report/record.js';
 import { deriveSeed, Random } from '../../lib/statistics/random.js';
 
-/** How good a synthetic explainer is: 1 finds the cause, 0 is chance, -1 avoids it; per modality and jointly. */
+/**
+ * How good a synthetic explainer is: 1 finds the cause, 0 is chance, -1 avoids it; per modality and jointly.
+ */
 export interface SyntheticExplainer {
   readonly name: string;
   readonly image: number;
@@ -224,7 +226,10 @@ export function fixturePicture(identity: {
   });
 }
 
-/** Writes a whole results folder. @param pictures gallery samples per model and dataset; null for no gallery.jsonl */
+/**
+ * Writes a whole results folder. @param pictures gallery samples per model and dataset; null for no
+ * gallery.jsonl
+ */
 export async function writeFixture(
   folder: string,
   options: Partial<FixtureOptions> = {},

@@ -11,8 +11,8 @@ export interface Calls {
 }
 
 /**
- * A model whose value is known: log-probability -1 when image player 5 and text player 1 are both present, else -3.
- * Players are a 4 x 4 grid over an 8 x 8 image and four words.
+ * A model whose value is known: log-probability -1 when image player 5 and text player 1 are both present,
+ * else -3. Players are a 4 x 4 grid over an 8 x 8 image and four words.
  */
 export function fakeModel(calls: Calls = { prepared: 0, cells: 0 }): Vlm {
   return {

@@ -148,7 +148,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   });
 
   it('passes between four processes that take, leave and die', async () => {
-    // A mark made exclusively shows two owners at once. Each dies with the folder taken after some turns, and is replaced.
+    // A mark made exclusively shows two owners at once. Each dies with the folder taken after some turns, and
+    // is replaced.
     const script = `
 import { rmSync, writeFileSync } from 'node:fs';
 let turns = 0;

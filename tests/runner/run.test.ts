@@ -53,7 +53,8 @@ describe('a benchmark run', () => {
     expect(synergy.random).toBeGreaterThan(synergy['anti-oracle']);
     expect(explainers[0].shapley?.rows).toBe(2);
     expect(accuracy).toBe(1);
-    // exp(-1) - exp(-3) on the joint cell from the first step that has both players on (text: round(.2 * 4) = 1).
+    // exp(-1) - exp(-3) on the joint cell from the first step that has both players on (text: round(.2 * 4) =
+    // 1).
     const dividend = Math.exp(-1) - Math.exp(-3);
     const [row] = readRecords(out);
     expect(row.status === 'ok' && row.synergy.insertion[2]).toBeCloseTo(dividend, 12);

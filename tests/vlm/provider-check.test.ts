@@ -8,8 +8,8 @@ import { float32Tensor } from '../../lib/onnx/tensors.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { checkProvider } from '../../lib/vlm/provider-check.js';
 
-// No provider but the processor works wherever the tests run, so the processor stands in for one, and an altered graph for one
-// that computes something else.
+// No provider but the processor works wherever the tests run, so the processor stands in for one, and an
+// altered graph for one that computes something else.
 const golden = (name: string) => fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
 afterEach(() => vi.restoreAllMocks());
 

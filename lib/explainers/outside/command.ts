@@ -30,10 +30,12 @@ export function isCommand(name: string): boolean {
 }
 
 /**
- * An explainer in another process: starts the command, asks it who it is, and then for the scores of one sample after the
- * other (JSON-RPC 2.0, one message a line: `initialize`, `attribute`, `shutdown`; docs/guides/explainers-in-python.md).
+ * An explainer in another process: starts the command, asks it who it is, and then for the scores of one
+ * sample after the other (JSON-RPC 2.0, one message a line: `initialize`, `attribute`, `shutdown`;
+ * docs/guides/explainers-in-python.md).
  *
- * What it cannot do is the named failure of that sample's row. A process that ended is started again, once in a run.
+ * What it cannot do is the named failure of that sample's row. A process that ended is started again, once in
+ * a run.
  *
  * @param specification `exec:COMMAND`, words apart by blanks, quoted where they hold blanks
  * @throws FsynError EXPLAINER when the process cannot be started or does not introduce itself

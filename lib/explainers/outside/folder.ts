@@ -29,9 +29,10 @@ export function isImport(name: string): boolean {
 }
 
 /**
- * An explainer whose scores were computed elsewhere, one file (or pair) for each sample in a folder: `<id>.json` with
- * `{"image": ..., "text": [...]}` and, if it is to be checked, the players' `"hash"`; or `<id>.image.npy` and `<id>.text.npy`.
- * Where several datasets hold one id, `<dataset>/<id>.json` and `<dataset>%2F<id>.json` come first.
+ * An explainer whose scores were computed elsewhere, one file (or pair) for each sample in a folder:
+ * `<id>.json` with `{"image": ..., "text": [...]}` and, if it is to be checked, the players' `"hash"`; or
+ * `<id>.image.npy` and `<id>.text.npy`. Where several datasets hold one id, `<dataset>/<id>.json` and
+ * `<dataset>%2F<id>.json` come first.
  *
  * @param specification `import:NAME=FOLDER`
  * @throws FsynError EXPLAINER for a specification that is none, or a folder that is not there

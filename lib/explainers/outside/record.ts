@@ -15,10 +15,16 @@ export interface PlayersFiles {
   readonly pixels?: string;
 }
 
-/** All that someone needs to give scores for a sample elsewhere: what there is to score, in which order, and what for. */
+/**
+ * All that someone needs to give scores for a sample elsewhere: what there is to score, in which order, and
+ * what for.
+ */
 export interface PlayersRecord extends SampleIdentity {
   readonly schema: typeof playersSchema;
-  /** Ties scores to the players that they were made for: equal exactly where picture, prompt, players and decision are. */
+  /**
+   * Ties scores to the players that they were made for: equal exactly where picture, prompt, players and
+   * decision are.
+   */
   readonly hash: string;
   readonly files: PlayersFiles;
   readonly question: string;

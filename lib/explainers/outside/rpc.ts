@@ -19,9 +19,10 @@ interface Pending {
 }
 
 /**
- * A child process that speaks JSON-RPC 2.0 on its standard input and output, one message a line. One call at a time.
- * Whatever goes wrong - it cannot be started, it ends, it is silent for too long, it writes something else - rejects the
- * call with the code EXPLAINER and ends the process: after half an answer nothing that follows can be trusted.
+ * A child process that speaks JSON-RPC 2.0 on its standard input and output, one message a line. One call at
+ * a time. Whatever goes wrong - it cannot be started, it ends, it is silent for too long, it writes something
+ * else - rejects the call with the code EXPLAINER and ends the process: after half an answer nothing that
+ * follows can be trusted.
  */
 export class RpcProcess {
   readonly #child: ChildProcessWithoutNullStreams;
@@ -63,7 +64,8 @@ export class RpcProcess {
 
   /**
    * @param timeout seconds that the answer may take
-   * @throws FsynError EXPLAINER for an error that the process answers, or when it cannot answer; the signal's reason
+   * @throws FsynError EXPLAINER for an error that the process answers, or when it cannot answer; the signal's
+   *   reason
    */
   async call(method: string, params: unknown, timeout: number, signal?: AbortSignal): Promise<unknown> {
     signal?.throwIfAborted();
@@ -104,7 +106,10 @@ export class RpcProcess {
     await this.#exited;
   }
 
-  /** Whether the child keeps this process alive: only while it owes an answer. One that is forgotten ends with its input. */
+  /**
+   * Whether the child keeps this process alive: only while it owes an answer. One that is forgotten ends with
+   * its input.
+   */
   #hold(held: boolean): void {
     const { stdin, stdout, stderr } = this.#child;
     for (const handle of [this.#child, stdin, stdout, stderr] as unknown as { ref(): void; unref(): void }[])

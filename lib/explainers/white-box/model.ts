@@ -22,7 +22,9 @@ export {
 export { releaseWhiteBoxSessions } from './sessions.js';
 export type { Target } from './target.js';
 
-/** The graphs behind a sample, chained: pixels -> vision tower and projector -> merge -> decoder -> one logit. */
+/**
+ * The graphs behind a sample, chained: pixels -> vision tower and projector -> merge -> decoder -> one logit.
+ */
 export class WhiteBoxChain extends ChainInputs {
   /**
    * Opens the chain of a sample.
@@ -44,8 +46,9 @@ export class WhiteBoxChain extends ChainInputs {
   }
 
   /**
-   * `gradients` at many points: several in one run where the graphs take batches and one point is too short to keep the
-   * processor busy, else one after the other. The values are those of single runs; inner tensors are not given.
+   * `gradients` at many points: several in one run where the graphs take batches and one point is too short
+   * to keep the processor busy, else one after the other. The values are those of single runs; inner tensors
+   * are not given.
    */
   async gradientsAt(
     points: readonly ChainPoint[],
@@ -62,8 +65,9 @@ export class WhiteBoxChain extends ChainInputs {
   }
 
   /**
-   * The points to run together: as many as wanted, where that gives what single runs give, else one. Every size is tried once
-   * per model, on different points, because exports may have the batch size built in or let the rows of a batch meet.
+   * The points to run together: as many as wanted, where that gives what single runs give, else one. Every
+   * size is tried once per model, on different points, because exports may have the batch size built in or
+   * let the rows of a batch meet.
    */
   async #batchSize(wanted: number, points: readonly ChainPoint[], options: ChainOptions): Promise<number> {
     const decoderOnly = points[0]?.features !== undefined;
@@ -95,7 +99,8 @@ export class WhiteBoxChain extends ChainInputs {
   }
 
   /**
-   * Names of the residual stream behind every transformer block: of the vision tower up to the features, of the decoder.
+   * Names of the residual stream behind every transformer block: of the vision tower up to the features, of
+   * the decoder.
    *
    * @throws FsynError `UNSUPPORTED_MODEL` when the blocks of a graph are not recognised
    */

@@ -13,7 +13,8 @@ const packedProduct = (matrixOf: (context: RuleContext) => string): Rule =>
     const gamma = context.gammaOf('linear', node.input[1]);
     if (gamma === 0) return backward(gradient, weight);
     const forward = (x: string, w: string) => builder.fusedMatMul(x, w, false, true);
-    // The kernel may round activations to 8 bits, so the product of the weights as they are is computed again.
+    // The kernel may round activations to 8 bits, so the product of the weights as they are is computed
+    // again.
     const map = { input, weight, gradient, result: undefined, alpha: 1, forward, backward };
     return gammaGradient(context, map, gamma);
   });

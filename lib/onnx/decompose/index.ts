@@ -85,8 +85,8 @@ export function needsTypes(model: OnnxModel): boolean {
 }
 
 /**
- * Replaces fused operators (the runtime's contributed attention, skip normalisations, biased activations and the
- * attention, rotary and RMS operators of operator set 23) by elementary ones, in place.
+ * Replaces fused operators (the runtime's contributed attention, skip normalisations, biased activations and
+ * the attention, rotary and RMS operators of operator set 23) by elementary ones, in place.
  *
  * @throws FsynError `UNSUPPORTED_OPERATOR` for a variant without an equivalent, naming the node
  */

@@ -242,7 +242,10 @@ export class ClassifierSample implements PreparedSample {
     return { logProbabilities: scores, tokens: 1, decision: 0, found };
   }
 
-  /** How many of `count` cells are run together; a size that was not tried yet is tried on pairs of two image and two text states. */
+  /**
+   * How many of `count` cells are run together; a size that was not tried yet is tried on pairs of two image
+   * and two text states.
+   */
   #batch(count: number, signal: AbortSignal | undefined): Promise<number> {
     const { answers } = this.#run;
     return this.#run.batches.size(this.#run.mostRows, count, 4, async (items) => {

@@ -1,7 +1,10 @@
 import type { PromptStyle } from '../text/prompt.js';
 import type { ImagePlayers, RgbImage } from '../types.js';
 
-/** An image as the vision graph takes it, and whose every element is. Depends on the image's size and pixels only. */
+/**
+ * An image as the vision graph takes it, and whose every element is. Depends on the image's size and pixels
+ * only.
+ */
 export interface ImageEncoding {
   /** The pixel input, row-major. */
   readonly pixels: Float32Array;
@@ -19,7 +22,9 @@ export interface ImageEncoding {
   readonly featurePlayers: Int32Array;
   /** Image player of every token in the vision tower's attention, -1 for class tokens. */
   readonly visionTokenPlayers: Int32Array;
-  /** What the processor writes into the prompt in the image placeholder's place: one image token per feature. */
+  /**
+   * What the processor writes into the prompt in the image placeholder's place: one image token per feature.
+   */
   readonly promptText: string;
 }
 
@@ -27,9 +32,10 @@ export interface ImageEncoding {
  * What tells one family of vision-language models from another; everything else is shared (vlm.ts).
  * A new family is one file that implements this.
  *
- * Contract: `encode` depends on nothing but the image; two images of one size get the same players and shapes, so that
- * an absent player's elements can be taken from the encoded baseline. Every element of the pixel input that can change
- * the features belongs to exactly one player. Feature i is what the i-th image token of the prompt stands for.
+ * Contract: `encode` depends on nothing but the image; two images of one size get the same players and
+ * shapes, so that an absent player's elements can be taken from the encoded baseline. Every element of the
+ * pixel input that can change the features belongs to exactly one player. Feature i is what the i-th image
+ * token of the prompt stands for.
  */
 export interface Architecture {
   readonly name: string;

@@ -7,8 +7,8 @@ import { DecoderGraph } from './graph.js';
 import type { EmbedGraph } from './graphs.js';
 
 /**
- * Opens the decoder that computes wanted rows only, if it gives the logits of its file, which is opened before it and closed
- * unless it is needed.
+ * Opens the decoder that computes wanted rows only, if it gives the logits of its file, which is opened
+ * before it and closed unless it is needed.
  */
 export async function openDecoder(
   file: OnnxModel,
@@ -112,8 +112,8 @@ async function trialLogits(
 }
 
 /**
- * Whether an edited decoder gives the logits of its file: to a ten thousandth of their spread, a hundredth in half precision,
- * and ten times closer than those of another sequence.
+ * Whether an edited decoder gives the logits of its file: to a ten thousandth of their spread, a hundredth in
+ * half precision, and ten times closer than those of another sequence.
  */
 function sameLogits(file: TrialLogits, edited: TrialLogits, half: boolean): boolean {
   const [one, other] = file.whole as [Float32Array, Float32Array];

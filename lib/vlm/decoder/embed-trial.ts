@@ -2,8 +2,8 @@ import { FsynError } from '../../errors.js';
 import type { EmbedGraph } from './graphs.js';
 
 /**
- * Checks that a token has the embedding that it has alone, whatever its neighbours: the tokens of a prompt are embedded once
- * for all cells.
+ * Checks that a token has the embedding that it has alone, whatever its neighbours: the tokens of a prompt
+ * are embedded once for all cells.
  *
  * @throws FsynError MODEL_CONTRACT naming the file
  */

@@ -16,10 +16,11 @@ export interface EditedDecoder {
 }
 
 /**
- * A decoder of which only wanted rows of hidden states go through the output head, which is often a sixth of the work and
- * whose output is most of the memory, and through all of the last layer but its keys and values, where the graph allows it:
- * a prefix wants no row at all. Its attention heeds the whole mask and the positions that it is given, where the file's own
- * would overlook them. The file is not changed: the edited graph reads its weights from it.
+ * A decoder of which only wanted rows of hidden states go through the output head, which is often a sixth of
+ * the work and whose output is most of the memory, and through all of the last layer but its keys and values,
+ * where the graph allows it: a prefix wants no row at all. Its attention heeds the whole mask and the
+ * positions that it is given, where the file's own would overlook them. The file is not changed: the edited
+ * graph reads its weights from it.
  */
 export async function editDecoder(model: OnnxModel, signal?: AbortSignal): Promise<EditedDecoder> {
   const { embeddings: embeds, mask, positions } = EXPORTED;
@@ -44,8 +45,9 @@ export function loadGraph(model: OnnxModel, edited: OnnxModel, options: SessionO
 }
 
 /**
- * Loads a graph as it is in its file. The runtime takes a link for what it is and looks for the weights beside it; behind a
- * link, as in the Hugging Face cache, they have other names, so the graph is read and told them.
+ * Loads a graph as it is in its file. The runtime takes a link for what it is and looks for the weights
+ * beside it; behind a link, as in the Hugging Face cache, they have other names, so the graph is read and
+ * told them.
  */
 export async function loadFile(path: string, options: SessionOptions): Promise<Session> {
   const link = await lstat(path).then(

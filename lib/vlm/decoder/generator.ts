@@ -3,7 +3,10 @@ import { appended, type GenerationSettings, generateGreedily, wholePassAgrees } 
 import type { DecoderGraph } from './graph.js';
 import type { EmbedGraph } from './graphs.js';
 
-/** What is answered: a prompt with one token per image feature, its embeddings in place, and positions of sequences that begin so. */
+/**
+ * What is answered: a prompt with one token per image feature, its embeddings in place, and positions of
+ * sequences that begin so.
+ */
 export interface PromptTokens {
   readonly ids: Int32Array;
   /** [ids.length, hidden] */

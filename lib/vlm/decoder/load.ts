@@ -58,8 +58,9 @@ export async function loadDecoderVlm(
   const decoderFile = await readGraph(files.decoder.path);
   const editedDecoder = await editDecoder(decoderFile, options.signal);
   const decoderCosts = matrixCosts(editedDecoder.model.graph, EXPORTED.logits, rowsInput);
-  // Small models are run side by side, one thread each; of a large one a single pass can keep every core busy, and
-  // generation is then as fast as scoring. Neither changes a byte of a result. A device takes one pass after the other.
+  // Small models are run side by side, one thread each; of a large one a single pass can keep every core
+  // busy, and generation is then as fast as scoring. Neither changes a byte of a result. A device takes one
+  // pass after the other.
   const large = decoderCosts.weights > largeModel;
   const sessionOptions = {
     providers,

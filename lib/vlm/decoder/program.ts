@@ -43,7 +43,9 @@ export function evaluatorProgram(parts: VlmParts, inputs: PreparedInputs): Evalu
   };
 }
 
-/** The window of tokens that a decoder attends to, as its configuration says; none where it attends to all. */
+/**
+ * The window of tokens that a decoder attends to, as its configuration says; none where it attends to all.
+ */
 export function attentionWindow(config: JsonObject): { attentionWindow?: number } {
   const sources = [config.text_config, config].filter(isObject);
   const first = (key: string) => sources.map((source) => source[key]).find((value) => value !== undefined);

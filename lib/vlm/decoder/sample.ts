@@ -71,9 +71,8 @@ export class DecoderSample implements PreparedSample {
   }
 
   /**
-   * Scores cells the simple way: one full pass per cell, alone in its run; no shared prefix, each image state encoded once by
-   * itself, nothing stored.
-   * The reference that faster evaluators are tested against.
+   * Scores cells the simple way: one full pass per cell, alone in its run; no shared prefix, each image state
+   * encoded once by itself, nothing stored. The reference that faster evaluators are tested against.
    */
   async evaluatePlainly(cells: CellTable, given?: EvaluateOptions): Promise<CellScores> {
     const options = resolveEvaluateOptions(given);

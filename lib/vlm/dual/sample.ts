@@ -32,8 +32,8 @@ export interface DualInputs {
 }
 
 /**
- * A prepared (image, caption) pair of a dual encoder. Every image state and every text state is encoded once, however many
- * cells meet in it: a cell is a dot product.
+ * A prepared (image, caption) pair of a dual encoder. Every image state and every text state is encoded once,
+ * however many cells meet in it: a cell is a dot product.
  */
 export class DualSample implements PreparedSample {
   readonly image: RgbImage;
@@ -207,7 +207,9 @@ function* statePairs(cells: CellTable): Generator<[image: number, text: number]>
   for (let i = 0; i < pairs.length; i += 2) yield [pairs[i], pairs[i + 1]];
 }
 
-/** Cosine of two embeddings of length 1, summed in double precision; rounding may not take it out of [-1, 1]. */
+/**
+ * Cosine of two embeddings of length 1, summed in double precision; rounding may not take it out of [-1, 1].
+ */
 function cosineOf(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (const [i, value] of a.entries()) sum += value * b[i];

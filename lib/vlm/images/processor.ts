@@ -17,7 +17,10 @@ type Size =
   | { readonly kind: 'exact'; readonly height: number; readonly width: number }
   | { readonly kind: 'shortest'; readonly edge: number; readonly longest: number | undefined };
 
-/** Where the pixels of a processed image lie in the original: original = (processed + offset) * scale, per axis. */
+/**
+ * Where the pixels of a processed image lie in the original: original = (processed + offset) * scale, per
+ * axis.
+ */
 export interface PixelFrame {
   readonly scaleX: number;
   readonly scaleY: number;
@@ -85,7 +88,8 @@ function readSize(fields: Fields, key: string): Size {
 
 /**
  * Image preprocessing as `CLIPImageProcessor` does it (also SigLIP, ViT and LLaVA's, which share its fields):
- * convert to RGB, resize, centre crop, rescale, normalise - equal to the Python processor's PIL backend bit for bit.
+ * convert to RGB, resize, centre crop, rescale, normalise - equal to the Python processor's PIL backend bit
+ * for bit.
  */
 export class ClipImageProcessor {
   /** Colour of the bars that make an image square before anything else. */
@@ -96,7 +100,8 @@ export class ClipImageProcessor {
   readonly #table: Float32Array;
 
   /**
-   * @param config the contents of preprocessor_config.json, or the `image_processor` part of processor_config.json
+   * @param config the contents of preprocessor_config.json, or the `image_processor` part of
+   *   processor_config.json
    * @param padsToSquare whether the family's own processor makes images square with `do_pad`, as LLaVA's does
    */
   constructor(config: JsonObject, padsToSquare = false) {
@@ -112,7 +117,10 @@ export class ClipImageProcessor {
     this.#table = normalisationTable(readNormalisation(fields));
   }
 
-  /** Pixels before rescaling: resized and cropped, still 8 bit, with the frame that leads back to the original. */
+  /**
+   * Pixels before rescaling: resized and cropped, still 8 bit, with the frame that leads back to the
+   * original.
+   */
   async resizeAndCrop(
     image: RgbImage,
     signal?: AbortSignal,
@@ -143,14 +151,18 @@ export class ClipImageProcessor {
   }
 }
 
-/** The colour that `do_pad` pads with, the mean as the Python processor rounds it; undefined where nothing is padded. */
+/**
+ * The colour that `do_pad` pads with, the mean as the Python processor rounds it; undefined where nothing is
+ * padded.
+ */
 function readBackground(fields: Fields, padsToSquare: boolean): readonly number[] | undefined {
   if (!fields.boolean('do_pad', false)) return undefined;
   const type = fields.string('image_processor_type', padsToSquare ? 'LlavaImageProcessor' : '');
   if (type.startsWith('LlavaImageProcessor'))
     return fields.numbers('image_mean', 3, clipMean).map((mean) => Math.trunc(mean * 255));
   if (!fields.has('pad_size')) return undefined;
-  // Other processors pad a batch to one size, which changes nothing for a single image unless the size is given.
+  // Other processors pad a batch to one size, which changes nothing for a single image unless the size is
+  // given.
   throw new FsynError('UNSUPPORTED_MODEL', 'Image processors with do_pad and pad_size are not supported.');
 }
 
@@ -241,8 +253,8 @@ function centreCrop(
 
 /**
  * First source index of a centre crop along one axis, negative where the crop reaches beyond the image.
- * The Python code computes floor((size - crop) / 2) and, when it pads, adds the upper half of the difference first:
- * both give floor, which differs from truncation for odd negative differences.
+ * The Python code computes floor((size - crop) / 2) and, when it pads, adds the upper half of the difference
+ * first: both give floor, which differs from truncation for odd negative differences.
  */
 function cropStart(size: number, crop: number): number {
   return Math.floor((size - crop) / 2);

@@ -26,14 +26,18 @@ interface Geometry {
   readonly maxPixels: number;
 }
 
-/** The vision graph's input that takes the patch grid: Qwen2-VL exports and Qwen2.5-VL exports name it differently. */
+/**
+ * The vision graph's input that takes the patch grid: Qwen2-VL exports and Qwen2.5-VL exports name it
+ * differently.
+ */
 const gridInputs = ['image_grid_thw', 'grid_thw'];
 
 /**
- * Qwen2-VL and Qwen2.5-VL: images of any size, cut into patches that are merged `merge` x `merge` into one visual token.
+ * Qwen2-VL and Qwen2.5-VL: images of any size, cut into patches that are merged `merge` x `merge` into one
+ * visual token.
  *
- * The pixel input is [patches, channels * temporal * patch * patch] with the patches of one merged token next to each
- * other, so an image player is a run of merge^2 rows. Positions are M-RoPE: [time, height, width].
+ * The pixel input is [patches, channels * temporal * patch * patch] with the patches of one merged token next
+ * to each other, so an image player is a run of merge^2 rows. Positions are M-RoPE: [time, height, width].
  */
 export class QwenVl implements Architecture {
   readonly name: string;
@@ -124,8 +128,9 @@ export class QwenVl implements Architecture {
   }
 
   /**
-   * M-RoPE as the Hugging Face `get_rope_index` gives it on full input: text counts all three axes up together; an image
-   * at offset o takes o, o + row, o + column, and the text after it goes on at o + max(rows, columns).
+   * M-RoPE as the Hugging Face `get_rope_index` gives it on full input: text counts all three axes up
+   * together; an image at offset o takes o, o + row, o + column, and the text after it goes on at o +
+   * max(rows, columns).
    */
   positions(ids: Int32Array, imagePositions: Int32Array, encoding: ImageEncoding): Int32Array {
     const { rows, columns, count } = encoding.players;

@@ -25,7 +25,10 @@ export interface TileGeometry {
   readonly table: Float32Array;
 }
 
-/** Cuts a canvas of whole tiles row by row. `original` is the size of the image that the canvas shows: [height, width]. */
+/**
+ * Cuts a canvas of whole tiles row by row. `original` is the size of the image that the canvas shows:
+ * [height, width].
+ */
 export function cutTiles(
   canvas: RgbImage,
   rows: number,
@@ -48,7 +51,10 @@ export function cutTiles(
   });
 }
 
-/** The part of an encoding that tiles decide: planes of all tiles, tile after tile, every cell of every tile a player. */
+/**
+ * The part of an encoding that tiles decide: planes of all tiles, tile after tile, every cell of every tile a
+ * player.
+ */
 export function encodeTiles(
   tiles: readonly Tile[],
   geometry: TileGeometry,
