@@ -4,11 +4,9 @@ import { main } from './command-line.js';
 import { printer } from './output.js';
 
 const interrupt = new AbortController();
-// The first interrupt lets the current sample go and keeps finished rows; a second one leaves at once.
-process.once('SIGINT', () => {
-  interrupt.abort(new Error('interrupted by SIGINT'));
-  process.once('SIGINT', () => process.exit(exitCodes.interrupted));
-});
+// The first interrupt lets the current sample go and keeps finished rows. Nobody listens to a second one: the system then
+// ends the process, whatever holds the event loop.
+process.once('SIGINT', () => interrupt.abort(new Error('interrupted by SIGINT')));
 process.once('SIGTERM', () => interrupt.abort(new Error('interrupted by SIGTERM')));
 const out = printer(process.stdout);
 const log = printer(process.stderr);

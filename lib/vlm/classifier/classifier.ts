@@ -116,8 +116,8 @@ export class Classifier implements Vlm {
   async prepare(image: RgbImage, question: string, given?: PrepareOptions): Promise<PreparedSample> {
     if (this.#disposed) throw new FsynError('DISPOSED', `The model ${this.name} has been disposed.`);
     checkImage(image);
-    checkQuestion(question);
     const options = resolvePrepareOptions(given);
+    checkQuestion(question, options.instruction);
     options.signal?.throwIfAborted();
     const { image: layout, question: text, answers } = this.#manifest;
     if (text.encoding === 'bag-of-words' && options.textMasking === 'attend') {

@@ -1,4 +1,5 @@
 import { FsynError } from '../../errors.js';
+import { withinTime } from '../../time-limit.js';
 import { labelOf, standsForText } from '../text/labels.js';
 import type { TextTokenizer } from '../text/tokenizer.js';
 import type { TextPlayerKind, TextPlayers } from '../types.js';
@@ -11,6 +12,9 @@ export interface EncodedQuestion {
   readonly players: TextPlayers;
 }
 
+/** Seconds; patterns of words take milliseconds. */
+const patience = 2;
+
 interface Word {
   readonly label: string;
   readonly id: number;
@@ -20,7 +24,10 @@ interface Word {
 
 function words(text: string, question: ClassifierQuestion): Word[] {
   const found: Word[] = [];
-  for (const match of text.matchAll(question.pattern)) {
+  const matches = withinTime(patience, 'Finding words by the pattern of the manifest', 'TOKENIZER', () => [
+    ...text.matchAll(question.pattern),
+  ]);
+  for (const match of matches) {
     const spelling = question.lowercase ? match[0].toLowerCase() : match[0];
     const known = question.vocabulary?.get(spelling);
     if (known === undefined && question.unknown === 'skip') continue;

@@ -67,8 +67,8 @@ export class DecoderVlm implements Vlm {
   async prepare(image: RgbImage, question: string, given?: PrepareOptions): Promise<PreparedSample> {
     if (this.#disposed) throw new FsynError('DISPOSED', `The model ${this.name} has been disposed.`);
     checkImage(image);
-    checkQuestion(question);
     const options = resolvePrepareOptions(given);
+    checkQuestion(question, options.instruction);
     options.signal?.throwIfAborted();
     const { architecture, tokenizer, template, vision } = this.#parts;
     const encoding = await architecture.encode(image, options.signal);

@@ -153,8 +153,8 @@ export class DualEncoder implements Vlm {
   async prepare(image: RgbImage, question: string, given?: PrepareOptions): Promise<PreparedSample> {
     if (this.#disposed) throw new FsynError('DISPOSED', `The model ${this.name} has been disposed.`);
     checkImage(image);
-    checkQuestion(question);
     const options = resolvePrepareOptions(given);
+    checkQuestion(question, options.instruction);
     const { signal, instruction } = options;
     signal?.throwIfAborted();
     for (const key of ['answer', 'choices'] as const) {

@@ -1,9 +1,28 @@
 import { Template } from '@huggingface/jinja';
 import { describe, FsynError, reasonOf } from '../../errors.js';
+import { withinTime } from '../../time-limit.js';
 import { isObject, type JsonObject } from '../json.js';
 
 /** Two characters of the private use area that no question holds and no template touches. */
 const sentinel = '\u{F0F51}\u{F0F52}';
+
+/** Seconds; published templates take milliseconds. */
+const patience = 2;
+/** Characters that a template may write, and numbers that it may count. */
+const longestPrompt = 2 ** 20;
+const longestRange = 2 ** 16;
+
+/** Jinja's range, bounded: the library would make a list of any length. */
+function range(...bounds: readonly number[]): number[] {
+  const [start, stop] = bounds.length === 1 ? [0, bounds[0]] : bounds;
+  const step = bounds[2] ?? 1;
+  const count = Math.max(0, Math.ceil((stop - start) / step));
+  if (!(count <= longestRange)) throw new RangeError(`it counts to ${count}`);
+  return Array.from({ length: count }, (_, i) => start + i * step);
+}
+
+/** A block at the start takes its line end with it, so what follows is read as if it were the first line. */
+const bounded = '{% set range = bounded_range %}\n';
 
 export interface RenderedPrompt {
   readonly text: string;
@@ -25,8 +44,14 @@ export class ChatTemplate {
    */
   constructor(source: string, tokens: Readonly<Record<string, string>>) {
     try {
-      this.#template = new Template(source);
+      this.#template = withinTime(
+        patience,
+        'Parsing the chat template',
+        'TOKENIZER',
+        () => new Template(bounded + source),
+      );
     } catch (cause) {
+      if (cause instanceof FsynError) throw cause;
       const reason = reasonOf(cause);
       throw new FsynError('TOKENIZER', `Cannot parse the chat template: ${reason}.`, { cause });
     }
@@ -73,9 +98,15 @@ export class ChatTemplate {
       },
     ];
     if (system !== undefined) turns.unshift({ role: 'system', content: [{ type: 'text', text: system }] });
+    const items = { messages: turns, add_generation_prompt: true, bounded_range: range, ...this.#tokens };
     try {
-      return this.#template.render({ messages: turns, add_generation_prompt: true, ...this.#tokens });
+      return withinTime(patience, 'Rendering the chat template', 'TOKENIZER', () => {
+        const text = this.#template.render(items);
+        if (text.length > longestPrompt) throw new RangeError(`it writes ${text.length} characters`);
+        return text;
+      });
     } catch (cause) {
+      if (cause instanceof FsynError) throw cause;
       const reason = reasonOf(cause);
       throw new FsynError('TOKENIZER', `Cannot render the chat template: ${reason}.`, { cause });
     }

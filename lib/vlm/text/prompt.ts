@@ -1,4 +1,5 @@
 import { FsynError, invalidArgument } from '../../errors.js';
+import { isWellFormed } from '../../schema.js';
 import type { TextPlayerKind, TextPlayers } from '../types.js';
 import type { ChatTemplate } from './chat.js';
 import { labelOf, standsForText, type TokenisedText } from './labels.js';
@@ -33,13 +34,25 @@ export interface TokenisedPrompt {
   readonly players: TextPlayers;
 }
 
-/** Throws unless the question is text with something in it. */
-export function checkQuestion(question: string): void {
+/** Characters of question and instruction together. Tokenising so many takes two seconds, in which nothing else happens. */
+const longestQuestion = 2 ** 16;
+
+/** Throws unless the question is text with something in it, of whole characters, and not endless. */
+export function checkQuestion(question: string, instruction = ''): void {
   if (typeof question !== 'string' || question.trim() === '') {
     throw invalidArgument(
       'question',
       'a question with at least one character that is not white space',
       question,
+    );
+  }
+  for (const [name, text] of Object.entries({ question, instruction }))
+    if (!isWellFormed(text)) throw invalidArgument(name, 'a text without lone surrogates', text);
+  const length = question.length + instruction.length;
+  if (length > longestQuestion) {
+    throw new FsynError(
+      'CONTEXT_LENGTH',
+      `Question and instruction have ${length} characters; at most ${longestQuestion} are read.`,
     );
   }
 }
@@ -59,7 +72,7 @@ export function buildPrompt(
   image: { readonly text: string; readonly features: number },
   options: PromptOptions,
 ): TokenisedPrompt {
-  checkQuestion(question);
+  checkQuestion(question, options.instruction);
   if (question.includes(style.imageToken) || question.includes(style.imagePlaceholder)) {
     throw invalidArgument('question', `a question without the image token ${style.imageToken}`, question);
   }

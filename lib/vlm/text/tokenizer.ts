@@ -1,8 +1,14 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { describe, FsynError, reasonOf } from '../../errors.js';
+import { withinTime } from '../../time-limit.js';
 import { isObject, type JsonObject } from '../json.js';
 import { alignTokens, wordCharacters } from './alignment.js';
 import { detectSpelling, TokenSpeller, wordEnd } from './token-bytes.js';
+
+/** Seconds that tokenising may take: the longest question takes two. */
+const patience = 5;
+/** A hundred times the published vocabularies; lists are as long as the largest id. */
+const largestId = 2 ** 24;
 
 /** What is used of @huggingface/tokenizers, whose own declarations do not resolve under NodeNext. */
 interface BackingTokenizer {
@@ -46,7 +52,9 @@ export class TextTokenizer {
    * @param config contents of tokenizer_config.json
    */
   constructor(tokenizerJson: JsonObject, config: JsonObject) {
+    checkIds(tokenizerJson);
     try {
+      this.#normalise = characterNormaliser(tokenizerJson.normalizer);
       this.#tokenizer = new Tokenizer(
         { ...tokenizerJson, pre_tokenizer: unicodeWords(tokenizerJson.pre_tokenizer) },
         config,
@@ -56,7 +64,6 @@ export class TextTokenizer {
       throw new FsynError('TOKENIZER', `Cannot build the tokenizer of tokenizer.json: ${reason}.`, { cause });
     }
     this.#speller = new TokenSpeller(detectSpelling(tokenizerJson), wordEnd(tokenizerJson));
-    this.#normalise = characterNormaliser(tokenizerJson.normalizer);
     const added = this.#tokenizer.get_added_tokens_decoder();
     this.#added = new Set(added.keys());
     this.#special = new Set([...added].filter(([, token]) => token.special).map(([id]) => id));
@@ -143,6 +150,10 @@ export class TextTokenizer {
    * @throws FsynError TOKENIZER when a token has no id or cannot be found in the text
    */
   encode(text: string, addSpecial: boolean): EncodedText {
+    return withinTime(patience, 'Tokenising the prompt', 'TOKENIZER', () => this.#encode(text, addSpecial));
+  }
+
+  #encode(text: string, addSpecial: boolean): EncodedText {
     const encoding = this.#tokenizer.encode(text, { add_special_tokens: addSpecial });
     const ids = encoding.ids.map((id, i) => {
       if (Number.isInteger(id)) return id;
@@ -264,5 +275,18 @@ function characterNormaliser(node: unknown): ((piece: string) => string) | undef
     }
     default:
       return undefined;
+  }
+}
+
+/** Refuses ids that would be places in lists of gigabytes. */
+function checkIds({ model, added_tokens: added }: JsonObject): void {
+  const vocabulary = isObject(model) && isObject(model.vocab) ? Object.entries(model.vocab) : [];
+  const tokens = Array.isArray(added) ? added.filter(isObject).map(({ content, id }) => [content, id]) : [];
+  for (const [token, id] of [...vocabulary, ...tokens]) {
+    if (Number.isInteger(id) && (id as number) >= 0 && (id as number) < largestId) continue;
+    throw new FsynError(
+      'TOKENIZER',
+      `Expected ids from 0 to ${largestId - 1} in tokenizer.json, but ${describe(token)} has ${describe(id)}.`,
+    );
   }
 }
