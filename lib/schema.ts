@@ -7,7 +7,7 @@ import { describe, type ErrorCode, FsynError } from './errors.js';
  */
 
 /** Whether every surrogate of a text has its other half. */
-function isWellFormed(value: string): boolean {
+export function isWellFormed(value: string): boolean {
   return !/\p{Surrogate}/u.test(value);
 }
 
