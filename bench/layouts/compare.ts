@@ -241,12 +241,17 @@ const { values, positionals } = parseArgs({
 });
 const [folder] = positionals;
 if (folder === undefined) throw new Error('Expected the folder that make.py wrote.');
-const rows: LayoutRow[] = [];
+// Rows that are there already are replaced one by one.
+const rows: LayoutRow[] =
+  values.json && existsSync(values.json)
+    ? (JSON.parse(readFileSync(values.json, 'utf8')) as LayoutRow[])
+    : [];
 for (const model of values.model ?? readdirSync(folder).sort()) {
   const found = readdirSync(join(folder, model)).map((name) => name.replace(/\.txt$/, ''));
   for (const layout of values.layout ?? [...new Set(found)].sort()) {
     const row = await rowOf(folder, model, layout);
-    rows.push(row);
+    const known = rows.findIndex((other) => other.model === model && other.layout === layout);
+    rows.splice(known < 0 ? rows.length : known, known < 0 ? 0 : 1, row);
     console.error(JSON.stringify(row));
     if (values.json) writeFileSync(values.json, `${JSON.stringify(rows, null, 1)}\n`);
   }
