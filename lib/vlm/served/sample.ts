@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type CellScores, type EvaluateOptions, resolveEvaluateOptions } from '../../cells/scores.js';
 import type { CellTable } from '../../cells/table.js';
 import { FsynError } from '../../errors.js';
@@ -68,6 +69,8 @@ export class ServedSample implements PreparedSample {
     // What fails ends the rest: nobody waits for their answers.
     const failed = new AbortController();
     const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+    // Every request in the queue listens.
+    setMaxListeners(0, stop);
     const ask = async (cell: number, png: Uint8Array) => {
       scores[cell] = await this.#ask(png, cells.textPresence(cells.textOf(cell)), stop);
       store?.keep(program, [keys[cell]], Float64Array.of(scores[cell]));
