@@ -121,9 +121,7 @@ export async function buildReport(
   for (const name of names) {
     signal?.throwIfAborted();
     const own = groups.filter((group) => group.model === name);
-    models.push(reportModel(name, own, timings, { resamples, seed, steps: digest.steps }));
-    // Statistics are long synchronous work; let an interrupt through between models.
-    await new Promise((resolve) => setImmediate(resolve));
+    models.push(await reportModel(name, own, timings, { resamples, seed, steps: digest.steps, signal }));
   }
   return {
     source: folder,
@@ -147,12 +145,12 @@ export async function buildReport(
   };
 }
 
-function reportModel(
+async function reportModel(
   model: string,
   groups: readonly GroupDigest[],
   timings: Timings,
-  options: Omit<AnalysisOptions, 'explainSeconds'>,
-): ModelReport {
+  { signal, ...options }: Omit<AnalysisOptions, 'explainSeconds'> & Pick<ReportOptions, 'signal'>,
+): Promise<ModelReport> {
   const fingerprints = [...new Set(groups.map((group) => group.fingerprint))];
   if (fingerprints.length > 1) {
     throw new FsynError(
@@ -160,10 +158,18 @@ function reportModel(
       `Model ${model} has several fingerprints (${fingerprints.join(', ')}); results of different models must not be mixed.`,
     );
   }
-  const scope = (pool: Pool, dataset: string | null) =>
-    analyse(pool, dataset, { ...options, explainSeconds: timings.explainSeconds(model, dataset) });
+  const scope = async (pool: Pool, dataset: string | null) => {
+    // Statistics are long synchronous work; let an interrupt through between scopes.
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+    return analyse(pool, dataset, { ...options, explainSeconds: timings.explainSeconds(model, dataset) });
+  };
   const pool = new Pool(groups);
-  const overall = scope(pool, null);
+  const overall = await scope(pool, null);
+  const datasets: ScopeAnalysis[] = [];
+  if (groups.length > 1)
+    for (const group of groups) datasets.push(await scope(new Pool([group]), group.dataset));
+  else datasets.push({ ...overall, dataset: groups[0].dataset });
   const curves = new Map(
     pool.explainers.map((explainer) => [
       explainer,
@@ -179,10 +185,7 @@ function reportModel(
     model,
     fingerprint: fingerprints[0],
     overall,
-    datasets:
-      groups.length > 1
-        ? groups.map((group) => scope(new Pool([group]), group.dataset))
-        : [{ ...overall, dataset: groups[0].dataset }],
+    datasets,
     verdict: verdictOf(overall),
     curves,
     evaluation: timings.evaluation(model),
