@@ -43,6 +43,8 @@ export interface Command<Specs extends Record<string, OptionSpec> = Record<strin
 export interface CommandIo {
   readonly out: (text: string) => void;
   readonly log: (text: string) => void;
+  /** As `log`, for text that moves the cursor; without it `log` is taken. */
+  readonly raw?: (text: string) => void;
   /** Whether `log` is a terminal that understands carriage returns and colours. */
   readonly interactive: boolean;
   /**

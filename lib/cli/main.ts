@@ -2,6 +2,7 @@
 import { exitCodes } from './command.js';
 import { main } from './command-line.js';
 import { printer } from './output.js';
+import { visible } from './visible.js';
 
 const interrupt = new AbortController();
 // The first interrupt lets the current sample go and keeps finished rows. Nobody listens to a second one: the system then
@@ -13,8 +14,9 @@ const log = printer(process.stderr);
 const interactive = process.stderr.isTTY === true && process.env.TERM !== 'dumb';
 const width = process.stdout.isTTY === true ? process.stdout.columns : undefined;
 const code = await main(process.argv.slice(2), {
-  out: out.print,
-  log: log.print,
+  out: (text) => out.print(visible(text)),
+  log: (text) => log.print(visible(text)),
+  raw: log.print,
   interactive,
   ...(width === undefined ? {} : { width }),
   columns: () => process.stderr.columns ?? 80,

@@ -1,9 +1,12 @@
 import { createLogUpdate } from 'log-update';
 import stringWidth from 'string-width';
+import { visible } from './visible.js';
 
 /** Where progress is shown. */
 export interface ProgressTarget {
   readonly log: (text: string) => void;
+  /** As `log`, for text that moves the cursor; without it `log` is taken. */
+  readonly raw?: (text: string) => void;
   /** Whether a line may be rewritten in place. */
   readonly interactive: boolean;
   /** Columns of the terminal; read at every update, because windows are resized. */
@@ -53,7 +56,7 @@ export class ProgressLine {
   say(text: string): void {
     if (!this.#target.interactive) return;
     this.#open = true;
-    this.#update(cut(text, columnsOf(this.#target) - 1));
+    this.#update(cut(visible(text), columnsOf(this.#target) - 1));
   }
 
   /** Leaves the terminal on a fresh line when the work stops early. */
@@ -74,7 +77,7 @@ export class ProgressLine {
    */
   #show(fraction: number, count: string, label: string, speed: string): void {
     const room = columnsOf(this.#target) - 1 - stringWidth(count + speed);
-    const words = count + cut(label, room) + speed;
+    const words = count + cut(visible(label), room) + speed;
     const width = Math.min(24, columnsOf(this.#target) - 1 - stringWidth(words) - 3);
     this.#open = true;
     this.#update(width < 6 ? words : `${bar(fraction, width)} ${words}`);
@@ -106,7 +109,7 @@ function terminalOf(target: ProgressTarget): NodeJS.WriteStream {
       return columnsOf(target);
     },
     rows: 24,
-    write: (text: string) => target.log(text),
+    write: (text: string) => (target.raw ?? target.log)(text),
   };
   return stream as unknown as NodeJS.WriteStream;
 }

@@ -172,6 +172,12 @@ function numberText(value: number | undefined): string {
   return value === undefined || Number.isNaN(value) ? '' : String(value);
 }
 
+/**
+ * A cell by RFC 4180. Text that spreadsheets would take for a formula gets an apostrophe in front, numbers none: names of models and
+ * data come from strangers, and a formula may read other cells or the network.
+ */
 export function csvCell(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const formula = /^[=+\-@\t\r]/.test(text) && !/^-?(\d+(\.\d+)?(e[+-]?\d+)?|Infinity)$/i.test(text);
+  const safe = formula ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
