@@ -5,7 +5,7 @@ import { findDecision } from '../answer/decision.js';
 import { baselineImage } from '../images/baseline.js';
 import { checkImage } from '../images/decode.js';
 import { encodePng } from '../images/encode.js';
-import { resolvePrepareOptions } from '../options.js';
+import { type ResolvedPrepareOptions, resolvePrepareOptions } from '../options.js';
 import type { Answer, PreparedSample, PrepareOptions, RgbImage, Vlm } from '../types.js';
 import { ServerClient } from './client.js';
 import type { Dialect, ServedToken } from './dialect.js';
@@ -163,7 +163,7 @@ export class ServedVlm implements Vlm, Probed {
     const text = question + options.instruction;
     const query = { png, prefill: '', maxTokens: options.maxNewTokens, wanted: [], salt: '', bias: {} };
     const { tokens } = await this.dialect.ask(this.client, this.model, { ...query, text }, signal);
-    const { answer, target, prefill } = this.#decide(tokens, options.choices);
+    const { answer, target, prefill } = this.#decide(tokens, options);
     return new ServedSample({
       client: this.client,
       dialect: this.dialect,
@@ -199,7 +199,7 @@ export class ServedVlm implements Vlm, Probed {
   }
 
   /** The answer, its decision token as the dialect names it, and what is to stand before it. */
-  #decide(tokens: readonly ServedToken[], choices: readonly string[] | undefined) {
+  #decide(tokens: readonly ServedToken[], { choices, decisionRule }: ResolvedPrepareOptions) {
     const texts = tokens.map(({ text }) => text);
     if (/^\s*<think/u.test(texts.join(''))) {
       throw new FsynError(
@@ -207,7 +207,7 @@ export class ServedVlm implements Vlm, Probed {
         `${this.model} thinks before it answers; switch that off at the server, or the first token decides nothing.`,
       );
     }
-    const decision = findDecision(texts, choices);
+    const decision = findDecision(texts, choices, decisionRule);
     const prefill = texts.slice(0, decision.index).join('');
     if (prefill !== '' && !this.dialect.prefills) {
       throw new FsynError(
