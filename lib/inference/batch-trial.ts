@@ -53,7 +53,8 @@ export async function batchFallback(
   const known = verdicts.get(session) ?? new Map<string, Promise<Fallback | undefined>>();
   verdicts.set(session, known);
   for (const count of new Set([2, size])) {
-    const key = [kind, count, kind === 'vision' ? geometryOf(program) : modeKey(program, mode)].join(' ');
+    const geometry = kind === 'vision' ? geometryOf(program) : '';
+    const key = [kind, count, modeKey(program, mode), geometry].join(' ');
     // A trial that failed (for want of memory, or aborted) says nothing about the graph, and is forgotten.
     const found = await remember(known, key, () => tryTogether(program, mode, kind, count, group, signal));
     if (found !== undefined) return found;
