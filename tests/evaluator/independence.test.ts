@@ -4,6 +4,7 @@ import { CellTable } from '../../lib/cells/table.js';
 import { cellValues } from '../../lib/cells/values.js';
 import { EMBEDDED_MASKING, embeddedDataset } from '../../lib/datasets/embedded/dataset.js';
 import { CoalitionEvaluator, type EvaluatorOptions } from '../../lib/inference/evaluator.js';
+import type { Fallback } from '../../lib/inference/plan.js';
 import { embeddedModels } from '../../lib/runner/models.js';
 import { Random } from '../../lib/statistics/random.js';
 import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
@@ -57,6 +58,8 @@ interface Layout {
   readonly title: string;
   readonly open: () => Promise<{ sample: DecoderSample; close: () => Promise<void> | void }>;
   readonly tolerance: number;
+  /** What the plan must say, where the values alone could be right by chance: two states may have the same scale. */
+  readonly code?: Fallback['code'];
   /** Fewer ways of asking, where a pass takes milliseconds. */
   readonly slow?: boolean;
 }
@@ -109,25 +112,29 @@ const layouts: readonly Layout[] = [
     title: 'vlm-llava, 8-bit activations',
     open: quantized('vlm-llava', 'vision_encoder', 'decoder_model_merged'),
     tolerance: 1e-5,
+    code: 'activations-quantized',
   },
   {
     title: 'vlm-qwen, 8-bit activations',
     open: quantized('vlm-qwen', 'vision_encoder', 'decoder_model_merged'),
     tolerance: 1e-5,
+    code: 'activations-quantized',
   },
   {
     title: 'vlm-internvl, 8-bit activations of the decoder',
     open: quantized('vlm-internvl', 'decoder_model_merged'),
     tolerance: 1e-5,
+    code: 'activations-quantized',
   },
   {
     title: 'vlm-llava, 8-bit activations of the vision tower',
     open: quantized('vlm-llava', 'vision_encoder'),
     tolerance: 1e-5,
+    code: 'one-image-per-run',
   },
 ];
 
-describe.each(layouts)('$title: a score is its cell’s own', ({ open, tolerance, slow }) => {
+describe.each(layouts)('$title: a score is its cell’s own', ({ open, tolerance, code, slow }) => {
   test('whatever else is asked, in whatever memory and on however many threads', async () => {
     const { sample, close } = await open();
     const random = new Random(41);
@@ -149,6 +156,10 @@ describe.each(layouts)('$title: a score is its cell’s own', ({ open, tolerance
       expect(distance(logProbabilities, plain), JSON.stringify(way)).toBeLessThan(tolerance);
     }
     const growing = await fresh();
+    if (code !== undefined) {
+      const { fallbacks } = await growing.plan(table);
+      expect(fallbacks.map((fallback) => fallback.code)).toContain(code);
+    }
     for (const count of [1, 2, 5, 17, Math.floor(CELLS / 2)]) {
       const { part, cells } = subset(table, count, random);
       for (const evaluator of [await fresh(), growing]) {
