@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { FsynError, reasonOf } from '../errors.js';
 import { packageInfo } from '../package.js';
@@ -38,7 +38,8 @@ export interface NativeAddon {
 let loaded: NativeAddon | undefined;
 
 /**
- * The native addon, loaded on first use: a local build, else a prebuilt binary.
+ * The native addon, loaded on first use: a local build (in the folder `build`, or the one that the environment variable
+ * FSYN_BUILD names), else a prebuilt binary.
  *
  * @throws FsynError ADDON_NOT_FOUND with every place that was tried and what to do
  */
@@ -50,7 +51,8 @@ export function addon(): NativeAddon {
 function load(): NativeAddon {
   const { root } = packageInfo();
   const reasons: string[] = [];
-  for (const candidate of [() => join(root, 'build', 'Release', 'fsyn.node'), () => prebuilt(root)]) {
+  const build = resolve(root, process.env.FSYN_BUILD ?? 'build');
+  for (const candidate of [() => join(build, 'Release', 'fsyn.node'), () => prebuilt(root)]) {
     let file = '';
     try {
       file = candidate();
@@ -77,6 +79,6 @@ function load(): NativeAddon {
 
 function prebuilt(root: string): string {
   // node-gyp-build would also find build/Release, which has been tried; only its prebuilds are wanted here.
-  const { resolve } = require('node-gyp-build') as { resolve(folder: string): string };
-  return resolve(root);
+  const gyp = require('node-gyp-build') as { resolve(folder: string): string };
+  return gyp.resolve(root);
 }

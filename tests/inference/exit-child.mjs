@@ -7,6 +7,8 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 
 const require = createRequire(import.meta.url);
 const addon = require('../../build/Release/fsyn.node');
+// As lib/addon does.
+if (isMainThread) process.once('exit', (code) => addon.leave(code));
 const [way, model] = isMainThread ? process.argv.slice(2) : [workerData.way, workerData.model];
 
 function library() {

@@ -20,7 +20,7 @@ for (const [name, folder] of [
   test.skipIf(file === null)(`the C++ tests pass: ${name}`, () => {
     const { path, version } = runtime();
     const args = folder === undefined ? [] : [path, version, folder];
-    const result = spawnSync(file!, args, { encoding: 'utf8', timeout: 50_000 });
+    const result = spawnSync(file!, args, { encoding: 'utf8', timeout: 300_000 });
     expect(result.status, result.stderr).toBe(0);
     expect(result.stdout).toMatch(/\d+ checks, 0 failures/);
   });
@@ -32,7 +32,7 @@ const emulated = built('libcuda_emulated.so');
 test.skipIf(!emulated || !pluginTest)(
   'the CUDA kernels, run on the processor, agree with their CPU twins',
   () => {
-    const result = spawnSync(pluginTest!, [emulated!], { encoding: 'utf8', timeout: 50_000 });
+    const result = spawnSync(pluginTest!, [emulated!], { encoding: 'utf8', timeout: 300_000 });
     expect(result.status, result.stderr).toBe(0);
     expect(result.stdout).toMatch(/\d+ checks, 0 failures$/m);
   },
@@ -42,7 +42,7 @@ const plugin = built('libfsyn_cuda.so');
 
 // The plugin is built where nvcc is; without a device its kernels are skipped and only its table is checked.
 test.skipIf(!plugin || !pluginTest)('the CUDA kernels agree with their CPU twins', () => {
-  const result = spawnSync(pluginTest!, [plugin!], { encoding: 'utf8', timeout: 50_000 });
+  const result = spawnSync(pluginTest!, [plugin!], { encoding: 'utf8', timeout: 300_000 });
   expect(result.status, result.stderr).toBe(0);
   expect(result.stdout).toMatch(/\d+ checks, 0 failures/);
   if (result.stdout.includes('skipped')) console.log(`CUDA: ${result.stdout.trim()}`);
