@@ -45,6 +45,8 @@ for (let i = 0; i < evaluations; i++) {
     collect();
     resident.push(process.memoryUsage.rss());
   }
+  if ((i + 1) % Math.ceil(evaluations / 10) === 0)
+    console.error(`${i + 1} evaluations, ${formatBytes(resident.at(-1)!)} resident`);
 }
 model.dispose();
 const tenth = Math.floor(resident.length / 10);

@@ -222,7 +222,7 @@ describe('what may fail without ending a run', () => {
       explainers: findExplainers(['random']),
     });
     expect(failed).toBe(0);
-    expect(notes).toMatch(/No picture of q1 for the report: Expected pixels for image/);
+    expect(notes).toMatch(/No picture of q\d for the report: Expected pixels for image/);
   });
 
   it('is an explainer, whose row says where its error came from', async () => {
