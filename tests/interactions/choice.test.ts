@@ -38,14 +38,18 @@ describe('the estimator that is taken where none is named', () => {
     [question(2000, { index: 'SV', order: 1 }), 4100, 'permutation'],
     // Order 2 by the budget.
     [question(14), 2 ** 14, 'regression'],
-    [question(14), 4000, 'sparse'],
-    [question(14), 4001, 'regression'],
+    [question(14), 2 ** 14 - 1, 'sparse'],
+    [question(20), 2 ** 16, 'sparse'],
+    [question(20), 2 ** 16 + 1, 'regression'],
+    [question(22), 4000, 'sparse'],
+    [question(23), 2000, 'sparse'],
+    [question(23), 4000, 'regression'],
     [question(14), 40, 'sparse'],
     [question(8), 230, 'sparse'],
     [question(14, { index: 'WBII' }), 2 ** 14, 'shap-iq'],
     [question(14, { index: 'FSII' }), 2 ** 14, 'faithful'],
     [question(14, { index: 'kADD-SHAP' }), 1200, 'sparse'],
-    [question(14, { index: 'kADD-SHAP' }), 4001, 'faithful'],
+    [question(20, { index: 'kADD-SHAP' }), 70_000, 'faithful'],
     [question(14, { index: 'FBII' }), 300, 'sparse'],
     // Sparse models of many players take too long, of more than 282 they have no pairs.
     [question(60), 8000, 'regression'],
@@ -54,7 +58,8 @@ describe('the estimator that is taken where none is named', () => {
     [question(300), 3000, 'svarm-iq'],
     // Above order 2.
     [question(14, { order: 3 }), 600, 'sparse'],
-    [question(14, { order: 3, index: 'FSII' }), 5000, 'faithful'],
+    [question(14, { order: 3, index: 'FSII' }), 5000, 'sparse'],
+    [question(20, { order: 3, index: 'FSII' }), 70_000, 'faithful'],
     [question(12, { order: 3 }), 4096, 'shap-iq'],
     [question(60, { order: 4 }), 3000, 'svarm-iq'],
   ] as const)('%o with %i evaluations: %s', (asked, budget, expected) => {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { estimate, interactionsSync, UnanimitySum } from '../../lib/interactions/index.js';
+import { drawCoalitions } from '../../lib/interactions/estimators/sample.js';
+import { sparseFourier } from '../../lib/interactions/estimators/sparse.js';
+import { estimate, InteractionSet, interactionsSync, UnanimitySum } from '../../lib/interactions/index.js';
 import { denseGame, squaredError } from './support.js';
 
 /** n = 10: 5 image and 5 text players, dividends up to order 4. */
@@ -106,4 +108,34 @@ describe('sparse models', () => {
       for (const error of found.standardErrors!) expect(error).toBeLessThan(1e-10);
     }
   });
+
+  it('are fitted to 4000 coalitions at most, and corrected by all', async () => {
+    const sparse = UnanimitySum.random(13, 10, 3, 8);
+    const found = await estimate(13, sparse.value, { estimator: 'sparse', budget: 4300, seed: 2 });
+    for (const { players, value } of found)
+      expect(Math.abs(value - sparse.shapleyInteraction(players))).toBeLessThan(1e-9);
+    // The same limit where it is cheap: 100 of the coalitions of nine players.
+    const dense = denseGame(9, 0.6, 9);
+    const truth = interactionsSync(dense, { minOrder: 1 });
+    const set = new InteractionSet(9, 1, 2);
+    const errorOf = async (budget: number): Promise<number> => {
+      const sample = drawCoalitions(9, 2, budget, 'shapley', true, 3);
+      const y = Float64Array.from({ length: budget }, (_, i) => dense.values[sample.coalitions.mask(i)]);
+      const baseline = y[0];
+      const centred = y.map((value) => value - baseline);
+      const one = await sparseFourier(sample, centred, set, 'SII', 0.5, 3, undefined, 100);
+      const missed = one.values.map((value, i) => (value - truth.values[i]) ** 2).reduce((a, b) => a + b);
+      expect(missed / one.standardErrors.reduce((a, b) => a + b * b, 0), `${budget}`).toBeLessThan(3);
+      return missed;
+    };
+    const [few, same, more, most] = [
+      await errorOf(99),
+      await errorOf(120),
+      await errorOf(300),
+      await errorOf(500),
+    ];
+    expect(same).toBeLessThan(1.5 * few);
+    expect(more).toBeLessThan(same / 3);
+    expect(most).toBeLessThan(more / 10);
+  }, 60_000);
 });

@@ -86,3 +86,6 @@ export function paritiesOf(players: number): { readonly largest: number; readonl
   }
   return { largest, count };
 }
+
+/** Coalitions that the models of 'sparse' are fitted to, at most: of more, a random part. */
+export const MOST_FITTED = 4000;

@@ -1,5 +1,5 @@
 import { FsynError } from '../../errors.js';
-import { type EstimatorName, paritiesOf } from './catalogue.js';
+import { type EstimatorName, MOST_FITTED, paritiesOf } from './catalogue.js';
 import { alternatives, leastBudget, type Question, unknownsOf } from './requirements.js';
 
 /** An estimator and, for people, why it is the one. */
@@ -17,9 +17,10 @@ const FIRST_ORDER = [2, 5] as const;
 const ENOUGH = 1.5;
 /** Entries of the matrix of a regression, 1 GiB: what may be chosen does not depend on the machine. */
 const MOST_ENTRIES = 2 ** 27;
-/** Parities times coalitions of a sparse model, and its coalitions: a quarter of a minute of one core. */
+/** Parities times coalitions that sparse models are fitted to: a quarter of a minute of one core. */
 const MOST_PRODUCTS = 4e7;
-const MOST_SPARSE = 4000;
+/** Coalitions whose values the models predict: the same. */
+const MOST_SPARSE = 2 ** 16;
 
 /**
  * The estimator that `estimate` takes where the caller names none: the most accurate per evaluation of those
@@ -45,7 +46,8 @@ export function chooseEstimator(
     if (exact) return { estimator: exact, reason: `${budget} coalitions are all of ${n} players: exact` };
   }
   const { count, largest } = paritiesOf(n);
-  const sparse = within('sparse') && largest > 1 && count * budget <= MOST_PRODUCTS && budget <= MOST_SPARSE;
+  const products = count * Math.min(budget, MOST_FITTED);
+  const sparse = within('sparse') && largest > 1 && products <= MOST_PRODUCTS && budget <= MOST_SPARSE;
   const [least, most] = FIRST_ORDER;
   if (order === 1 && fits.includes('faithful') && within('faithful', least)) {
     if (!sparse || !within('faithful', most))

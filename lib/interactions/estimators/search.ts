@@ -8,6 +8,8 @@ import { Turns } from './turns.js';
 
 /** Coalitions per kept parity, at least. */
 const ROWS_PER_PARITY = 2;
+/** Parities of a model, at most: least squares take their square. */
+const LARGEST_MODEL = 1000;
 /** Parities that join per round, as a share of those that the model has. */
 const GROWTH = 1 / 4;
 /** The search ends when the model has grown this much without predicting better. */
@@ -87,7 +89,7 @@ export class Search {
     const scale = length(mean.fit.residuals);
     let model: Model = start.length > 1 ? { parities: start, fit: await this.#fit(start, training) } : mean;
     let best = { model, error: this.#error(model, heldOut), constant };
-    const most = Math.floor(training.length / ROWS_PER_PARITY);
+    const most = Math.min(Math.floor(training.length / ROWS_PER_PARITY), LARGEST_MODEL);
     while (length(model.fit.residuals) > 1e-12 * scale) {
       const size = model.parities.length;
       const wanted = Math.min(Math.max(1, Math.floor(GROWTH * size)), most - size);

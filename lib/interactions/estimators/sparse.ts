@@ -2,12 +2,13 @@ import { FsynError } from '../../errors.js';
 import { Random } from '../../statistics/random.js';
 import type { InteractionSet } from '../interaction-set.js';
 import { binomial, type DividendIndex, dividendWeights } from '../weights.js';
-import { paritiesOf } from './catalogue.js';
+import { MOST_FITTED, paritiesOf } from './catalogue.js';
 import type { Estimate } from './moments.js';
 import { LEAST_SPARSE } from './requirements.js';
-import { type ResidualIndex, residualIndex } from './residual.js';
+import { type ResidualIndex, type Residuals, residualIndex } from './residual.js';
 import type { CoalitionSample } from './sample.js';
 import { allParities, type Found, type Model, type Parity, Search } from './search.js';
+import { Turns } from './turns.js';
 
 /** The coalitions are held out in turn, in this many groups. */
 const FOLDS = 5;
@@ -40,6 +41,7 @@ interface Fold {
  *
  * `sample` should weigh sizes as the index does: what the models miss is then small where it counts.
  *
+ * @param mostFitted coalitions that models are fitted to; all others only judge and correct them
  * @returns `explained`: share of the variance of held-out coalitions that the models explain; at most 1,
  *   below 0 when the mean is the better prediction
  * @throws FsynError BUDGET below 40 coalitions
@@ -52,6 +54,7 @@ export async function sparseFourier(
   p: number,
   seed: number,
   signal: AbortSignal | undefined,
+  mostFitted = MOST_FITTED,
 ): Promise<Estimate & { readonly explained: number }> {
   const rows = y.length;
   if (rows < Math.min(LEAST_SPARSE, 2 ** set.players)) {
@@ -61,8 +64,9 @@ export async function sparseFourier(
     );
   }
   const search = new Search(sample, y, signal);
-  const folds = foldsOf(rows, seed);
-  const found = await bestModels(search, folds, set.players, rows);
+  const fitted = Math.min(rows, mostFitted);
+  const folds = foldsOf(rows, fitted, seed);
+  const found = await bestModels(search, folds, set.players, fitted);
   const weights = dividendWeights(index, set.players, 1, set.maxOrder, p);
   const estimates = found.map(({ model }) => indexOf(model, set, weights));
   const values = new Float64Array(set.length);
@@ -72,15 +76,17 @@ export async function sparseFourier(
     let squares = 0;
     for (const one of estimates) squares += (one[i] - mean) ** 2;
     // A parity that no model has may still have what it takes to hide in the errors of prediction.
-    return ((FOLDS - 1) / FOLDS) * squares + (4 ** set.order(i) * missed) / rows ** 2;
+    return ((FOLDS - 1) / FOLDS) * squares + (4 ** set.order(i) * missed) / fitted ** 2;
   });
-  const rest = await residualIndex(sample, residualsOf(search, found, folds, y), set, index, p, signal);
+  const residuals = await residualsOf(search, found, folds, y, signal);
+  const rest = await residualIndex(sample, residuals, set, index, p, signal);
   const spread = found.reduce((sum, one) => sum + one.constant, 0);
   return { ...corrected(values, modelled, rest, set), explained: spread > 0 ? 1 - missed / spread : 1 };
 }
 
-function foldsOf(rows: number, seed: number): Fold[] {
-  const order = Array.from(new Random(seed + 1).permutation(rows));
+/** Every fifth of the coalitions that models are fitted to. */
+function foldsOf(rows: number, fitted: number, seed: number): Fold[] {
+  const order = Array.from(new Random(seed + 1).permutation(rows)).slice(0, fitted);
   return Array.from({ length: FOLDS }, (_, fold) => ({
     heldOut: order.filter((_, i) => i % FOLDS === fold),
     training: order.filter((_, i) => i % FOLDS !== fold),
@@ -137,12 +143,25 @@ function isRankDeficient(error: unknown): boolean {
   return error instanceof FsynError && error.code === 'RANK_DEFICIENT';
 }
 
-function residualsOf(search: Search, found: readonly Found[], folds: readonly Fold[], y: Float64Array) {
-  const [own, heldOut] = [y.slice(), y.slice()];
-  for (const [fold, { model }] of found.entries()) {
-    for (let row = 0; row < y.length; row++) own[row] -= search.predict(model, row) / FOLDS;
-    for (const row of folds[fold].heldOut) heldOut[row] -= search.predict(model, row);
+async function residualsOf(
+  search: Search,
+  found: readonly Found[],
+  folds: readonly Fold[],
+  y: Float64Array,
+  signal: AbortSignal | undefined,
+): Promise<Residuals> {
+  const turns = new Turns(signal);
+  const own = y.slice();
+  for (const { model } of found) {
+    for (let row = 0; row < y.length; row++) {
+      own[row] -= search.predict(model, row) / FOLDS;
+      if (turns.over) await turns.next();
+    }
   }
+  // What no model was fitted to is new to all of them.
+  const heldOut = own.slice();
+  for (const [fold, { model }] of found.entries())
+    for (const row of folds[fold].heldOut) heldOut[row] = y[row] - search.predict(model, row);
   return { own, heldOut };
 }
 
