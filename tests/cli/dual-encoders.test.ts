@@ -96,7 +96,7 @@ describe('dual encoders on the command line', () => {
     const done = await runCommand(explain, ...asked, '--out', out);
     expect(done.code).toBe(exitCodes.ok);
     expect(done.out).toMatch(/-> cosine similarity -?0\.\d{4}\n/u);
-    expect(done.log.match(/Left out: /gu)).toHaveLength(8);
+    expect(done.log.match(/Left out, /gu)).toHaveLength(8);
     const written = JSON.parse(readFileSync(join(out, 'explanation.json'), 'utf8'));
     expect(written.explanations.map((one: { explainer: string }) => one.explainer)).toEqual([
       'random',
