@@ -2,7 +2,10 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import type { ModelCheck } from '../../lib/measure/model-check.js';
 import { parseRecords } from './records.js';
 
 const root = join(import.meta.dirname, '../..');
@@ -250,6 +253,19 @@ describe('fsyn doctor', () => {
     expect([done.code, diagnosis.problems]).toEqual([0, []]);
     expect(diagnosis.inference.providers).toContainEqual({ name: 'cpu', available: true, problem: '' });
     expect(diagnosis.models).toContainEqual(expect.objectContaining({ name: 'llava-tiny', ok: true }));
+  });
+
+  it('tries a model that is named: a masked pass, how passes are shared, and every explainer', async () => {
+    const model = fileURLToPath(new URL('../golden/vlm-llava', import.meta.url));
+    const done = await fsyn('doctor', '--json', '--model', model);
+    const { models } = JSON.parse(done.stdout) as { models: { name: string; check?: ModelCheck }[] };
+    const { check } = models.find(({ name }) => name === model)!;
+    expect(check).toMatchObject({ textMasking: { mode: 'remove' }, fallbacks: [], leftOut: [] });
+    expect(check!.explainers).toEqual(
+      expect.arrayContaining(['occlusion', 'attn-lrp', 'integrated-gradients']),
+    );
+    expect(Math.abs(check!.present - check!.absent)).toBeGreaterThan(1e-3);
+    expect(done.code).toBe(0);
   });
 });
 
