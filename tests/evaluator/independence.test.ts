@@ -18,6 +18,7 @@ import { distance, leastMemory } from './support.js';
 // budget or the number of threads, and it is what the three graphs give when they are run for this cell
 // alone. FSYN_CELLS asks for more.
 const CELLS = Number(process.env.FSYN_CELLS ?? 48);
+const patience = 120_000 * Math.max(1, CELLS / 48);
 /** Above 16 image states are encoded together, above 32 by more than two where that is right. */
 const IMAGE_STATES = Math.ceil((CELLS * 5) / 6);
 
@@ -135,40 +136,44 @@ const layouts: readonly Layout[] = [
 ];
 
 describe.each(layouts)('$title: a score is its cell’s own', ({ open, tolerance, code, slow }) => {
-  test('whatever else is asked, in whatever memory and on however many threads', async () => {
-    const { sample, close } = await open();
-    const random = new Random(41);
-    const table = randomCells(sample, random);
-    const { logProbabilities: plain, tokens } = await sample.evaluatePlainly(table);
-    const of = (cells: readonly number[]) =>
-      cells.flatMap((cell) => [...plain.subarray(cell * tokens, (cell + 1) * tokens)]);
-    const fresh = (options?: EvaluatorOptions) => CoalitionEvaluator.create(sample.program(), options);
-    const least = await leastMemory(sample.program());
-    const ways: EvaluatorOptions[] = [
-      { workers: 1 },
-      { workers: 3 },
-      { memory: least },
-      { memory: 5 * least },
-      { sharing: 'none' },
-    ];
-    for (const way of slow && CELLS < 100 ? ways.slice(1, 3) : ways) {
-      const { logProbabilities } = await (await fresh(way)).evaluate(table);
-      expect(distance(logProbabilities, plain), JSON.stringify(way)).toBeLessThan(tolerance);
-    }
-    const growing = await fresh();
-    if (code !== undefined) {
-      const { fallbacks } = await growing.plan(table);
-      expect(fallbacks.map((fallback) => fallback.code)).toContain(code);
-    }
-    for (const count of [1, 2, 5, 17, Math.floor(CELLS / 2)]) {
-      const { part, cells } = subset(table, count, random);
-      for (const evaluator of [await fresh(), growing]) {
-        const { logProbabilities } = await evaluator.evaluate(part);
-        expect(distance(logProbabilities, of(cells)), `${count} cells`).toBeLessThan(tolerance);
+  test(
+    'whatever else is asked, in whatever memory and on however many threads',
+    async () => {
+      const { sample, close } = await open();
+      const random = new Random(41);
+      const table = randomCells(sample, random);
+      const { logProbabilities: plain, tokens } = await sample.evaluatePlainly(table);
+      const of = (cells: readonly number[]) =>
+        cells.flatMap((cell) => [...plain.subarray(cell * tokens, (cell + 1) * tokens)]);
+      const fresh = (options?: EvaluatorOptions) => CoalitionEvaluator.create(sample.program(), options);
+      const least = await leastMemory(sample.program());
+      const ways: EvaluatorOptions[] = [
+        { workers: 1 },
+        { workers: 3 },
+        { memory: least },
+        { memory: 5 * least },
+        { sharing: 'none' },
+      ];
+      for (const way of slow && CELLS < 100 ? ways.slice(1, 3) : ways) {
+        const { logProbabilities } = await (await fresh(way)).evaluate(table);
+        expect(distance(logProbabilities, plain), JSON.stringify(way)).toBeLessThan(tolerance);
       }
-    }
-    await close();
-  }, 120_000 * Math.max(1, CELLS / 48));
+      const growing = await fresh();
+      if (code !== undefined) {
+        const { fallbacks } = await growing.plan(table);
+        expect(fallbacks.map((fallback) => fallback.code)).toContain(code);
+      }
+      for (const count of [1, 2, 5, 17, Math.floor(CELLS / 2)]) {
+        const { part, cells } = subset(table, count, random);
+        for (const evaluator of [await fresh(), growing]) {
+          const { logProbabilities } = await evaluator.evaluate(part);
+          expect(distance(logProbabilities, of(cells)), `${count} cells`).toBeLessThan(tolerance);
+        }
+      }
+      await close();
+    },
+    patience,
+  );
 });
 
 /**
