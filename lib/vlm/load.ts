@@ -4,6 +4,7 @@ import { checkBytes, checkInteger } from '../checks.js';
 import { resolveOptions } from '../options.js';
 import { Classifier, isManifestPath } from './classifier/classifier.js';
 import { manifestName } from './classifier/manifest.js';
+import { mostTiles } from './decoder/architectures/internvl.js';
 import { loadDecoderVlm } from './decoder/load.js';
 import { DualEncoder, dualFamilies } from './dual/dual-encoder.js';
 import { openModelDirectory } from './files/directory.js';
@@ -64,10 +65,8 @@ const defaults = {
  */
 export async function loadVlm(directory: string, given?: LoadVlmOptions): Promise<Vlm> {
   const options = resolveOptions('loadVlm', defaults, given as Partial<typeof defaults> | undefined);
-  for (const key of ['maxPixels', 'maxTiles'] as const) {
-    const value = options[key];
-    if (value !== undefined) checkInteger(key, value, 1);
-  }
+  if (options.maxPixels !== undefined) checkInteger('maxPixels', options.maxPixels, 1);
+  if (options.maxTiles !== undefined) checkInteger('maxTiles', options.maxTiles, 1, mostTiles);
   checkBytes('memory', options.memory);
   checkDtype(options.dtype);
   const vlm = await open(directory, options);

@@ -12,7 +12,7 @@ import { chatmlAnchors } from './chatml.js';
 import { cutTiles, encodeTiles, type TileGeometry } from './tiles.js';
 
 /** Far beyond the published 12 to 40; the grids of so many tiles are all looked at. */
-const mostTiles = 1024;
+export const mostTiles = 1024;
 
 /**
  * InternVL-3 and 3.5: the image is cut into square tiles, followed by a thumbnail of the whole when there are
