@@ -5,8 +5,9 @@ const context = createContext({ work: undefined as (() => void) | undefined });
 const call = new Script('work()');
 
 /**
- * Does synchronous work whose length data of strangers decide: templates, regular expressions. It is ended after a time,
- * in the middle of a regular expression too; nothing else can end it while it holds the event loop.
+ * Does synchronous work whose length data of strangers decide: templates, regular expressions. It is ended
+ * after a time, in the middle of a regular expression too; nothing else can end it while it holds the event
+ * loop.
  *
  * @param what names the work in the message
  * @throws FsynError with the code when the time is up; what the work throws otherwise

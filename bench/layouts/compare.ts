@@ -1,7 +1,8 @@
 /**
- * What fsyn makes of the layouts of published exports: `node dist/bench/layouts/compare.js DIR [--model NAME] [--layout NAME]
- * [--json FILE]`, where DIR was written by make.py. Every layout is scored on PyTorch's golden cells, and on random ones together
- * and one by one; and explained by every method. `node dist/bench/layouts/table.js FILE` writes the table in docs/layouts.md.
+ * What fsyn makes of the layouts of published exports: `node dist/bench/layouts/compare.js DIR [--model NAME]
+ * [--layout NAME] [--json FILE] `, where DIR was written by make.py. Every layout is scored on PyTorch's
+ * golden cells, and on random ones together and one by one; and explained by every method.
+ * `node dist/bench/layouts/table.js FILE` writes the table in docs/layouts.md.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -117,7 +118,8 @@ class OneByOne {
   static async of(sample: DecoderSample): Promise<OneByOne> {
     const path = sample.whiteBox.decoderModel;
     const operators = await operatorTypes(path);
-    // Such an attention takes the mask's sum only. Where it rotates itself, the file cannot be made to overlook a token at all.
+    // Such an attention takes the mask's sum only. Where it rotates itself, the file cannot be made to
+    // overlook a token at all.
     const overlooksHoles = operators.has('com.microsoft::GroupQueryAttention');
     const rotatesInside =
       overlooksHoles && !operators.has('com.microsoft::RotaryEmbedding') && !operators.has('Cos');

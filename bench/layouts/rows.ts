@@ -2,7 +2,10 @@
 export interface Measured {
   /** Largest difference from PyTorch in float64 on the unconverted model, words removed or attended. */
   readonly pytorch: { readonly remove: number; readonly attend: number };
-  /** Largest difference between cells scored together and passes one by one on the file as it is, words removed. */
+  /**
+   * Largest difference between cells scored together and passes one by one on the file as it is, words
+   * removed.
+   */
   readonly oneByOne: number;
   /** Time of the cells of one explanation one by one, over their time together; one thread, words removed. */
   readonly speedup: number;

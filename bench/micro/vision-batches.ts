@@ -1,5 +1,6 @@
-// What encoding image states one by one costs where a graph cannot take several at once (`one-image-per-run`), against batches
-// of the size that the planner would choose, right or wrong: both in one process, in turns.
+// What encoding image states one by one costs where a graph cannot take several at once
+// (`one-image-per-run`), against batches of the size that the planner would choose, right or wrong: both in
+// one process, in turns.
 //
 //   node dist/bench/micro/vision-batches.js [--rounds 5]
 import { availableParallelism } from 'node:os';

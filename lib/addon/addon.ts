@@ -38,8 +38,8 @@ export interface NativeAddon {
 let loaded: NativeAddon | undefined;
 
 /**
- * The native addon, loaded on first use: a local build (in the folder `build`, or the one that the environment variable
- * FSYN_BUILD names), else a prebuilt binary.
+ * The native addon, loaded on first use: a local build (in the folder `build`, or the one that the
+ * environment variable FSYN_BUILD names), else a prebuilt binary.
  *
  * @throws FsynError ADDON_NOT_FOUND with every place that was tried and what to do
  */
@@ -58,7 +58,8 @@ function load(): NativeAddon {
       file = candidate();
       const native = require(file) as NativeAddon;
       native.initialise(FsynError);
-      // A worker's jobs are stopped when its environment goes down; nothing tells the addon that the process ends.
+      // A worker's jobs are stopped when its environment goes down; nothing tells the addon that the process
+      // ends.
       if (isMainThread) process.once('exit', (code) => native.leave(code));
       return native;
     } catch (error) {

@@ -109,7 +109,10 @@ export const explain: Command = {
   },
 };
 
-/** Runs one explainer after the other and says how far it is, in a log every ten seconds: a real model takes minutes. */
+/**
+ * Runs one explainer after the other and says how far it is, in a log every ten seconds: a real model takes
+ * minutes.
+ */
 async function explainAll(
   sample: PreparedSample,
   selected: readonly Explainer[],

@@ -5,8 +5,8 @@ import { printer } from './output.js';
 import { visible } from './visible.js';
 
 const interrupt = new AbortController();
-// The first interrupt lets the current sample go and keeps finished rows. Nobody listens to a second one: the system then
-// ends the process, whatever holds the event loop.
+// The first interrupt lets the current sample go and keeps finished rows. Nobody listens to a second one: the
+// system then ends the process, whatever holds the event loop.
 process.once('SIGINT', () => interrupt.abort(new Error('interrupted by SIGINT')));
 process.once('SIGTERM', () => interrupt.abort(new Error('interrupted by SIGTERM')));
 const out = printer(process.stdout);

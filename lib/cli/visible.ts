@@ -7,8 +7,9 @@ const control = new RegExp(
 );
 
 /**
- * Text as it may go to a terminal: control characters of names and files, which could move the cursor, rename the window
- * or turn the writing around, are shown by their numbers (`\u001b`). Line ends, tabs and fsyn's own colours stay.
+ * Text as it may go to a terminal: control characters of names and files, which could move the cursor, rename
+ * the window or turn the writing around, are shown by their numbers (`\u001b`). Line ends, tabs and fsyn's
+ * own colours stay.
  */
 export function visible(text: string): string {
   return text.replace(control, (found, own: string | undefined) => {

@@ -26,10 +26,11 @@ export interface ModelCheck {
 const QUESTION = 'Is there a red circle in the picture?';
 
 /**
- * Runs one masked pass and every explainer of `all` on a made-up picture: Integrated Gradients in two steps, and of those that
- * ask for cells only, whether there are cells to be had.
+ * Runs one masked pass and every explainer of `all` on a made-up picture: Integrated Gradients in two steps,
+ * and of those that ask for cells only, whether there are cells to be had.
  *
- * @throws FsynError of `prepare` or `evaluate` for a model that cannot be run; INFERENCE when a score is not finite
+ * @throws FsynError of `prepare` or `evaluate` for a model that cannot be run; INFERENCE when a score is not
+ *   finite
  */
 export async function checkModel(model: Vlm, signal?: AbortSignal): Promise<ModelCheck> {
   const { sample, refused } = await prepared(model, signal);

@@ -10,7 +10,8 @@ import { requireEditableOpset } from './upgrade.js';
  * Loads a model and brings it into the form that taps, edits and gradients work on: decided branches
  * inlined, half precision widened to float32, fused operators decomposed.
  *
- * @throws FsynError `MODEL_FILE`, `UNSUPPORTED_MODEL` (operator set too old), `UNSUPPORTED_OPERATOR`, naming the file
+ * @throws FsynError `MODEL_FILE`, `UNSUPPORTED_MODEL` (operator set too old), `UNSUPPORTED_OPERATOR`, naming
+ *   the file
  */
 export async function prepareModel(
   source: string | OnnxModel,
@@ -31,7 +32,9 @@ export async function prepareModel(
   return model;
 }
 
-/** Types by inference and one small run: of made-up inputs where none are given, or without it where it fails. */
+/**
+ * Types by inference and one small run: of made-up inputs where none are given, or without it where it fails.
+ */
 async function typesOf(
   model: OnnxModel,
   probe: Feeds | undefined,

@@ -173,8 +173,8 @@ function numberText(value: number | undefined): string {
 }
 
 /**
- * A cell by RFC 4180. Text that spreadsheets would take for a formula gets an apostrophe in front, numbers none: names of models and
- * data come from strangers, and a formula may read other cells or the network.
+ * A cell by RFC 4180. Text that spreadsheets would take for a formula gets an apostrophe in front, numbers
+ * none: names of models and data come from strangers, and a formula may read other cells or the network.
  */
 export function csvCell(text: string): string {
   const formula = /^[=+\-@\t\r]/.test(text) && !/^-?(\d+(\.\d+)?(e[+-]?\d+)?|Infinity)$/i.test(text);

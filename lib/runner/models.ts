@@ -40,9 +40,9 @@ export interface LoadModelsOptions {
 }
 
 /**
- * Loads models in order, each given by the name of an embedded model, a path, or `served:http://HOST:PORT/v1#MODEL`; `NAME=` before it gives it
- * another name in results, which tells apart two directories that are both called `model`. The caller
- * disposes them.
+ * Loads models in order, each given by the name of an embedded model, a path, or
+ * `served:http://HOST:PORT/v1#MODEL`; `NAME=` before it gives it another name in results, which tells apart
+ * two directories that are both called `model`. The caller disposes them.
  *
  * @throws FsynError INVALID_ARGUMENT for a name that is no model or two models of one name; else as `loadVlm`
  */

@@ -24,7 +24,10 @@ export interface ServedRequest {
 /** Completions kept by picture and text, as servers keep prefixes. */
 const rememberedAtMost = 512;
 
-/** A model behind a server: one request at a time in the runtime, equal ones answered from memory, faults on request. */
+/**
+ * A model behind a server: one request at a time in the runtime, equal ones answered from memory, faults on
+ * request.
+ */
 export class ServedModel {
   readonly vlm: Vlm;
   readonly #faults: ServerFaults;

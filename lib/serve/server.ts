@@ -31,7 +31,8 @@ const largestBody = 64 * 2 ** 20;
 const defaults: ServeOptions = { host: '127.0.0.1', port: 0, dialect: 'vllm', faults: {} };
 
 /**
- * Serves a model on loopback in the words of a model server, so that what speaks to these can be tried and tested without one.
+ * Serves a model on loopback in the words of a model server, so that what speaks to these can be tried and
+ * tested without one.
  *
  * @throws FsynError UNSUPPORTED_MODEL for a model that writes no answers
  */

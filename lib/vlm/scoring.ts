@@ -20,7 +20,10 @@ export function logSoftmaxAt(logits: Float32Array, vocabulary: number, row: numb
   return score;
 }
 
-/** Natural log-softmax of one row, summed in double from float32 logits and rounded to float32, as `logSoftmaxAt` does. */
+/**
+ * Natural log-softmax of one row, summed in double from float32 logits and rounded to float32, as
+ * `logSoftmaxAt` does.
+ */
 export function logSoftmax(logits: Float32Array): Float32Array {
   let largest = Number.NEGATIVE_INFINITY;
   for (const logit of logits) largest = Math.max(largest, logit);

@@ -6,13 +6,19 @@ import type { EvaluationPlan } from '../inference/plan.js';
 /** An RGB image: ndarray of shape [height, width, 3], values 0..255, row-major and contiguous. */
 export type RgbImage = NdArray<Uint8Array>;
 
-/** The image players of a prepared sample: cells of the visual-token grid, row-major within a tile, tiles in order. */
+/**
+ * The image players of a prepared sample: cells of the visual-token grid, row-major within a tile, tiles in
+ * order.
+ */
 export interface ImagePlayers {
   readonly count: number;
   readonly rows: number;
   readonly columns: number;
   readonly tiles: number;
-  /** [count, 4]: x0, y0, x1, y1 of each cell in pixels of the original image (may exceed it where the model pads). */
+  /**
+   * [count, 4]: x0, y0, x1, y1 of each cell in pixels of the original image (may exceed it where the model
+   * pads).
+   */
   readonly boxes: Float64Array;
 }
 
@@ -63,8 +69,9 @@ export type ModelFeed = NdArray<Float32Array> | NdArray<BigInt64Array<ArrayBuffe
 /**
  * The model files behind a sample and what they were fed with, for explainers that look inside.
  *
- * The model is three graphs in a chain: vision tower with its projector, token embedding, decoder. In between,
- * row i of the image features (flattened to [features, hidden]) replaces the embedding at `imagePositions[i]`.
+ * The model is three graphs in a chain: vision tower with its projector, token embedding, decoder. In
+ * between, row i of the image features (flattened to [features, hidden]) replaces the embedding at
+ * `imagePositions[i]`.
  */
 export interface WhiteBox {
   /** Paths of the .onnx files. */
@@ -76,7 +83,10 @@ export interface WhiteBox {
   readonly pixelInput: string;
   /** Output of the vision graph that carries the image features. */
   readonly featureOutput: string;
-  /** The prompt with one placeholder token per image feature, followed by the answer. Shape [promptLength + answer]. */
+  /**
+   * The prompt with one placeholder token per image feature, followed by the answer. Shape [promptLength +
+   * answer].
+   */
   readonly tokenIds: Int32Array;
   readonly promptLength: number;
   /** Index of the decision token in `tokenIds`; row `decisionPosition - 1` of the logits predicts it. */
@@ -89,13 +99,18 @@ export interface WhiteBox {
   readonly padTokenId: number;
   /** Image player of every feature, -1 for none. Shape [features]. */
   readonly featurePlayers: Int32Array;
-  /** Image player of every token in the vision tower's attention, -1 for class tokens. Shape [vision tokens]. */
+  /**
+   * Image player of every token in the vision tower's attention, -1 for class tokens. Shape [vision tokens].
+   */
   readonly visionTokenPlayers: Int32Array;
   /** Image player of every element of the pixel input, row-major, -1 for none. Shape [elements]. */
   readonly pixelPlayers: Int32Array;
   /** The pixel input with every image player absent: same shape as the pixel input. */
   readonly baselinePixels: NdArray<Float32Array>;
-  /** Every input of the decoder except `inputs_embeds` for the first `length` tokens: mask, positions, empty cache. */
+  /**
+   * Every input of the decoder except `inputs_embeds` for the first `length` tokens: mask, positions, empty
+   * cache.
+   */
   decoderFeeds(length: number): Readonly<Record<string, ModelFeed>>;
 }
 
@@ -107,18 +122,27 @@ export interface PreparedSample {
   readonly imagePlayers: ImagePlayers;
   readonly textPlayers: TextPlayers;
   readonly answer: Answer;
-  /** The picture as the model sees it before normalisation: oriented, resized, cropped, one for each tile; 8 bit. */
+  /**
+   * The picture as the model sees it before normalisation: oriented, resized, cropped, one for each tile; 8
+   * bit.
+   */
   readonly views?: readonly RgbImage[];
-  /** Absent where the model's files cannot be opened up (several images per row, merged single graphs). @throws FsynError DISPOSED after the model was */
+  /**
+   * Absent where the model's files cannot be opened up (several images per row, merged single graphs).
+   * @throws FsynError DISPOSED after the model was
+   */
   readonly whiteBox?: WhiteBox;
   /**
-   * What scoring these cells would take, without scoring them; a new decoder is tried on a few passes first. Absent where
-   * every cell is one run of the model.
+   * What scoring these cells would take, without scoring them; a new decoder is tried on a few passes first.
+   * Absent where every cell is one run of the model.
    */
   plan?(cells: CellTable): Promise<EvaluationPlan>;
   /** Scores every cell of the table; rejects with the signal's reason when aborted. */
   evaluate(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
-  /** The same, each cell by a full pass alone in its run and nothing shared: what `evaluate` is measured against. */
+  /**
+   * The same, each cell by a full pass alone in its run and nothing shared: what `evaluate` is measured
+   * against.
+   */
   evaluatePlainly?(cells: CellTable, options?: EvaluateOptions): Promise<CellScores>;
 }
 
@@ -163,17 +187,21 @@ export interface Vlm {
   readonly architecture: string;
   /** Content hashes of the files that decide its behaviour, for provenance. */
   readonly fingerprint: string;
-  /** What was found when the scores on another provider than the processor were compared with the processor's. */
+  /**
+   * What was found when the scores on another provider than the processor were compared with the processor's.
+   */
   readonly providerCheck?: ProviderCheck;
   /** A question that the model can read, where it knows few words. */
   readonly readableQuestion?: string;
   prepare(image: RgbImage, question: string, options?: PrepareOptions): Promise<PreparedSample>;
   /**
-   * Continues the prompt of a picture and a text, with the log-probabilities of every step. Absent where a model does not
-   * write, as dual encoders and classifiers.
+   * Continues the prompt of a picture and a text, with the log-probabilities of every step. Absent where a
+   * model does not write, as dual encoders and classifiers.
    */
   complete?(image: RgbImage, text: string, options?: Partial<CompleteOptions>): Promise<Completion>;
-  /** Token ids of a text as it stands, without tokens that begin or end a sequence. Absent as `complete` is. */
+  /**
+   * Token ids of a text as it stands, without tokens that begin or end a sequence. Absent as `complete` is.
+   */
   tokenize?(text: string): readonly number[];
   /** What a token reads. Absent as `complete` is. */
   tokenText?(id: number): string;
@@ -185,13 +213,16 @@ export type BaselineKind = 'blur' | 'mean' | 'noise';
 export interface PrepareOptions {
   /** What an absent image player is replaced with. `blur` is a Gaussian blur of the whole original image. */
   readonly baseline?: BaselineKind;
-  /** Gaussian radius: pixels of the original image when `blurUnit` is `pixels`, else a fraction of its longer side. */
+  /**
+   * Gaussian radius: pixels of the original image when `blurUnit` is `pixels`, else a fraction of its longer
+   * side.
+   */
   readonly blurRadius?: number;
   readonly blurUnit?: 'pixels' | 'relative';
   readonly noiseSeed?: number;
   /**
-   * `remove`: an absent token is padded and taken out of attention, positions kept; `attend`: the pad stays attended.
-   * Default: `remove`, for SigLIP `attend`.
+   * `remove`: an absent token is padded and taken out of attention, positions kept; `attend`: the pad stays
+   * attended. Default: `remove`, for SigLIP `attend`.
    */
   readonly textMasking?: 'remove' | 'attend';
   /** Which tokens are players besides the question's own. */

@@ -59,7 +59,10 @@ interface Layout {
   readonly title: string;
   readonly open: () => Promise<{ sample: DecoderSample; close: () => Promise<void> | void }>;
   readonly tolerance: number;
-  /** What the plan must say, where the values alone could be right by chance: two states may have the same scale. */
+  /**
+   * What the plan must say, where the values alone could be right by chance: two states may have the same
+   * scale.
+   */
   readonly code?: Fallback['code'];
   /** Fewer ways of asking, where a pass takes milliseconds. */
   readonly slow?: boolean;

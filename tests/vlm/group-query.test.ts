@@ -32,11 +32,16 @@ type Graph = OnnxModel['graph'];
 
 /** The tiny decoder's heads, and what the kernel wants where rotation is inside: a multiple of 16. */
 const [SIZE, WIDE] = [8, 16];
-/** Where an element of a head goes so that the halves that are rotated together stay halves; the rest is zero. */
+/**
+ * Where an element of a head goes so that the halves that are rotated together stay halves; the rest is zero.
+ */
 const rotated = (i: number) => (i < SIZE / 2 ? i : i + (WIDE - SIZE) / 2);
 const plain = (i: number) => i;
 
-/** The decoder with GroupQueryAttention whose rotation is an operator of its own, in other layouts of the same function. */
+/**
+ * The decoder with GroupQueryAttention whose rotation is an operator of its own, in other layouts of the same
+ * function.
+ */
 async function decoderIn({ inside, positions = false, packed = false }: Layout): Promise<Uint8Array> {
   const model = OnnxModel.fromBytes(await readFile(`${golden}vlm-variants/decoder_gqa.onnx`));
   const { graph } = model;

@@ -6,7 +6,8 @@ import type { MomentIndex } from './moments.js';
  *
  * - 'regression': order-2 polynomial by weighted least squares on paired coalitions, and SVARM-IQ of what it
  *   leaves over; for budgets that 'sparse' takes too long for. Orders 1 and 2.
- * - 'sparse': Fourier models with the coefficients that predict held-out coalitions, and the index of what they
+ * - 'sparse': Fourier models with the coefficients that predict held-out coalitions, and the index of what
+ *   they
  *   leave over. The most accurate per evaluation on sparse and on dense games, and consistent.
  * - 'product': crossed image and text states, for cross-modal pairs; the most accurate per image encoding.
  *   Order 2.

@@ -6,8 +6,8 @@ import { unsupported } from './builder.js';
 import type { RuleContext } from './rule.js';
 
 /**
- * The weight of a MatMulNBits as a matrix [N, K], dequantised in the graph. Scales and zero points may be computed, as those
- * are that were widened from half precision; only the packed numbers must be a constant.
+ * The weight of a MatMulNBits as a matrix [N, K], dequantised in the graph. Scales and zero points may be
+ * computed, as those are that were widened from half precision; only the packed numbers must be a constant.
  */
 export function matrixOfNBits(context: RuleContext): string {
   const { node, builder } = context;
@@ -59,7 +59,10 @@ function declared(context: RuleContext, bits: number): string {
   return builder.op('DequantizeLinear', [weight, scale, zero], { axis: 1, block_size: block });
 }
 
-/** The same by arithmetic, for numbers that ONNX's operator does not take: of 2 bits, or with zero points that are no integers. */
+/**
+ * The same by arithmetic, for numbers that ONNX's operator does not take: of 2 bits, or with zero points that
+ * are no integers.
+ */
 function unpacked(context: RuleContext, bits: number): string {
   const { node, builder } = context;
   const { rows, block, blocks } = extentsOf(context);
@@ -138,7 +141,10 @@ function withoutPadding(context: RuleContext, whole: string): string {
   return blocks * block === columns ? whole : sliced(context, whole, columns);
 }
 
-/** What the 16 numbers of a MatMulBnb4 stand for, in units of their block's largest magnitude (ONNX Runtime's kernels). */
+/**
+ * What the 16 numbers of a MatMulBnb4 stand for, in units of their block's largest magnitude (ONNX Runtime's
+ * kernels).
+ */
 const CODES = {
   fp4: [
     0, 5.208333333e-3, 0.66666667, 1, 0.33333333, 0.5, 0.16666667, 0.25, -0, -5.208333333e-3, -0.66666667, -1,
@@ -151,7 +157,10 @@ const CODES = {
   ],
 } as const;
 
-/** The weight of a MatMulBnb4 as a matrix [N, K]: two numbers a byte, the first in the high half, one scale per block of all. */
+/**
+ * The weight of a MatMulBnb4 as a matrix [N, K]: two numbers a byte, the first in the high half, one scale
+ * per block of all.
+ */
 export function matrixOfBnb4(context: RuleContext): string {
   const { node, builder } = context;
   const { graph } = builder;

@@ -21,11 +21,13 @@ export interface DecoderInputs {
 }
 
 /**
- * Makes GroupQueryAttention heed the whole attention mask and `position_ids`, in place: the operator itself takes only the
- * mask's sum, so that a removed token would stay attended, counts positions itself where rotation is inside of it, and refuses
- * several sequences on a cache. Every kind of such node is first tried against the runtime's kernel.
+ * Makes GroupQueryAttention heed the whole attention mask and `position_ids`, in place: the operator itself
+ * takes only the mask's sum, so that a removed token would stay attended, counts positions itself where
+ * rotation is inside of it, and refuses several sequences on a cache. Every kind of such node is first tried
+ * against the runtime's kernel.
  *
- * @returns the names of inputs that were added; undefined where the graph has no such operator, or one that cannot be rewritten
+ * @returns the names of inputs that were added; undefined where the graph has no such operator, or one that
+ *   cannot be rewritten
  */
 export async function heedMask(
   model: OnnxModel,

@@ -67,7 +67,10 @@ export class Classifier implements Vlm {
     this.#content = `${hash} on ${providers.join()}`;
   }
 
-  /** @throws FsynError MODEL_FILE, MODEL_CONTRACT (a key of the manifest, a tensor that the graph lacks), TOKENIZER */
+  /**
+   * @throws FsynError MODEL_FILE, MODEL_CONTRACT (a key of the manifest, a tensor that the graph lacks),
+   * TOKENIZER
+   */
   static async load(
     path: string,
     options: {
@@ -232,7 +235,10 @@ async function encodePixels(
   return values;
 }
 
-/** First pixel of a cell along an axis: cells differ by at most one pixel where the grid does not divide the image. */
+/**
+ * First pixel of a cell along an axis: cells differ by at most one pixel where the grid does not divide the
+ * image.
+ */
 function edge(index: number, cells: number, extent: number): number {
   return Math.round((index * extent) / cells);
 }

@@ -10,7 +10,10 @@ export interface GenerationSettings {
   readonly repetitionPenalty: number;
   /** Runs the whole sequence for every token instead of continuing the cache. */
   readonly whole?: boolean;
-  /** Sees the model's own logits of every step, [vocabulary], before any penalty; they are overwritten afterwards. */
+  /**
+   * Sees the model's own logits of every step, [vocabulary], before any penalty; they are overwritten
+   * afterwards.
+   */
   readonly onLogits?: (logits: Float32Array) => void;
 }
 
@@ -80,8 +83,8 @@ export async function generateGreedily(
 }
 
 /**
- * Whether a whole pass over prompt and answer chooses the tokens that were generated with the cache. Where two tokens are as
- * likely up to rounding, either is right.
+ * Whether a whole pass over prompt and answer chooses the tokens that were generated with the cache. Where
+ * two tokens are as likely up to rounding, either is right.
  *
  * @param embeds of prompt and answer without the last token, [promptIds.length + answer.length - 1, hidden]
  */
@@ -116,7 +119,9 @@ export async function wholePassAgrees(
   return true;
 }
 
-/** Part of the logits' spread within which half precision and other orders of sums may choose another token. */
+/**
+ * Part of the logits' spread within which half precision and other orders of sums may choose another token.
+ */
 const AS_LIKELY = 1e-2;
 
 /** Embeddings of tokens with those of further tokens behind them. */

@@ -56,7 +56,8 @@ export class DecoderVlm implements Vlm {
     this.fingerprint = fingerprint;
     this.#parts = parts;
     this.#text = textSettings(parts.directory, parts.tokenizer);
-    // With activations rounded to integers, a token depends on what is run with it: the cache is how the model is used.
+    // With activations rounded to integers, a token depends on what is run with it: the cache is how the
+    // model is used.
     this.#generator = new Generator(
       parts.decoder,
       parts.embed,
@@ -171,7 +172,10 @@ export class DecoderVlm implements Vlm {
     }
   }
 
-  /** Refuses before any work what could not be scored later; a longer answer is checked when the cells are planned. */
+  /**
+   * Refuses before any work what could not be scored later; a longer answer is checked when the cells are
+   * planned.
+   */
   #checkMemory(prompt: TokenisedPrompt, encoding: ImageEncoding): void {
     const { decoder, memory } = this.#parts;
     const { session, wiring } = { session: decoder.graph.session, wiring: decoder.wiring };
@@ -189,7 +193,10 @@ export class DecoderVlm implements Vlm {
     checkBudget(needs, memory);
   }
 
-  /** The probe runs once per model; a failed one is tried again, because it may have failed for want of memory. */
+  /**
+   * The probe runs once per model; a failed one is tried again, because it may have failed for want of
+   * memory.
+   */
   #findRemoval(): Promise<Removal> {
     const { decoder, embed } = this.#parts;
     return this.#removal.get(() => probeRemoval(decoder, embed, this.#text.vocabulary));
@@ -216,7 +223,10 @@ export class DecoderVlm implements Vlm {
     return this.#answer(ids, options);
   }
 
-  /** A given answer continues the prompt as the tokenizer would write it; the prompt's own tokens must not change. */
+  /**
+   * A given answer continues the prompt as the tokenizer would write it; the prompt's own tokens must not
+   * change.
+   */
   #given(prompt: TokenisedPrompt, answer: string, options: ResolvedPrepareOptions): Answer {
     return this.#answer(this.#continuation(prompt, answer), options);
   }
@@ -285,7 +295,9 @@ function textSettings(directory: ModelDirectory, tokenizer: TextTokenizer): Text
   };
 }
 
-/** One token id or a list of them, as configurations write it; a text that looks like one would end no answer. */
+/**
+ * One token id or a list of them, as configurations write it; a text that looks like one would end no answer.
+ */
 function tokenIds(value: unknown, key = 'eos_token_id'): number[] {
   if (value === undefined || value === null) return [];
   const ids: readonly unknown[] = Array.isArray(value) ? value : [value];

@@ -67,8 +67,8 @@ export interface DualOptions {
 }
 
 /**
- * CLIP (Radford et al. 2021) and SigLIP (Zhai et al. 2023): an image tower and a text tower whose embeddings' similarity is
- * the score. The question is a caption; there is no answer.
+ * CLIP (Radford et al. 2021) and SigLIP (Zhai et al. 2023): an image tower and a text tower whose embeddings'
+ * similarity is the score. The question is a caption; there is no answer.
  */
 export class DualEncoder implements Vlm {
   readonly name: string;
@@ -147,8 +147,8 @@ export class DualEncoder implements Vlm {
 
   /**
    * @param question the caption
-   * @throws FsynError INVALID_ARGUMENT for options that need an answer, UNSUPPORTED_MODEL for a text masking that the export
-   *   cannot carry out, CONTEXT_LENGTH, TOKENIZER, BUDGET
+   * @throws FsynError INVALID_ARGUMENT for options that need an answer, UNSUPPORTED_MODEL for a text masking
+   *   that the export cannot carry out, CONTEXT_LENGTH, TOKENIZER, BUDGET
    */
   async prepare(image: RgbImage, question: string, given?: PrepareOptions): Promise<PreparedSample> {
     if (this.#disposed) throw new FsynError('DISPOSED', `The model ${this.name} has been disposed.`);

@@ -27,7 +27,10 @@ export const dtypes = [
 ] as const;
 export type Dtype = (typeof dtypes)[number];
 
-/** What may be asked for: a number format, transformers.js' name for `quantized`, or the first format that is there. */
+/**
+ * What may be asked for: a number format, transformers.js' name for `quantized`, or the first format that is
+ * there.
+ */
 export type DtypeName = Dtype | 'q8' | 'auto';
 
 /** What the file names of a number format end with. */

@@ -22,10 +22,12 @@ export class ServerRefusal extends FsynError {
 }
 
 /**
- * A client of one model server. Plain `fetch`: it is in every Node from 20 on, and clients that are kept need later ones.
+ * A client of one model server. Plain `fetch`: it is in every Node from 20 on, and clients that are kept need
+ * later ones.
  *
- * Requests wait for one of the places, whose number grows while answers come and is halved when the server is busy, silent or
- * gone; such requests are tried again after a growing, jittered pause, or the one that the server asks for.
+ * Requests wait for one of the places, whose number grows while answers come and is halved when the server is
+ * busy, silent or gone; such requests are tried again after a growing, jittered pause, or the one that the
+ * server asks for.
  */
 export class ServerClient {
   readonly origin: string;
@@ -134,7 +136,10 @@ export class ServerClient {
     this.#busy++;
   }
 
-  /** Waits for a place that may be free. One that is aborted leaves the queue: a turn given to it would be lost. */
+  /**
+   * Waits for a place that may be free. One that is aborted leaves the queue: a turn given to it would be
+   * lost.
+   */
   #turn(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const abort = () => {

@@ -12,8 +12,8 @@ export interface ServedPicture {
 }
 
 /**
- * Brings a picture to whole multiples of `multiple` (or to the side `fixed`), and makes a grid of at most `grid` x `grid` players
- * of whole multiples.
+ * Brings a picture to whole multiples of `multiple` (or to the side `fixed`), and makes a grid of at most
+ * `grid` x `grid` players of whole multiples.
  *
  * @param multiple pixels that one visual token covers; a player covers whole ones
  * @param fixed side of the square picture that a model takes, null where it takes any size
@@ -80,7 +80,10 @@ export function servedWords(question: string): TextPlayers {
   };
 }
 
-/** What stands where all words are absent: a server refuses a blank question, and a filler word would be a new word. */
+/**
+ * What stands where all words are absent: a server refuses a blank question, and a filler word would be a new
+ * word.
+ */
 export const emptyQuestion = '.';
 
 /** The question without its absent words, gaps closed; another game than words hidden in their places. */

@@ -32,9 +32,10 @@ const states = 16;
 const question = 'What is in the picture? Answer with one word.';
 
 /**
- * Asks a server what would make F_syn wrong in silence, with about sixty requests: does the picture reach the model, are
- * log-probabilities the model's own, does the same request get the same answer at the run's concurrency, are pictures that
- * differ in one part told apart by what the server remembers, and does every picture take as many tokens.
+ * Asks a server what would make F_syn wrong in silence, with about sixty requests: does the picture reach the
+ * model, are log-probabilities the model's own, does the same request get the same answer at the run's
+ * concurrency, are pictures that differ in one part told apart by what the server remembers, and does every
+ * picture take as many tokens.
  */
 export async function* probeServer(
   served: Probed,

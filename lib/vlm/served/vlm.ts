@@ -14,7 +14,10 @@ import { type ServedPicture, servedPicture, servedWords } from './players.js';
 import { type Probed, type ProbeResult, probeServer } from './probe.js';
 import { ServedSample } from './sample.js';
 
-/** How a served model is asked. Every one of these decides the game, so all are part of its fingerprint or of its requests. */
+/**
+ * How a served model is asked. Every one of these decides the game, so all are part of its fingerprint or of
+ * its requests.
+ */
 export interface ServedOptions {
   /** What results call the model. Default: `MODEL, served, words deleted`. */
   readonly name: string | undefined;
@@ -22,7 +25,10 @@ export interface ServedOptions {
   readonly dialect: string | undefined;
   /** Most image players along a side. */
   readonly grid: number;
-  /** Pixels that one visual token covers along a side: 28 for Qwen2- and 2.5-VL, 32 for Qwen3-VL, 14 for LLaVA-1.5. */
+  /**
+   * Pixels that one visual token covers along a side: 28 for Qwen2- and 2.5-VL, 32 for Qwen3-VL, 14 for
+   * LLaVA-1.5.
+   */
   readonly multiple: number;
   /** Side of the square picture that the model takes (336 for LLaVA-1.5); null where it takes any size. */
   readonly side: number | null;
@@ -59,8 +65,8 @@ export function isServed(name: string): boolean {
 /**
  * Opens a model behind a server and probes whether its answers can be measured.
  *
- * @throws FsynError INVALID_ARGUMENT for an address that is none, SERVER when the server cannot be reached, is of no known kind,
- *   lacks the model or fails a probe
+ * @throws FsynError INVALID_ARGUMENT for an address that is none, SERVER when the server cannot be reached,
+ *   is of no known kind, lacks the model or fails a probe
  */
 export async function openServed(address: string, options: ServedOptions): Promise<ServedVlm> {
   const [, url, model] = /^served:(https?:\/\/[^#]+)#(.+)$/u.exec(address) ?? [];
@@ -111,7 +117,10 @@ async function findDialect(
   );
 }
 
-/** A model behind a server. White-box explainers cannot look into it; absent words are deleted, not hidden in their places. */
+/**
+ * A model behind a server. White-box explainers cannot look into it; absent words are deleted, not hidden in
+ * their places.
+ */
 export class ServedVlm implements Vlm, Probed {
   readonly name: string;
   readonly architecture: string;

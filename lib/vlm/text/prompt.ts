@@ -34,7 +34,10 @@ export interface TokenisedPrompt {
   readonly players: TextPlayers;
 }
 
-/** Characters of question and instruction together. Tokenising so many takes two seconds, in which nothing else happens. */
+/**
+ * Characters of question and instruction together. Tokenising so many takes two seconds, in which nothing
+ * else happens.
+ */
 const longestQuestion = 2 ** 16;
 
 /** Throws unless the question is text with something in it, of whole characters, and not endless. */

@@ -1,7 +1,9 @@
 import type { Dialect } from '../dialect.js';
 import { askChat, modelEntry } from './openai.js';
 
-/** llama.cpp's server: the chat route takes any `top_logprobs`, so that every token that matters comes back. */
+/**
+ * llama.cpp's server: the chat route takes any `top_logprobs`, so that every token that matters comes back.
+ */
 export const llamacpp: Dialect = {
   name: 'llamacpp',
   exact: false,

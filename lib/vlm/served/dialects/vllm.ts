@@ -1,7 +1,9 @@
 import type { Dialect, ServedQuery } from '../dialect.js';
 import { askChat, modelEntry } from './openai.js';
 
-/** vLLM: log-probabilities of chosen ids (`logprob_token_ids`), tokens as ids, begun answers, salted caches. */
+/**
+ * vLLM: log-probabilities of chosen ids (`logprob_token_ids`), tokens as ids, begun answers, salted caches.
+ */
 export const vllm: Dialect = {
   name: 'vllm',
   exact: true,
