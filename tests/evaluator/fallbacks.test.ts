@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CellTable } from '../../lib/cells/table.js';
 import { CoalitionEvaluator } from '../../lib/inference/evaluator.js';
 import type { Fallback } from '../../lib/inference/plan.js';
 import type { EvaluatorProgram } from '../../lib/inference/program.js';
@@ -211,4 +212,53 @@ test('a decoder that makes much of rounding is not taken for one that computes s
   // Otherwise there would have been nothing to see through.
   expect(apart).toBeGreaterThan(1e-4);
   expect(apart).toBeLessThan(1e-2);
+});
+
+/** The sample on a decoder whose sequences reach into those that share their run: a part of their mean is added to each. */
+async function meetsInBatches(): Promise<EvaluatorProgram> {
+  const program = sample.program();
+  const folder = join(tinyLlava, 'onnx');
+  const model = await OnnxModel.load(join(folder, 'decoder_model_merged.onnx'));
+  const { graph } = model;
+  graph.replaceUses('inputs_embeds', 'met');
+  const part = graph.addFloat32('part', [0.1]);
+  graph.setNodes([
+    makeNode('ReduceMean', ['inputs_embeds'], ['mean'], { attributes: { axes: [0], keepdims: 1 } }),
+    makeNode('Mul', ['mean', part], ['share']),
+    makeNode('Add', ['inputs_embeds', 'share'], ['met']),
+    ...graph.nodes,
+  ]);
+  const { rows: _rows, keep: _keep, ...wiring } = program.wiring;
+  const decoder = await Session.load(model.serialize(), { externalDataFolder: folder });
+  return { ...program, decoder, wiring };
+}
+
+test('prefixes and sequences that reach into each other are run one by one', async () => {
+  const program = await meetsInBatches();
+  const cells = new CellTable(program.imagePlayers, program.textPlayers);
+  // Prefixes are run together from 17 image states on.
+  for (let i = 0; i < 20; i++) {
+    const bits = Array.from({ length: cells.imagePlayers }, (_, p) => ((3 * i + 5) >> (p % 6)) & 1);
+    const image = cells.imageState(bits);
+    for (const t of [2, 3]) {
+      cells.cell(image, cells.textState(Array.from({ length: cells.textPlayers }, (_, p) => p % t === 0)));
+    }
+  }
+  const { plan, logProbabilities } = await (await CoalitionEvaluator.create(program)).evaluate(cells);
+  expect(plan.fallbacks.map(({ code }) => code).sort()).toEqual(['one-prefix-per-run', 'one-row-per-run']);
+  expect(plan.imageStates).toBe(20);
+  expect(plan.batches).toMatchObject({ vision: 2, prefix: 1, suffix: 1 });
+  expect(distance(logProbabilities, await fullPasses(program, cells))).toBeLessThan(1e-5);
+});
+
+test('where the plain passes of a trial fail, nothing is believed', async () => {
+  const program = await meetsInBatches();
+  const broken = { ...program, baselinePixels: program.baselinePixels.map(() => Number.NaN) };
+  const { fallbacks, prefixTokens, batches } = await planOf(broken);
+  expect(fallbacks).toMatchObject([
+    { code: 'untried', reason: expect.stringMatching(/not numbers.*every cell is a full pass/s) },
+  ]);
+  expect([prefixTokens, batches.vision, batches.suffix]).toEqual([0, 1, 1]);
+  // Nothing was learnt about the decoder: with another sample it is tried.
+  expect((await planOf(program)).prefixTokens).toBeGreaterThan(0);
 });
