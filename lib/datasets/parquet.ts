@@ -67,6 +67,7 @@ export class ParquetTable {
         { cause },
       );
     });
+    checkChunks(path, metadata);
     checkSchema(path, metadata, columns);
     checkCodecs(path, metadata, columns);
     return new ParquetTable(path, digest, file, metadata, columns);
@@ -93,9 +94,10 @@ export class ParquetTable {
   }
 
   async #read(range: { columns: string[]; rowStart?: number; rowEnd?: number }): Promise<ParquetRow[]> {
+    const reading = { failed: false };
     try {
       return await parquetReadObjects({
-        file: this.#file,
+        file: untilFailure(this.#file, reading),
         metadata: this.#metadata,
         // Bytes without a text type must stay bytes: they are pictures.
         utf8: false,
@@ -103,9 +105,21 @@ export class ParquetTable {
         ...range,
       });
     } catch (cause) {
+      reading.failed = true;
       throw new FsynError('DATASET', `Cannot read ${this.path}: ${reasonOf(cause)}.`, { cause });
     }
   }
+}
+
+/** A file that gives nothing more once reading has failed: nobody waits for the columns that were begun. */
+function untilFailure(file: AsyncBuffer, reading: { readonly failed: boolean }): AsyncBuffer {
+  return {
+    byteLength: file.byteLength,
+    slice: async (start, end) => {
+      const bytes = await file.slice(start, end);
+      return reading.failed ? new Promise(() => {}) : bytes;
+    },
+  };
 }
 
 /**
@@ -180,6 +194,27 @@ function checkSchema(
     'DATASET',
     `${path} has another schema than expected: ${problems.join('; ')}. Its columns are ${[...found.keys()].join(', ')}.`,
   );
+}
+
+/**
+ * Every column chunk must be a column of the schema, once. The decoder reads what it does not find in the schema too, and nobody
+ * waits for it: a damaged one would end the process.
+ */
+function checkChunks(path: string, metadata: FileMetaData): void {
+  const leaves = new Set(leavesOf(parquetSchema(metadata)).map((leaf) => leaf.join('.')));
+  for (const { columns } of metadata.row_groups) {
+    const found = columns.map(({ meta_data: chunk }) => chunk?.path_in_schema?.join('.') ?? '');
+    const stranger = found.find((name, i) => !leaves.has(name) || found.indexOf(name) !== i);
+    if (stranger === undefined) continue;
+    throw new FsynError(
+      'DATASET',
+      `${path} is damaged: its column ${JSON.stringify(stranger)} is not in its schema, or twice in a row group.`,
+    );
+  }
+}
+
+function leavesOf({ path, children }: SchemaTree): string[][] {
+  return children.length === 0 ? [path] : children.flatMap(leavesOf);
 }
 
 function kindOf({ element, children }: SchemaTree): ColumnKind | undefined {
