@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { TensorValue } from '../../lib/inference/session.js';
 import { DifferentiableModel, OnnxModel, SplitModel } from '../../lib/onnx/index.js';
 import { prepareModel } from '../../lib/onnx/prepare.js';
-import { createMessage, type GraphProto } from '../../lib/onnx/protobuf.js';
+import { createMessage, type GraphProto, type NodeProto, type TensorProto } from '../../lib/onnx/protobuf.js';
 import { DataType, float32Tensor, tensor } from '../../lib/onnx/tensors.js';
 import {
   boolean,
@@ -107,5 +107,54 @@ describe('half precision', () => {
     // 0.1 has no half-precision value: rounding would show.
     const y = (await forward(wide, { x: ndarray(Float32Array.of(0.1), [1]) as TensorValue })).y;
     expect(valuesOf(y)[0]).toBe(Math.fround(3 * Math.fround(0.1)));
+  });
+});
+
+/** ONNX's Attention on [batch, heads, length, 4] whose numbers of heads no inference can tell: they are computed. */
+function computedHeads(outputs = ['y']): OnnxModel {
+  const heads = (x: string, name: string): NodeProto[] => [
+    node('Reshape', [x, `${name}/shape`], [`${name}/split`]),
+    node('Transpose', [`${name}/split`], [name], { perm: [0, 2, 1, 3] }),
+  ];
+  const shape = (name: string, count: number): [NodeProto[], TensorProto[]] => [
+    [node('Cast', [`${name}/float`], [`${name}/shape`], { to: DataType.int64 })],
+    [float32Tensor(`${name}/float`, [0, 0, count, 4], [4])],
+  ];
+  const [q, k] = [shape('q', 4), shape('k', 2)];
+  const inputs: [string, number, (string | number)[]][] = [
+    ['x', DataType.float32, ['batch', 'length', 16]],
+    ['z', DataType.float32, ['batch', 'length', 8]],
+  ];
+  return sketch({
+    nodes: [
+      ...q[0],
+      ...k[0],
+      ...heads('x', 'q'),
+      ...heads('z', 'k'),
+      node('Attention', ['q', 'k', 'k'], ['a', '', '', ...outputs.slice(1)], { is_causal: 1 }),
+      node('Transpose', ['a'], ['y'], { perm: [0, 2, 1, 3] }),
+    ],
+    constants: [...q[1], ...k[1]],
+    inputs,
+    outputs,
+    opset: 23,
+  });
+}
+
+test('numbers of heads that only a run tells are found by one of made-up inputs', async () => {
+  const model = computedHeads();
+  const prepared = await prepareModel(model);
+  expect(prepared.graph.nodes.map(({ opType }) => opType)).not.toContain('Attention');
+  const next = randomStream(9);
+  const feeds = { x: randomTensor([2, 5, 16], next), z: randomTensor([2, 5, 8], next) };
+  const [whole, apart] = [await forward(model, feeds), await forward(prepared, feeds)];
+  expect(relativeError(valuesOf(apart.y), valuesOf(whole.y))).toBeLessThan(2e-5);
+});
+
+test('a refused operator is named with its file', async () => {
+  const model = computedHeads(['y', 'scores']);
+  await expect(prepareModel(model)).rejects.toMatchObject({
+    code: 'UNSUPPORTED_OPERATOR',
+    message: expect.stringMatching(/^<memory>: .*Attention.*its scores are an output/),
   });
 });
