@@ -64,7 +64,7 @@ void test_transforms(const cuda::Interactions& device) {
   for (const int players : {0, 1, 3, 4, 7, 11, 12, 13, 15, 16, 19, 20, 21}) {
     const auto table = random_table(players);
     const std::vector<float> narrow(table.begin(), table.end());
-    for (int kind = 0; kind < interactions::kTransformCount; ++kind) {
+    for (std::size_t kind = 0; kind < interactions::kTransformCount; ++kind) {
       const auto name = "transform " + std::to_string(kind) + " of " + std::to_string(players) + " players";
       auto expected = table;
       interactions::transform(expected.data(), players, static_cast<Transform>(kind), 0.3);

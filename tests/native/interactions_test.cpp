@@ -96,7 +96,7 @@ void test_transforms(const KernelSet& kernels) {
   constexpr long double kP = 0.3L;
   for (int players = 0; players <= 15; ++players) {
     const auto table = random_table<T>(players, static_cast<unsigned>(players) + 1);
-    for (int kind = 0; kind < kTransformCount; ++kind) {
+    for (std::size_t kind = 0; kind < kTransformCount; ++kind) {
       std::vector<long double> expected(table.begin(), table.end());
       for (int bit = 0; bit < players; ++bit) {
         for (std::size_t s = 0; s < expected.size(); ++s) {
