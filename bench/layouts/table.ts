@@ -66,7 +66,8 @@ function small(value: number): string {
 const notes: string[] = [];
 function note(reason: string): string {
   const text = reason
-    .replaceAll(/\S*\/onnx\//g, '')
+    // Names of layouts hold blanks.
+    .replaceAll(/^.*?\/onnx\//gm, '')
     .replaceAll('\n', ' ')
     .trim();
   if (!notes.includes(text)) notes.push(text);
