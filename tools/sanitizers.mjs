@@ -1,6 +1,7 @@
-// Runs the tests that reach native code under sanitizers: `node tools/sanitizers.mjs [address|thread] [test file...]`,
-// both without a name. Builds into build/asan and build/tsan (GCC or Clang on Linux), then runs the C++
-// executables and the addon, in Node with the sanitizer's runtime loaded first. docs/reliability.md says what is off.
+// Runs the tests that reach native code under sanitizers:
+// `node tools/sanitizers.mjs [address|thread] [test file...]`, both without a name. Builds into build/asan
+// and build/tsan (GCC or Clang on Linux), then runs the C++ executables and the addon, in Node with the
+// sanitizer's runtime loaded first. docs/reliability.md says what is off.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 

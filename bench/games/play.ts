@@ -60,7 +60,10 @@ async function play(sample: PreparedSample): Promise<Float32Array> {
   return Float32Array.from(cells, (cell) => values[cell]);
 }
 
-/** Of every family the grounded sample that the model is the `place`-th to answer right, with enough words to group. */
+/**
+ * Of every family the grounded sample that the model is the `place`-th to answer right, with enough words to
+ * group.
+ */
 async function* samplesOf(model: Awaited<ReturnType<typeof loadVlm>>, place: number) {
   for (const family of FAMILIES) {
     const dataset = embeddedDataset({ families: [family], size: 20 * place, split: 'test' });

@@ -1,6 +1,6 @@
 /**
- * Writes the table of docs/layouts.md from rows of compare.ts: `node dist/bench/layouts/table.js FILE...`. Files given later
- * replace rows of earlier ones; the rows are kept in bench/layouts/rows.json.
+ * Writes the table of docs/layouts.md from rows of compare.ts: `node dist/bench/layouts/table.js FILE...`.
+ * Files given later replace rows of earlier ones; the rows are kept in bench/layouts/rows.json.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

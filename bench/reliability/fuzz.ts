@@ -7,8 +7,9 @@ import { FsynError } from '../../lib/errors.js';
 import { inputKinds } from './inputs.js';
 
 /**
- * `node dist/bench/reliability/fuzz.js [thousands=100] [kinds...]`: gives fsyn so many thousand mutated files, in processes that are watched, and
- * prints how many were taken and refused, which errors had no code, and what ended or held a process.
+ * `node dist/bench/reliability/fuzz.js [thousands=100] [kinds...]`: gives fsyn so many thousand mutated
+ * files, in processes that are watched, and prints how many were taken and refused, which errors had no code,
+ * and what ended or held a process.
  */
 
 const share: Readonly<Record<string, number>> = {

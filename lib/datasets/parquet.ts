@@ -197,8 +197,8 @@ function checkSchema(
 }
 
 /**
- * Every column chunk must be a column of the schema, once. The decoder reads what it does not find in the schema too, and nobody
- * waits for it: a damaged one would end the process.
+ * Every column chunk must be a column of the schema, once. The decoder reads what it does not find in the
+ * schema too, and nobody waits for it: a damaged one would end the process.
  */
 function checkChunks(path: string, metadata: FileMetaData): void {
   const leaves = new Set(leavesOf(parquetSchema(metadata)).map((leaf) => leaf.join('.')));

@@ -214,7 +214,10 @@ test('a decoder that makes much of rounding is not taken for one that computes s
   expect(apart).toBeLessThan(1e-2);
 });
 
-/** The sample on a decoder whose sequences reach into those that share their run: a part of their mean is added to each. */
+/**
+ * The sample on a decoder whose sequences reach into those that share their run: a part of their mean is
+ * added to each.
+ */
 async function meetsInBatches(): Promise<EvaluatorProgram> {
   const program = sample.program();
   const folder = join(tinyLlava, 'onnx');

@@ -110,7 +110,10 @@ describe('half precision', () => {
   });
 });
 
-/** ONNX's Attention on [batch, heads, length, 4] whose numbers of heads no inference can tell: they are computed. */
+/**
+ * ONNX's Attention on [batch, heads, length, 4] whose numbers of heads no inference can tell: they are
+ * computed.
+ */
 function computedHeads(outputs = ['y']): OnnxModel {
   const heads = (x: string, name: string): NodeProto[] => [
     node('Reshape', [x, `${name}/shape`], [`${name}/split`]),
