@@ -13,4 +13,6 @@ export interface Attribution {
 export interface PlayerTruth {
   readonly image: Uint8Array;
   readonly text: Uint8Array;
+  /** Image players that could be taken for those that decide, and do not; absent where none is named. */
+  readonly distractors?: Uint8Array;
 }

@@ -35,7 +35,7 @@ export const audit: Command = {
     dataset: {
       kind: 'list',
       value: 'NAME',
-      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR; repeatable',
+      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR, mmvp:DIR; repeatable',
       fallback: [...embeddedFamilies.keys()],
     },
     'allow-outside': { kind: 'flag', help: 'read pictures that a data file names outside its folder' },

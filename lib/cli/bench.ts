@@ -49,7 +49,7 @@ export const bench: Command = {
       kind: 'list',
       value: 'NAME',
       known: [...embeddedFamilies.keys()],
-      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR; NAME=... to name it; repeatable',
+      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR, mmvp:DIR; NAME=... to name it; repeatable',
       fallback: [...embeddedFamilies.keys()],
     },
     'allow-outside': {

@@ -24,7 +24,7 @@ export const players: Command = {
     dataset: {
       kind: 'list',
       value: 'NAME',
-      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR; repeatable',
+      help: 'embedded dataset, JSONL file, or repope:DIR, cv-bench:DIR, mmstar:DIR, mmvp:DIR; repeatable',
       fallback: [...embeddedFamilies.keys()].slice(0, 1),
     },
     'allow-outside': { kind: 'flag', help: 'read pictures that a data file names outside its folder' },

@@ -5,11 +5,11 @@ import { type Entry, type PublishedOptions, publishedDataset, sizeNotes } from '
 import type { Dataset, Sample } from './types.js';
 
 /** The published answer format of multiple-choice questions. */
-const choiceInstruction =
+export const choiceInstruction =
   '\nAnswer directly with only the letter inside parentheses, and nothing else. \nAnswer:';
 
 /** LLaVA-1.5 is asked otherwise in the published runs. */
-const choiceInstructions: Sample['instructions'] = { llava: '\nAnswer' };
+export const choiceInstructions: Sample['instructions'] = { llava: '\nAnswer' };
 
 /** The letters of a question with this many choices; undefined for more than the alphabet has. */
 export function choiceLetters(count: number): string[] | undefined {

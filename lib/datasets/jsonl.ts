@@ -22,7 +22,7 @@ const groundings = ['grounded', 'text-prior', 'image-prior'] as const;
 const box = v.strictTuple([finite, finite, finite, finite], '[x0, y0, x1, y1]');
 const boxes = v.array(box, 'a list of [x0, y0, x1, y1]');
 const words = v.array(v.strictTuple([finite, finite], '[from, to]'), 'a list of [from, to]');
-const shape = '{boxes: [[x0, y0, x1, y1], ...], words: [[from, to], ...]}';
+const shape = '{boxes: [[x0, y0, x1, y1], ...], words: [[from, to], ...], distractors?: [...]}';
 
 /** One line; `image` is a path relative to the file. */
 const row = object(
@@ -35,7 +35,7 @@ const row = object(
     choices: optional(v.array(text, 'a list of texts')),
     family: optional(text),
     grounding: optional(v.picklist(groundings, `one of ${groundings.join(', ')}`)),
-    truth: optional(object({ boxes, words }, shape)),
+    truth: optional(object({ boxes, words, distractors: optional(boxes) }, shape)),
   },
   'an object',
 );

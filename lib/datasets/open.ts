@@ -7,6 +7,7 @@ import { openCvBench } from './cv-bench.js';
 import { type EmbeddedOptions, embeddedDataset } from './embedded/dataset.js';
 import { openJsonl } from './jsonl.js';
 import { openMmstar } from './mmstar.js';
+import { openMmvp } from './mmvp.js';
 import type { PublishedOptions } from './published.js';
 import { openRepope } from './repope.js';
 import type { Dataset } from './types.js';
@@ -24,6 +25,7 @@ const published: ReadonlyMap<string, (path: string, options: PublishedOptions) =
     ['repope', openRepope],
     ['cv-bench', openCvBench],
     ['mmstar', openMmstar],
+    ['mmvp', openMmvp],
   ],
 );
 
@@ -40,7 +42,7 @@ export interface DatasetSettings {
 
 /**
  * Opens datasets by name (`presence`, `relation`, `choice`: drawn, nothing is read), name and path
- * (`repope:DIR`, `cv-bench/SUBSET:DIR`, `mmstar:DIR`), or path of a JSON Lines file. `NAME=` before any of
+ * (`repope:DIR`, `cv-bench/SUBSET:DIR`, `mmstar:DIR`, `mmvp:DIR`), or path of a JSON Lines file. `NAME=` before any of
  * them gives it another name in results: that is how two files called `samples.jsonl` are told apart.
  *
  * @throws FsynError INVALID_ARGUMENT for a name that is none of these; DATASET where files are missing or

@@ -1,7 +1,7 @@
 import { FsynError } from '../errors.js';
 import type { RgbImage } from '../vlm/types.js';
 import { orderByHash } from './choose.js';
-import type { Dataset, Sample } from './types.js';
+import type { Dataset, Grounding, GroundTruth, Sample } from './types.js';
 
 /** How much of a published dataset to take. */
 export interface PublishedOptions {
@@ -23,6 +23,8 @@ export interface Entry {
   readonly choices?: readonly string[];
   /** Names of the subsets that it belongs to. */
   readonly subsets: readonly string[];
+  readonly truth?: GroundTruth;
+  readonly grounding?: Grounding;
   /** Why it cannot be asked: it becomes a failed row with this reason. */
   readonly problem?: string;
   image(): Promise<RgbImage>;
@@ -57,10 +59,10 @@ export function publishedDataset(published: Published, options: PublishedOptions
     name: options.subset === undefined ? name : `${name}/${subsetKey(options.subset)}`,
     version,
     size: chosen.length,
-    truthless: true,
+    truthless: chosen.every(({ truth }) => truth === undefined),
     notes: [...notes, ...problemNotes(name, chosen)],
     async *samples() {
-      for (const { id, question, answer, family, choices, problem, image } of chosen) {
+      for (const { id, question, answer, family, choices, problem, image, ...known } of chosen) {
         yield {
           id,
           question,
@@ -69,6 +71,8 @@ export function publishedDataset(published: Published, options: PublishedOptions
           choices,
           instruction,
           instructions,
+          ...(known.truth && { truth: known.truth }),
+          ...(known.grounding && { grounding: known.grounding }),
           image: problem === undefined ? image : () => Promise.reject(new FsynError('DATASET', problem)),
         };
       }

@@ -8,6 +8,7 @@ import { jsonLines, parseJson, readTextFile } from '../text-file.js';
 import { DataFolder } from './data-folder.js';
 import { listFolder } from './folder.js';
 import { type Entry, type PublishedOptions, publishedDataset, subsetKey } from './published.js';
+import { repopeTruth } from './repope-truth.js';
 import type { Dataset } from './types.js';
 
 const splits = ['random', 'popular', 'adversarial'] as const;
@@ -68,8 +69,15 @@ export async function openRepope(path: string, options: PublishedOptions): Promi
       `RePOPE: none of the ${entries.length} images asked about is in ${images}, the first would be ${entries[0].imageFile}.`,
     );
   }
+  const truth = await repopeTruth(path, entries);
+  if (truth.digest !== '') digests.push(truth.digest);
   const version = createHash('sha256').update(digests.join('\n')).digest('hex').slice(0, 12);
-  return publishedDataset({ name: 'repope', version, entries, notes: repeatNotes(annotations) }, options);
+  const known = entries.map((entry) => {
+    const marked = truth.of(entry);
+    return marked === undefined ? entry : { ...entry, truth: marked, grounding: 'grounded' as const };
+  });
+  const notes = [...repeatNotes(annotations), ...truth.notes];
+  return publishedDataset({ name: 'repope', version, entries: known, notes }, options);
 }
 
 function fileName(split: string): string {
@@ -115,7 +123,7 @@ function joinEqual(
   annotations: readonly Annotation[],
   images: string,
   pictures: DataFolder,
-): (Entry & { imageFile: string })[] {
+): (Entry & { readonly imageFile: string; readonly picture: string })[] {
   const groups = new Map<string, Annotation[]>();
   for (const annotation of annotations) {
     const id = `${annotation.image} ${annotation.text}`;
@@ -134,6 +142,7 @@ function joinEqual(
       subsets: group.map(({ split }) => split),
       problem: problemOf(group, imageFile),
       imageFile,
+      picture: image,
       image: () => pictures.image(image, where),
     };
   });

@@ -9,6 +9,8 @@ export interface GroundTruth {
   readonly boxes: readonly (readonly [number, number, number, number])[];
   /** Half-open character ranges of the question. */
   readonly words: readonly (readonly [number, number])[];
+  /** Boxes of objects that could be taken for what is asked about: the Mismatch control points at them. */
+  readonly distractors?: readonly (readonly [number, number, number, number])[];
 }
 
 /** One question about one image. */

@@ -29,6 +29,34 @@ export const antiOracle: Explainer = {
   },
 };
 
+/**
+ * The right words with a wrong place: 1 for the words that decide and for the image players of a distractor.
+ * The cross-modal illusion of the paper's Experiment 1.2, which a joint metric must tell from the Oracle.
+ */
+export const mismatch: Explainer = {
+  name: 'mismatch',
+  title: 'Mismatch',
+  reference: 'control: right words, a distractor’s region (arXiv 2605.22168, Experiment 1.2)',
+  needsTruth: true,
+  byNameOnly: true,
+  appliesTo: (truth) =>
+    truth !== undefined &&
+    truth.boxes.length > 0 &&
+    truth.words.length > 0 &&
+    (truth.distractors?.length ?? 0) > 0,
+  cells: (imagePlayers, textPlayers) => new CellTable(imagePlayers, textPlayers),
+  async attribute({ truth }) {
+    const { text, distractors } = requireTruth(truth);
+    if (distractors === undefined) {
+      throw new FsynError(
+        'DATASET',
+        'The Mismatch control needs ground truth that names distractors, and this sample has none.',
+      );
+    }
+    return { image: Float64Array.from(distractors), text: Float64Array.from(text) };
+  },
+};
+
 function requireTruth(truth: PlayerTruth | undefined): PlayerTruth {
   if (truth === undefined) {
     throw new FsynError(

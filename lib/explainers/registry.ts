@@ -7,7 +7,7 @@ import { inputXGradient } from './input-x-gradient.js';
 import { integratedGradients } from './integrated-gradients.js';
 import { llavaCam } from './llava-cam.js';
 import { occlusion } from './occlusion.js';
-import { antiOracle, oracle } from './oracle.js';
+import { antiOracle, mismatch, oracle } from './oracle.js';
 import { random } from './random.js';
 import { rollout } from './rollout.js';
 import { shapley } from './shapley.js';
@@ -18,6 +18,7 @@ import type { Explainer } from './types.js';
 export const explainers: readonly Explainer[] = [
   oracle,
   antiOracle,
+  mismatch,
   random,
   occlusion,
   inputXGradient(),

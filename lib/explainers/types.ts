@@ -3,6 +3,13 @@ import type { CellScores, EvaluateOptions } from '../cells/scores.js';
 import type { CellTable } from '../cells/table.js';
 import type { PreparedSample } from '../vlm/types.js';
 
+/** What of a sample's ground truth says whether a control can be made. */
+export interface SampleTruth {
+  readonly boxes: readonly unknown[];
+  readonly words: readonly unknown[];
+  readonly distractors?: readonly unknown[];
+}
+
 /** Which sample it is: what scores that were made elsewhere are found by. */
 export interface SampleIdentity {
   readonly dataset: string;
@@ -39,6 +46,11 @@ export interface Explainer {
   /** The paper that defines it, or what it is for when it is a control. */
   readonly reference: string;
   readonly needsTruth: boolean;
+  /**
+   * Whether it points at something on a sample: a benchmark makes no row where it does not. Everywhere
+   * without this.
+   */
+  appliesTo?(truth: SampleTruth | undefined): boolean;
   /** Not part of `all`, because it costs many times what others do. */
   readonly byNameOnly?: boolean;
   /** Content hash of its code where that is no part of fsyn; enters the keys of results. */

@@ -26,6 +26,8 @@ const controlPairs = [
   ['oracle', 'anti-oracle'],
   ['oracle', 'random'],
   ['random', 'anti-oracle'],
+  ['oracle', 'mismatch'],
+  ['mismatch', 'anti-oracle'],
 ] as const;
 
 /** Computes every statistic of a scope. Deterministic for a seed. */

@@ -1,4 +1,5 @@
 import { measures } from './digest.js';
+import { isPlausibility } from './plausibility.js';
 import type { Report } from './report.js';
 import type { ScopeAnalysis } from './scope.js';
 
@@ -67,9 +68,10 @@ function scopeRows(scope: ScopeAnalysis): CsvRow[] {
     ...rest,
   });
   const explainers = scope.explainers.flatMap((row) => [
-    ...measures.map((measure) =>
-      about(row.name, `mean_${measure}`, { ...row.means[measure], n: row.samples }),
-    ),
+    ...measures
+      // Plausibility exists where there is ground truth only.
+      .filter((measure) => !isPlausibility(measure) || !Number.isNaN(row.means[measure].estimate))
+      .map((measure) => about(row.name, `mean_${measure}`, { ...row.means[measure], n: row.samples })),
     ...Object.entries(row.byGrounding).map(([kind, value]) =>
       about(row.name, `mean_raw_${kind}`, { ...value, n: value.samples }),
     ),

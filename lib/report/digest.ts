@@ -17,6 +17,12 @@ export const measures = [
   'textSrg',
   'normalisedImageSrg',
   'normalisedTextSrg',
+  'imagePointing',
+  'imageEnergy',
+  'imageIou',
+  'textPointing',
+  'textEnergy',
+  'textIou',
 ] as const;
 export type Measure = (typeof measures)[number];
 
@@ -337,7 +343,11 @@ function takeMeasured(
   return record.shapley !== null || !known;
 }
 
-function rowMeasures({ synergy, image, text }: MeasuredRecord): Record<Measure, number> {
+/** A modality without ground truth. */
+const unmarked = { pointing: Number.NaN, energy: Number.NaN, iou: Number.NaN };
+
+function rowMeasures({ synergy, image, text, plausibility }: MeasuredRecord): Record<Measure, number> {
+  const marked = { image: plausibility?.image ?? unmarked, text: plausibility?.text ?? unmarked };
   return {
     raw: synergy.raw.mean,
     rawInsertion: synergy.raw.insertion,
@@ -348,6 +358,12 @@ function rowMeasures({ synergy, image, text }: MeasuredRecord): Record<Measure, 
     textSrg: text.srg,
     normalisedImageSrg: image.normalisedSrg,
     normalisedTextSrg: text.normalisedSrg,
+    imagePointing: marked.image.pointing,
+    imageEnergy: marked.image.energy,
+    imageIou: marked.image.iou,
+    textPointing: marked.text.pointing,
+    textEnergy: marked.text.energy,
+    textIou: marked.text.iou,
   };
 }
 

@@ -2,7 +2,7 @@ import { intervalOfMeans, joinSmallStrata, resampleMeans } from '../statistics/r
 import { rocAucs } from '../statistics/separation.js';
 import { isConstant } from './map-order.js';
 import type { MeasureMeans, Sampling } from './measure-means.js';
-import { type Pool, truthControls } from './pool.js';
+import type { Pool } from './pool.js';
 import type { ExplainerAnalysis, GroundingSeparation } from './scope.js';
 
 /** What a correct answer needs, in the order of tables. */
@@ -41,7 +41,7 @@ export interface ControlSamples {
 }
 
 export function controlSamples(pool: Pool): ControlSamples {
-  const maps = truthControls.map((name) => pool.ties(name));
+  const maps = ['oracle', 'anti-oracle'].map((name) => pool.ties(name));
   const isHalf = (unit: number) => maps.some((ties) => ties.has(unit) && isConstant(ties.get(unit)!));
   const grounded = pool.grounding.map((kind) => kind === 'grounded');
   return {

@@ -14,6 +14,7 @@ import type { Comparison } from './comparison.js';
 import { ExplainerStyle } from './explainer-style.js';
 import { galleryHtml } from './gallery-html.js';
 import { pageStyle } from './page-style.js';
+import { plausibilitySection } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
@@ -173,6 +174,7 @@ ${await shapleySection(overall, index, style)}
 <h3>Insertion, deletion and synergy curves</h3>
 <figure>${await curveChart(id('curves'), curves, report.steps, style, banded)}</figure>
 <p class="note">Means over all samples with 95 % bands of the mean${bandNote}. A good explanation raises insertion early and lets deletion fall early; synergy curves of all explainers meet at the last step.</p>
+${await plausibilitySection(id('plausible'), overall, style, tableHtml)}
 <h3>Cost against faithfulness</h3>
 ${cost ? `<figure>${await cost}</figure><p class="note">Seconds of the explanation alone, without scoring it.</p>` : '<p class="note">No timings.jsonl in the results folder, so no cost.</p>'}`;
 }

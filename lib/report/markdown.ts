@@ -1,4 +1,5 @@
 import { ExplainerStyle } from './explainer-style.js';
+import { plausibilityTable } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
@@ -52,6 +53,7 @@ function answerPart({ model, overall, verdict }: ModelReport, style: ExplainerSt
 function modelParts({ model, overall, datasets }: ModelReport, style: ExplainerStyle): string[] {
   const columns = datasets.map((scope) => ({ title: scope.dataset ?? 'all', scope }));
   const maps = mapTable(overall, style);
+  const plausible = plausibilityTable(overall, style);
   return [
     `## ${escapeMarkdown(model)}`,
     tableMarkdown(synergyTable(overall, style)),
@@ -68,6 +70,7 @@ function modelParts({ model, overall, datasets }: ModelReport, style: ExplainerS
           tableMarkdown(comparisonTable(overall.againstOracle, style)),
         ]
       : []),
+    ...(plausible.body.length > 0 ? ['### Plausibility beside faithfulness', tableMarkdown(plausible)] : []),
     ...(overall.separation.length > 0
       ? ['### Grounded against prior questions', tableMarkdown(separationTable(overall, style))]
       : []),

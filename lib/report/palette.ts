@@ -21,6 +21,7 @@ const light: Theme = {
     random: '#7b8494',
     oracle: '#2f8f4e',
     'anti-oracle': '#a8433b',
+    mismatch: '#94620f',
   },
   series: [
     '#0068b5',
@@ -50,6 +51,7 @@ const dark: Theme = {
     random: '#9aa4b4',
     oracle: '#6fce8d',
     'anti-oracle': '#ef8d84',
+    mismatch: '#d9ab5c',
   },
   series: [
     '#5fb0f5',

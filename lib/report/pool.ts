@@ -9,9 +9,9 @@ import {
 import type { MapTies } from './map-order.js';
 
 /** Explainers that are there to check the metric, not to be recommended. */
-export const controlNames: readonly string[] = ['oracle', 'anti-oracle', 'random'];
+export const controlNames: readonly string[] = ['oracle', 'anti-oracle', 'mismatch', 'random'];
 /** Controls that look at ground truth: no ranking of explainers contains them. */
-export const truthControls: readonly string[] = ['oracle', 'anti-oracle'];
+export const truthControls: readonly string[] = ['oracle', 'anti-oracle', 'mismatch'];
 
 /** A row with the Shapley interaction index in a pool. */
 export interface PooledShapleyRow {

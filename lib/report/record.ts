@@ -1,4 +1,5 @@
 import type { CornerValues } from '../cells/corners.js';
+import type { PlausibilityPair } from '../metrics/plausibility.js';
 import type { SynergyAuc } from '../metrics/synergy.js';
 
 /** Version of the result rows; rows of another version are never mixed with these. */
@@ -58,6 +59,8 @@ export interface MeasuredRecord extends RecordHead {
    * Share of the pairs of players with equal scores, 1 for a constant map; not in rows of earlier versions.
    */
   readonly ties?: { image: number; text: number };
+  /** Against the sample's ground truth, where it has one; not in rows of earlier versions. */
+  readonly plausibility?: PlausibilityPair;
   readonly steps: readonly number[];
   readonly corners: CornerValues;
   readonly image: PerturbationRecord;

@@ -262,7 +262,8 @@ class Runner {
 
   async #sample(model: Vlm, dataset: Dataset, sample: Sample, chosen: ChosenSamples): Promise<string[]> {
     const shapley = chosen.shapley.has(sample.id);
-    const all = this.#run.explainers.map((explainer) => ({
+    const asked = this.#run.explainers.filter((one) => one.appliesTo?.(sample.truth) ?? true);
+    const all = asked.map((explainer) => ({
       explainer,
       shapley,
       head: this.#head(model, dataset, sample, explainer, shapley),

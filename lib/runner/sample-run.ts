@@ -13,6 +13,7 @@ import {
   scoreFaithfulness,
 } from '../metrics/faithfulness.js';
 import type { PerturbationResult } from '../metrics/perturbation.js';
+import { plausibilityOf } from '../metrics/plausibility.js';
 import type { ShapleyOptions } from '../metrics/shapley.js';
 import { packageInfo } from '../package.js';
 import { type GalleryRecord, galleryRecord } from '../report/gallery.js';
@@ -68,10 +69,8 @@ interface Attributed {
 export async function runSample(task: SampleTask, signal: AbortSignal | undefined): Promise<SampleOutcome> {
   const explainSeconds: Record<string, number> = {};
   let prepared: PreparedSample;
-  let truth: PlayerTruth | undefined;
   try {
     prepared = await prepareSample(task, signal);
-    truth = task.sample.truth && mapTruth(task.sample.truth, prepared);
   } catch (error) {
     signal?.throwIfAborted();
     throwBudget(error);
@@ -88,6 +87,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     };
   }
 
+  const { truth, lost } = mappedTruth(task, prepared);
   const table = new CellTable(prepared.imagePlayers.count, prepared.textPlayers.count);
   const attributed: Attributed[] = [];
   const records = new Map<string, BenchmarkRecord>();
@@ -103,6 +103,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   for (const { explainer, head, shapley } of task.wanted) {
     const start = performance.now();
     try {
+      if (explainer.needsTruth && lost !== undefined) throw lost;
       const attribution = await explainer.attribute({
         sample: prepared,
         identity: { dataset: task.dataset.name, sample: task.sample.id },
@@ -127,7 +128,10 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     halvings = scores?.halvings?.length ?? 0;
     for (const one of attributed) {
       if (scores)
-        records.set(one.head.key, measured(task, prepared, one, scoreFaithfulness(one.request, scores)));
+        records.set(
+          one.head.key,
+          measured(task, prepared, one, scoreFaithfulness(one.request, scores), truth),
+        );
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -144,6 +148,18 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     halvings,
     interrupted,
   };
+}
+
+/** Truth that no player carries, cropped away say, is lost to who looks at it; the others measure as ever. */
+function mappedTruth(
+  { sample }: SampleTask,
+  prepared: PreparedSample,
+): { readonly truth?: PlayerTruth; readonly lost?: unknown } {
+  try {
+    return sample.truth === undefined ? {} : { truth: mapTruth(sample.truth, prepared) };
+  } catch (lost) {
+    return { lost };
+  }
 }
 
 async function pictureOf(
@@ -234,6 +250,7 @@ function measured(
   prepared: PreparedSample,
   { head, attribution }: Attributed,
   result: FaithfulnessResult,
+  truth: PlayerTruth | undefined,
 ): MeasuredRecord {
   const { answer, imagePlayers, textPlayers } = prepared;
   const { insertion, deletion, raw, normalised, clipped } = result.synergy;
@@ -257,6 +274,7 @@ function measured(
     textLabels: textPlayers.labels,
     attribution: { image: Array.from(attribution.image), text: Array.from(attribution.text) },
     ties: { image: tiedPairs(attribution.image), text: tiedPairs(attribution.text) },
+    ...(truth && { plausibility: plausibilityOf(attribution, truth) }),
     steps: settings.steps,
     corners: result.corners,
     image: perturbationRecord(result.image),

@@ -10,6 +10,8 @@ export interface RegionsAndWords {
   readonly boxes: readonly (readonly [number, number, number, number])[];
   /** Half-open character ranges of the question. */
   readonly words: readonly (readonly [number, number])[];
+  /** Boxes, as above, of objects that could be taken for what is asked about. */
+  readonly distractors?: readonly (readonly [number, number, number, number])[];
 }
 
 export interface MapTruthOptions {
@@ -35,7 +37,8 @@ export function mapTruth(
 ): PlayerTruth {
   const { coverage } = resolveOptions('mapTruth', { coverage: 0.5 }, options);
   checkNumber('coverage', coverage, { above: 0, most: 1 });
-  for (const box of truth.boxes) {
+  const wrong = truth.distractors ?? [];
+  for (const box of [...truth.boxes, ...wrong]) {
     if (!box.every(Number.isFinite) || box[2] <= box[0] || box[3] <= box[1]) {
       throw new FsynError(
         'DATASET',
@@ -76,7 +79,12 @@ export function mapTruth(
   if (truth.words.length > 0 && !text.includes(1)) {
     throw new FsynError('DATASET', 'No text player lies in the ground truth’s words.');
   }
-  return { image, text };
+  if (wrong.length === 0) return { image, text };
+  const distractors = new Uint8Array(imagePlayers.count);
+  for (const box of wrong) markCells(distractors, imagePlayers.boxes, box, coverage);
+  // A cell of both belongs to what decides.
+  for (const [player, decides] of image.entries()) if (decides) distractors[player] = 0;
+  return distractors.includes(1) ? { image, text, distractors } : { image, text };
 }
 
 /**

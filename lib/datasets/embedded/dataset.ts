@@ -1,7 +1,7 @@
 import { checkInteger, checkOneOf } from '../../checks.js';
 import { FsynError, invalidArgument } from '../../errors.js';
 import { resolveOptions } from '../../options.js';
-import type { Dataset, Grounding, Sample } from '../types.js';
+import type { Dataset, Grounding, GroundTruth, Sample } from '../types.js';
 import { PRIOR_FORMS } from './priors.js';
 import { ANSWERS, type Draft, FAMILIES, type Family, type Form, GROUNDED_FORMS } from './questions.js';
 import { Random } from './random.js';
@@ -124,13 +124,21 @@ function drawSample(
       ...(choices ? { choices } : {}),
       family,
       grounding,
-      truth,
+      truth: withDistractors(truth, scene),
       scene,
       form: form.name,
       image: async () => renderScene(scene),
     };
   }
   throw new FsynError('DATASET', `No scene found for ${form.name} answered ${answer} (${key}-${index}).`);
+}
+
+/** The objects of a question about objects that do not decide it. */
+function withDistractors(truth: GroundTruth, { objects, sign }: Scene): GroundTruth {
+  if (sign !== undefined || truth.boxes.length === 0) return truth;
+  const deciding = new Set(truth.boxes.map(String));
+  const distractors = objects.map(({ cell }) => cellBox(cell)).filter((box) => !deciding.has(String(box)));
+  return distractors.length === 0 ? truth : { ...truth, distractors };
 }
 
 /** The sign, where there is one, overrides what the objects say: the question then is any of its family. */
