@@ -70,8 +70,8 @@ def rms_norm(weight, epsilon, x):
 class Embedded:
     """An embedded model, evaluated in float64 or as it ships, in float32."""
 
-    def __init__(self, name, float64=True):
-        folder = MODELS / name / "model"
+    def __init__(self, name, float64=True, folder=None):
+        folder = folder or MODELS / name / "model"
         config = read_json(folder / "config.json")
         self.kind = config["model_type"]
         config_class, model_class, processor_class = CLASSES[self.kind]
