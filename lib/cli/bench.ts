@@ -5,7 +5,6 @@ import { explainers } from '../explainers/registry.js';
 import { defaultSteps, evenSteps } from '../metrics/steps.js';
 import { renderConsole } from '../report/console.js';
 import { type RunDescription, readRunFile } from '../report/sources.js';
-import { summaryJson } from '../report/summary.js';
 import { type BenchmarkChoice, chooseBenchmark, firstLook, fullSize } from '../runner/choose.js';
 import { concludeBenchmark } from '../runner/conclude.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
@@ -23,6 +22,7 @@ import {
   runtimeOptions,
 } from './model-options.js';
 import { duration, ProgressLine } from './progress.js';
+import { printSummary } from './summary-output.js';
 
 export const bench: Command = {
   name: 'bench',
@@ -209,7 +209,7 @@ export const bench: Command = {
         signal: io.signal,
         onNote: note,
       });
-      if (values.flag('json')) io.out(`${summaryJson({ out, page, ...summary })}\n`);
+      if (values.flag('json')) printSummary(io, { out, page, ...summary });
       else
         io.out(
           `\n${report ? `${renderConsole(report, io.width)}\n\n` : ''}${wrapText(closing(out, page, outcome), io.width)}\n`,

@@ -1,9 +1,9 @@
 import { evaluatePlayers } from '../bridge/evaluate.js';
 import { renderConsole } from '../report/console.js';
-import { summaryJson } from '../report/summary.js';
 import { asUsage, type Command, exitCodes, UsageError } from './command.js';
 import { loadSettings, runtimeOptions } from './model-options.js';
 import { ProgressLine } from './progress.js';
+import { printSummary } from './summary-output.js';
 
 export const evaluate: Command = {
   name: 'evaluate',
@@ -49,7 +49,7 @@ export const evaluate: Command = {
         }),
       );
       progress.end();
-      if (values.flag('json')) io.out(`${summaryJson({ out, page, ...summary })}\n`);
+      if (values.flag('json')) printSummary(io, { out, page, ...summary });
       else
         io.out(
           `\n${report ? `${renderConsole(report, io.width)}\n\n` : ''}Page with charts and samples: ${page}\n`,

@@ -171,7 +171,10 @@ function byCell(image: Scores, players: ImagePlayers, order: ImageOrder): Float6
   const { shape, values } = image;
   const refused = () => {
     const expected = `[${count}], [${rows}, ${columns}] or [${tiles}, ${rows}, ${columns}], or a multiple of the grid`;
-    const message = `Expected image scores of shape ${expected}, but received [${shape.join(', ')}].`;
+    const turned = rows !== columns && shape.at(-2) === columns && shape.at(-1) === rows;
+    const message =
+      `Expected image scores of shape ${expected}, but received [${shape.join(', ')}].` +
+      (turned ? ' They look transposed: rows come first.' : '');
     return new FsynError('ATTRIBUTION', message);
   };
   const finer = Math.sqrt(values.length / count);

@@ -12,6 +12,7 @@ import { MeasureMeans, type Sampling } from './measure-means.js';
 import { controlNames, type Pool, type PooledShapleyRow, truthControls } from './pool.js';
 import { Ranking } from './ranking.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
+import { suspicionsOf } from './suspicion.js';
 
 export interface AnalysisOptions {
   readonly resamples: number;
@@ -87,17 +88,19 @@ function analyseExplainer(name: string, context: Context): ExplainerAnalysis {
   const { pool, means, ranking, index, sampling, options } = context;
   const raw = means.values(name, 'raw');
   const failures = pool.failures(name);
+  const maps = orderOf([...pool.ties(name).values()]);
+  const measureMeans = Object.fromEntries(
+    measures.map((measure) => [measure, means.mean(name, measure)]),
+  ) as Record<Measure, Interval>;
   return {
     name,
     control: controlNames.includes(name),
     samples: raw.filter((value) => !Number.isNaN(value)).length,
     failed: failures.reduce((sum, { count }) => sum + count, 0),
     failures,
-    maps: orderOf([...pool.ties(name).values()]),
-    means: Object.fromEntries(measures.map((measure) => [measure, means.mean(name, measure)])) as Record<
-      Measure,
-      Interval
-    >,
+    maps,
+    suspicions: suspicionsOf(pool.shapes(name), maps, measureMeans),
+    means: measureMeans,
     ranks: ranking.ranks(name),
     meanRanks: ranking.meanRanks(name),
     shapley: meanShapley(

@@ -88,6 +88,9 @@ function scopeRows(scope: ScopeAnalysis): CsvRow[] {
     ...(['constantImage', 'constantText', 'constant', 'tiedImage', 'tiedText'] as const).map((kind) =>
       about(row.name, `maps_${snake(kind)}`, { estimate: row.maps[kind], n: row.maps.samples }),
     ),
+    ...row.suspicions.map(({ kind, samples, of }) =>
+      about(row.name, `suspicion_${kind.replace('-', '_')}`, { estimate: samples, n: of }),
+    ),
     about(row.name, 'failed_rows', { estimate: row.failed }),
     about(row.name, 'seconds_per_sample', { estimate: row.secondsPerSample }),
   ]);

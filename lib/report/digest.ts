@@ -2,6 +2,7 @@ import { FsynError } from '../errors.js';
 import { type MapTies, tiesOf } from './map-order.js';
 import type { BenchmarkRecord, FailedRecord, MeasuredRecord } from './record.js';
 import { checkRecord } from './record-check.js';
+import { type ScoreShape, scoreShape } from './suspicion.js';
 
 /**
  * The numbers of a row that a report keeps; curves are folded into moments and attributions are left on the
@@ -97,6 +98,8 @@ class ExplainerDigest {
   readonly failures = new Map<number, { code: string; message: string }>();
   /** Of measured rows, by sample. */
   readonly ties = new Map<number, MapTies>();
+  /** Of explainers from outside. */
+  readonly shapes: ScoreShape[] = [];
   readonly #shapley = new Set<number>();
   readonly #columns = new Map<Measure, number[]>(measures.map((measure) => [measure, []]));
 
@@ -316,6 +319,8 @@ function takeMeasured(
     explainer.failures.delete(sample);
     explainer.set(sample, rowMeasures(record));
     explainer.ties.set(sample, tiesOf(record));
+    const shape = scoreShape(record);
+    if (shape) explainer.shapes.push(shape);
     const { image, text, synergy, corners } = record;
     const curves: Readonly<Record<CurveName, readonly number[]>> = {
       imageInsertion: image.insertion,

@@ -7,6 +7,7 @@ import {
 } from './digest.js';
 
 import type { MapTies } from './map-order.js';
+import type { ScoreShape } from './suspicion.js';
 
 /** Explainers that are there to check the metric, not to be recommended. */
 export const controlNames: readonly string[] = ['oracle', 'anti-oracle', 'mismatch', 'random'];
@@ -81,6 +82,11 @@ export class Pool {
         ]),
       ),
     );
+  }
+
+  /** What the scores of an explainer from outside look like, in no order; nothing of fsyn's own. */
+  shapes(explainer: string): ScoreShape[] {
+    return this.groups.flatMap((group) => group.explainers.get(explainer)?.shapes ?? []);
   }
 
   /** Failed rows of an explainer by error code, with the first message of each. */

@@ -17,6 +17,15 @@ export interface PerturbationRecord {
   readonly normalisedSrg: number;
 }
 
+/**
+ * Share of the order of an image map, 0..1, that the picture's colours and contrast explain: with the scores
+ * at their players, and with each tile's scores read column by column.
+ */
+export interface PictureFit {
+  readonly declared: number;
+  readonly transposed: number;
+}
+
 /** What identifies a row and what it was measured on. */
 export interface RecordHead {
   readonly schema: number;
@@ -61,6 +70,8 @@ export interface MeasuredRecord extends RecordHead {
   readonly ties?: { image: number; text: number };
   /** Against the sample's ground truth, where it has one; not in rows of earlier versions. */
   readonly plausibility?: PlausibilityPair;
+  /** Of explainers from outside; absent where a map cannot show whether it is transposed. */
+  readonly pictureFit?: PictureFit;
   readonly steps: readonly number[];
   readonly corners: CornerValues;
   readonly image: PerturbationRecord;

@@ -5,6 +5,7 @@ import type { Agreement } from './agreement.js';
 import type { Comparison } from './comparison.js';
 import type { Measure } from './digest.js';
 import type { MapOrder } from './map-order.js';
+import type { Suspicion } from './suspicion.js';
 
 /** A rank of an explainer among the ranked ones, 1 = largest mean, with its bootstrap interval. */
 export type Rank = Interval;
@@ -18,6 +19,8 @@ export interface ExplainerAnalysis {
   readonly failures: readonly { code: string; count: number; message: string }[];
   /** On how many samples its maps order little or nothing. */
   readonly maps: MapOrder;
+  /** What looks like a mistake in the scores of an explainer from outside. */
+  readonly suspicions: readonly Suspicion[];
   readonly means: Readonly<Record<Measure, Interval>>;
   /** Ranks of mean image SRG, text SRG and raw F_syn; null for the controls that know the truth. */
   readonly ranks: { readonly image: Rank; readonly text: Rank; readonly synergy: Rank } | null;

@@ -36,7 +36,7 @@ export function answerText(verdict: Verdict, scope: ScopeAnalysis, style: Explai
 }
 
 /**
- * What a reader must know of maps that order nothing, and of explainers that beat Oracle; empty where there
+ * What a reader must know of suspicious scores, of maps that order nothing, and of explainers that beat Oracle; empty where there
  * is neither.
  */
 export function cautionText(
@@ -49,6 +49,7 @@ export function cautionText(
     return `${style.title(name)} on ${constant} of ${samples} samples`;
   });
   const sentences = [
+    ...suspicionTexts({ explainers }).map((text) => `Suspicious scores of ${text}.`),
     counts.length === 0
       ? ''
       : `Constant maps in the image or in the words: ${joined(counts)}; there the places of the players decide F_syn, so it is not compared.`,
@@ -57,6 +58,13 @@ export function cautionText(
       : `Above Oracle on grounded samples: ${listed(aboveOracle, style)}. What the data mark is not all that the model uses, and Oracle is no upper bound here.`,
   ];
   return sentences.filter((text) => text !== '').join(' ');
+}
+
+/** What looks like a mistake in the scores of explainers from outside, a line for each. */
+export function suspicionTexts({ explainers }: Pick<ScopeAnalysis, 'explainers'>): string[] {
+  return explainers.flatMap(({ name, suspicions }) =>
+    suspicions.map(({ message, samples, of }) => `${name}: ${message} (${samples} of ${of} samples)`),
+  );
 }
 
 /** How the explainers stand against Random. */

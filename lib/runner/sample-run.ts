@@ -22,6 +22,7 @@ import { deriveSeed } from '../statistics/random.js';
 import { isExpected } from '../vlm/answer/expected.js';
 import { mapTruth } from '../vlm/truth.js';
 import type { PreparedSample, Vlm } from '../vlm/types.js';
+import { pictureFit } from './picture-fit.js';
 import type { BenchmarkSettings } from './settings.js';
 
 /** One sample on one model, to be measured for the explainers that have no row yet. */
@@ -254,6 +255,8 @@ function measured(
 ): MeasuredRecord {
   const { answer, imagePlayers, textPlayers } = prepared;
   const { insertion, deletion, raw, normalised, clipped } = result.synergy;
+  // What fsyn computes itself cannot be misread.
+  const fit = head.explainerFingerprint === undefined ? undefined : pictureFit(attribution.image, prepared);
   return {
     ...head,
     status: 'ok',
@@ -275,6 +278,7 @@ function measured(
     attribution: { image: Array.from(attribution.image), text: Array.from(attribution.text) },
     ties: { image: tiedPairs(attribution.image), text: tiedPairs(attribution.text) },
     ...(truth && { plausibility: plausibilityOf(attribution, truth) }),
+    ...(fit && { pictureFit: fit }),
     steps: settings.steps,
     corners: result.corners,
     image: perturbationRecord(result.image),
