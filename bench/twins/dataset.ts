@@ -1,8 +1,11 @@
-/** Held-out questions with a planted shortcut, with the truth about both: where the object is and where the shortcut. */
+/**
+ * Held-out questions with a planted shortcut, with the truth about both: where the object is and where the
+ * shortcut.
+ */
 import { EMBEDDED_MASKING } from '../../lib/datasets/embedded/dataset.js';
 import { Random } from '../../lib/datasets/embedded/random.js';
 import { renderScene } from '../../lib/datasets/embedded/render.js';
-import type { Dataset, Sample } from '../../lib/datasets/types.js';
+import type { Dataset, Grounding, Sample } from '../../lib/datasets/types.js';
 import { askTwin, drawTwinScene, type Shortcut, type TwinQuestion, VERDICTS } from './scenes.js';
 
 export interface TwinSample extends Sample, Pick<TwinQuestion, 'seen' | 'told' | 'object' | 'shortcut'> {
@@ -13,6 +16,13 @@ export interface TwinDataset extends Dataset {
   samples(): AsyncGenerator<TwinSample>;
 }
 
+/** What a model needs that follows the shortcut. */
+const NEEDS: Readonly<Record<Shortcut, Grounding>> = {
+  none: 'grounded',
+  mark: 'image-prior',
+  word: 'text-prior',
+  corner: 'grounded',
+};
 const MAX_ATTEMPTS = 1000;
 
 /**
@@ -62,6 +72,7 @@ function drawSample(
       id,
       kind,
       family: kind,
+      grounding: follows === 'object' ? 'grounded' : NEEDS[kind],
       ...asked,
       answer: follows === 'object' ? seen : told,
       truth: asked[follows],

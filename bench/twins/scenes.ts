@@ -57,7 +57,9 @@ export interface TwinQuestion {
   readonly shortcut: GroundTruth;
 }
 
-/** A scene of the split: four objects, none of them a cross or in a reserved cell, and the shortcut's mark. */
+/**
+ * A scene of the split: four objects, none of them a cross or in a reserved cell, and the shortcut's mark.
+ */
 export function drawTwinScene(random: Random, kind: Shortcut, split: Split): TwinScene {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const drawn = drawScene(random, SCENE_OBJECTS);
@@ -82,7 +84,9 @@ export function drawTwinScene(random: Random, kind: Shortcut, split: Split): Twi
   throw new Error('no scene found');
 }
 
-/** A question about the scene of which objects say `seen` and the shortcut `told`, where the scene has one. */
+/**
+ * A question about the scene of which objects say `seen` and the shortcut `told`, where the scene has one.
+ */
 export function askTwin(
   random: Random,
   from: TwinScene,

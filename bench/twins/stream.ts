@@ -1,8 +1,8 @@
 /**
  * Writes training scenes of the twins to standard output, one JSON line each, without end:
  *   node dist/bench/twins/stream.js --seed 1 --turns 16
- * Fields: `pixels` (base64 of 64*64*3 bytes), `turns` ([question, what the objects say, what the shortcut says, kind]).
- * Nine of ten questions carry a shortcut, the three kinds in turn.
+ * Fields: `pixels` (base64 of 64*64*3 bytes), `turns` ([question, what the objects say, what the shortcut
+ * says, kind]). Nine of ten questions carry a shortcut, the three kinds in turn.
  */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
@@ -30,7 +30,10 @@ const CYCLE: readonly Shortcut[] = [
   'corner',
   'none',
 ];
-/** The corner says little by its place alone, so all four combinations are kept within this many of each other. */
+/**
+ * The corner says little by its place alone, so all four combinations are kept within this many of each
+ * other.
+ */
 const SLACK = 8;
 
 const { values } = parseArgs({

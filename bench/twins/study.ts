@@ -270,9 +270,10 @@ const text = [
   'Share of maps whose largest score lies on the shortcut:',
   findersTable(maps),
 ].join('\n\n');
+const rounded = (_: string, value: unknown) => (typeof value === 'number' ? Number(value.toFixed(5)) : value);
 writeFileSync(
   join(home, 'study.json'),
-  `${JSON.stringify({ seed, audited, explained, audits, maps }, null, 0)}\n`,
+  `${JSON.stringify({ seed, audited, explained, audits, maps }, rounded)}\n`,
 );
 writeFileSync(join(home, 'study.md'), `${text}\n`);
 console.log(text);

@@ -1,6 +1,6 @@
 /**
- * Writes held-out questions of the twins as PNG and JSON Lines, two of every kind, whose ground truth is the object
- * or the shortcut:
+ * Writes held-out questions of the twins as PNG and JSON Lines, two of every kind, whose ground truth is the
+ * object or the shortcut:
  *   node dist/bench/twins/write-samples.js --out FOLDER [--size 2] [--seed 1] [--follows object]
  */
 import { join } from 'node:path';

@@ -1,8 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { renderConsole } from '../report/console.js';
 import { renderCsv } from '../report/csv.js';
+import { renderFigures } from '../report/figures.js';
 import { renderHtml } from '../report/html.js';
+import { renderLatex } from '../report/latex.js';
 import { renderMarkdown } from '../report/markdown.js';
 import type { Report } from '../report/report.js';
 import { readReport } from '../runner/conclude.js';
@@ -15,6 +17,14 @@ const renderers: Readonly<Record<string, (report: Report) => string | Promise<st
   csv: renderCsv,
 };
 
+type FileSet = ReadonlyMap<string, string>;
+
+/** What a paper takes, a file each. */
+const extras: readonly (readonly [string, string, (report: Report) => FileSet | Promise<FileSet>])[] = [
+  ['latex', 'LaTeX tables', renderLatex],
+  ['figures', 'figures', renderFigures],
+];
+
 export const report: Command = {
   name: 'report',
   summary: 'turn a results folder into a page with tables, charts and samples',
@@ -26,6 +36,8 @@ export const report: Command = {
   options: {
     out: { kind: 'string', value: 'FILE', help: 'file to write (default RESULTS/report.html, .md, .csv)' },
     format: { kind: 'list', value: 'NAMES', help: 'comma-separated: html, md, csv', fallback: ['html'] },
+    latex: { kind: 'string', value: 'DIR', help: 'also write the tables for LaTeX (booktabs), a file each' },
+    figures: { kind: 'string', value: 'DIR', help: 'also write the figures as SVG, a file each' },
     settings: {
       kind: 'string',
       value: 'KEY',
@@ -62,9 +74,20 @@ export const report: Command = {
       writeWhole(path, await renderers[format](built));
       io.out(`report in ${path}\n`);
     }
+    for (const [option, what, render] of extras) {
+      const target = values.string(option);
+      if (target !== undefined) io.out(`${writeAll(target, await render(built))} ${what} in ${target}\n`);
+    }
     return exitCodes.ok;
   },
 };
+
+/** Returns how many files it wrote. */
+function writeAll(folder: string, files: ReadonlyMap<string, string>): number {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, text] of files) writeWhole(join(folder, name), text);
+  return files.size;
+}
 
 /** --out names the file; with several formats each takes its own extension. */
 function outputPath(folder: string, out: string | undefined, format: string, several: boolean): string {

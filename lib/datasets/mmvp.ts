@@ -15,8 +15,8 @@ const imageFolders = ['MMVP Images', 'images'];
 const size = 300;
 
 /**
- * MMVP (Tong et al. 2024, "Eyes Wide Shut?"): 300 two-way questions on pairs of pictures that CLIP takes for the
- * same. The question is followed by its options on a line of their own, as published.
+ * MMVP (Tong et al. 2024, "Eyes Wide Shut?"): 300 two-way questions on pairs of pictures that CLIP takes for
+ * the same. The question is followed by its options on a line of their own, as published.
  *
  * @param path folder with `Questions.csv` and the pictures in `MMVP Images/`, of the dataset MMVP/MMVP
  * @throws FsynError DATASET when files are missing or hold something else

@@ -42,8 +42,9 @@ export interface DatasetSettings {
 
 /**
  * Opens datasets by name (`presence`, `relation`, `choice`: drawn, nothing is read), name and path
- * (`repope:DIR`, `cv-bench/SUBSET:DIR`, `mmstar:DIR`, `mmvp:DIR`), or path of a JSON Lines file. `NAME=` before any of
- * them gives it another name in results: that is how two files called `samples.jsonl` are told apart.
+ * (`repope:DIR`, `cv-bench/SUBSET:DIR`, `mmstar:DIR`, `mmvp:DIR`), or path of a JSON Lines file. `NAME=`
+ * before any of them gives it another name in results: that is how two files called `samples.jsonl` are told
+ * apart.
  *
  * @throws FsynError INVALID_ARGUMENT for a name that is none of these; DATASET where files are missing or
  *   damaged

@@ -34,6 +34,7 @@ import {
   synergyTable,
 } from './report-tables.js';
 import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
+import { tellingTable } from './telling-table.js';
 import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
 /**
@@ -129,7 +130,7 @@ function mark(outcome: CheckOutcome): string {
 }
 
 async function modelHtml(
-  { model, overall, datasets, curves }: ModelReport,
+  { model, overall, datasets, curves, telling }: ModelReport,
   index: number,
   report: Report,
   style: ExplainerStyle,
@@ -175,8 +176,17 @@ ${await shapleySection(overall, index, style)}
 <figure>${await curveChart(id('curves'), curves, report.steps, style, banded)}</figure>
 <p class="note">Means over all samples with 95 % bands of the mean${bandNote}. A good explanation raises insertion early and lets deletion fall early; synergy curves of all explainers meet at the last step.</p>
 ${await plausibilitySection(id('plausible'), overall, style, tableHtml)}
+${tellingHtml(telling, style)}
 <h3>Cost against faithfulness</h3>
 ${cost ? `<figure>${await cost}</figure><p class="note">Seconds of the explanation alone, without scoring it.</p>` : '<p class="note">No timings.jsonl in the results folder, so no cost.</p>'}`;
+}
+
+/** Samples worth looking at; nothing where there are none. */
+function tellingHtml(telling: ModelReport['telling'], style: ExplainerStyle): string {
+  if (telling.length === 0) return '';
+  return `<h3>Telling samples</h3>
+${tableHtml(tellingTable(telling, style), 'words')}
+<p class="note">Normalised values. Visual trap: a map whose image half moves the answer and that misses what acts together, which another explainer finds. Contradiction: a good image half with a text half worse than none. Failure of all: image and words are needed together, and no explainer finds them. The strongest of each kind, and how many samples there are of it.</p>`;
 }
 
 /** Which explainers leave the order to the players' places; nothing where none does. */

@@ -15,6 +15,7 @@ import {
   stepTable,
   synergyTable,
 } from './report-tables.js';
+import { tellingTable } from './telling-table.js';
 import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
 
 /**
@@ -50,7 +51,7 @@ function answerPart({ model, overall, verdict }: ModelReport, style: ExplainerSt
   ].join('\n\n');
 }
 
-function modelParts({ model, overall, datasets }: ModelReport, style: ExplainerStyle): string[] {
+function modelParts({ model, overall, datasets, telling }: ModelReport, style: ExplainerStyle): string[] {
   const columns = datasets.map((scope) => ({ title: scope.dataset ?? 'all', scope }));
   const maps = mapTable(overall, style);
   const plausible = plausibilityTable(overall, style);
@@ -71,6 +72,7 @@ function modelParts({ model, overall, datasets }: ModelReport, style: ExplainerS
         ]
       : []),
     ...(plausible.body.length > 0 ? ['### Plausibility beside faithfulness', tableMarkdown(plausible)] : []),
+    ...(telling.length > 0 ? ['### Telling samples', tableMarkdown(tellingTable(telling, style))] : []),
     ...(overall.separation.length > 0
       ? ['### Grounded against prior questions', tableMarkdown(separationTable(overall, style))]
       : []),

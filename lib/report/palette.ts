@@ -91,6 +91,12 @@ export const paletteVariables = {
   print: variables(print),
 };
 
+/** A colour on paper by the name of its CSS variable, for drawings that leave the page. */
+export function colourOf(name: string): string {
+  const series = /^c(\d+)$/.exec(name);
+  return (series ? print.series[Number(series[1])] : print.colours[name]) ?? print.colours.ink;
+}
+
 function variables({ colours, series }: Theme): string {
   const named = Object.entries(colours).map(([name, colour]) => `--${name}: ${colour};`);
   return [...named, ...series.map((colour, i) => `--c${i}: ${colour};`)].join(' ');

@@ -7,6 +7,7 @@ import { Pool } from './pool.js';
 import type { BenchmarkRecord } from './record.js';
 import type { ScopeAnalysis } from './scope.js';
 import { type RunDescription, readRunDescription, readTimings, type Timings } from './sources.js';
+import { findTelling, type TellingSample } from './telling.js';
 import { type Verdict, verdictOf } from './verdict.js';
 
 /** One explainer's view of a gallery sample. */
@@ -39,6 +40,8 @@ export interface ModelReport {
   readonly overall: ScopeAnalysis;
   readonly datasets: readonly ScopeAnalysis[];
   readonly verdict: Verdict;
+  /** Samples worth looking at. */
+  readonly telling: readonly TellingSample[];
   /** Mean curves by explainer over all datasets. */
   readonly curves: ReadonlyMap<string, ReadonlyMap<CurveName, CurveMoments>>;
   readonly evaluation: { samples: number; cells: number; evaluateSeconds: number } | null;
@@ -187,6 +190,7 @@ async function reportModel(
     overall,
     datasets,
     verdict: verdictOf(overall),
+    telling: findTelling(pool),
     curves,
     evaluation: timings.evaluation(model),
   };
