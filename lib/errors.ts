@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'DATASET'
   | 'RESULTS'
   | 'SERVER'
+  | 'QUEUE'
   | 'BUDGET'
   | 'RANK_DEFICIENT'
   | 'OUT_OF_MEMORY'

@@ -27,8 +27,8 @@ export function packageInfo(): PackageInfo {
   }
 }
 
-/** Rooms that decide no number of a result row: they ask for rows, or read them. */
-const readers = ['cli', 'report', 'speedup'];
+/** Rooms that decide no number of a result row: they ask for rows, carry them, or read them. */
+const readers = ['cli', 'queue', 'report', 'speedup'];
 const sources = /\.(js|ts|cpp|h|hpp|inc|cu|cuh)$/;
 
 let code: string | undefined;

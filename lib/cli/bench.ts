@@ -3,13 +3,14 @@ import { embeddedFamilies } from '../datasets/open.js';
 import { closeExplainers } from '../explainers/module.js';
 import { explainers } from '../explainers/registry.js';
 import { defaultSteps, evenSteps } from '../metrics/steps.js';
+import { distributeOver } from '../queue/coordinator.js';
 import { renderConsole } from '../report/console.js';
 import { type RunDescription, readRunFile } from '../report/sources.js';
 import { type BenchmarkChoice, chooseBenchmark, firstLook, fullSize } from '../runner/choose.js';
 import { concludeBenchmark } from '../runner/conclude.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
 import { planBenchmark } from '../runner/plan.js';
-import { type BenchmarkOutcome, runBenchmark } from '../runner/run.js';
+import { type BenchmarkOutcome, type BenchmarkProgress, runBenchmark } from '../runner/run.js';
 import type { BenchmarkSettings } from '../runner/settings.js';
 import { wrapText } from '../text-table.js';
 import { asUsage, type Command, exitCodes, type OptionValues, UsageError } from './command.js';
@@ -22,6 +23,7 @@ import {
   runtimeOptions,
 } from './model-options.js';
 import { duration, ProgressLine } from './progress.js';
+import { queueForms, queueName } from './queue-options.js';
 import { printSummary } from './summary-output.js';
 
 export const bench: Command = {
@@ -121,6 +123,13 @@ export const bench: Command = {
       help: 'measure only part I (from 1) of N; put the parts together with fsyn merge',
       fallback: '1/1',
     },
+    queue: {
+      kind: 'string',
+      transient: true,
+      value: 'URL',
+      help: `measure with the workers of a queue (fsyn worker), ${queueForms}`,
+    },
+    'queue-name': queueName,
     json: { kind: 'flag', transient: true, help: 'print the summary, or the plan of a dry run, as JSON' },
     'dry-run': {
       kind: 'flag',
@@ -167,6 +176,13 @@ export const bench: Command = {
   async run(values, io) {
     const note = (text: string) => io.log(`${text}\n`);
     const shard = parseShard(values.string('shard')!);
+    const queue = values.string('queue');
+    if (queue !== undefined && shard.count > 1)
+      throw new UsageError('--queue hands out all samples; it cannot be used with --shard.');
+    const distribute =
+      queue === undefined
+        ? undefined
+        : await asUsage(async () => distributeOver({ url: queue, name: values.string('queue-name')! }));
     const chosen = await asUsage(() =>
       chooseBenchmark({ ...choiceOf(values), onNote: note, onExplainerLog: note }),
     );
@@ -180,6 +196,8 @@ export const bench: Command = {
         io.out(values.flag('json') ? `${JSON.stringify({ plans })}\n` : renderDryRun(plans, io.width));
         return exitCodes.ok;
       }
+      // Workers load them; what they are is known.
+      if (distribute) for (const model of models) model.dispose();
       const outcome = await runBenchmark({
         ...chosen,
         models,
@@ -187,6 +205,7 @@ export const bench: Command = {
         resume: values.flag('resume'),
         retryFailed: values.flag('retry-failed'),
         shard,
+        distribute,
         gallerySamples: values.number('gallery')!,
         invocation: { command: bench.name, options: values.lasting(bench) },
         ...replayedBy(values.string('config')),
@@ -195,11 +214,11 @@ export const bench: Command = {
           progress.end();
           note(text);
         },
-        onProgress: ({ done, total, failed, model, dataset, resumedSamples }) =>
+        onProgress: ({ done, total, failed, model, dataset, resumedSamples, workers }) =>
           progress.update(
             done,
             total,
-            `samples, ${model} on ${dataset}${failed > 0 ? `, ${failed} rows failed` : ''}`,
+            `samples, ${whereOf({ model, dataset, workers })}${failed > 0 ? `, ${failed} rows failed` : ''}`,
             resumedSamples,
           ),
       });
@@ -229,6 +248,15 @@ export const bench: Command = {
   },
 };
 
+function whereOf({
+  model,
+  dataset,
+  workers,
+}: Pick<BenchmarkProgress, 'model' | 'dataset' | 'workers'>): string {
+  if (workers !== undefined) return `${workers} workers`;
+  return `${model} on ${dataset}`;
+}
+
 /** A configuration that is the run.json of a run is repeated, and compared with. */
 function replayedBy(config: string | undefined): { replayed?: RunDescription } {
   if (config === undefined) return {};
@@ -236,12 +264,14 @@ function replayedBy(config: string | undefined): { replayed?: RunDescription } {
   return description.invocation === undefined ? {} : { replayed: description };
 }
 
-function modelsOf(values: OptionValues): readonly string[] {
+/** The models that the options name. */
+export function modelsOf(values: OptionValues): readonly string[] {
   const named = values.list('model');
   return named.length > 0 ? named : [...embeddedModels().keys()];
 }
 
-function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
+/** What `chooseBenchmark` needs of the parsed options. */
+export function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
   return {
     datasets: values.list('dataset'),
     explainers: values.list('explainers'),

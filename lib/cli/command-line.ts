@@ -13,9 +13,11 @@ import { explain } from './explain.js';
 import { merge } from './merge.js';
 import { players } from './players.js';
 import { buildProgram, usageOf } from './program.js';
+import { queue } from './queue.js';
 import { report } from './report.js';
 import { serve } from './serve.js';
 import { speedup } from './speedup.js';
+import { worker } from './worker.js';
 
 const commands: readonly Command[] = [
   bench,
@@ -29,6 +31,8 @@ const commands: readonly Command[] = [
   speedup,
   dataset,
   merge,
+  worker,
+  queue,
   doctor,
 ];
 

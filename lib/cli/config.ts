@@ -17,15 +17,28 @@ export interface Invocation {
  * @throws UsageError naming the file and the option
  */
 export function readConfig(command: Command, path: string): Map<string, OptionValue> {
-  const options = optionsIn(path);
+  return readOptions(command, optionsIn(path), path);
+}
+
+/**
+ * Options of a command as JSON holds them: of their own kind, or texts as on the command line.
+ *
+ * @param where names them in messages
+ * @throws UsageError naming the option
+ */
+export function readOptions(
+  command: Command,
+  options: Readonly<Record<string, unknown>>,
+  where: string,
+): Map<string, OptionValue> {
   const values = new Map<string, OptionValue>();
   for (const [name, value] of Object.entries(options)) {
     const spec = command.options[name] as OptionSpec | undefined;
     if (spec === undefined || name === 'config')
       throw new UsageError(
-        `${path}: \`fsyn ${command.name}\` has no option ${JSON.stringify(name)}${suggestion(name, Object.keys(command.options)) || '.'}`,
+        `${where}: \`fsyn ${command.name}\` has no option ${JSON.stringify(name)}${suggestion(name, Object.keys(command.options)) || '.'}`,
       );
-    if (value !== null) values.set(name, readValue(path, name, spec, value));
+    if (value !== null) values.set(name, readValue(where, name, spec, value));
   }
   return values;
 }

@@ -2,22 +2,22 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { checkInteger } from '../checks.js';
 import { outlineOf } from '../datasets/choose.js';
-import type { Dataset, Sample } from '../datasets/types.js';
+import type { Dataset } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
 import { closeExplainers } from '../explainers/module.js';
 import type { Explainer, SampleIdentity } from '../explainers/types.js';
 import { releaseWhiteBoxSessions } from '../explainers/white-box/sessions.js';
 import { resolveOptions } from '../options.js';
 import { galleryFile, isGalleryRecord } from '../report/gallery.js';
-import { type RecordHead, recordSchema } from '../report/record.js';
 import { isTiming, type RunDescription, timingsFile } from '../report/sources.js';
-import { deriveSeed } from '../statistics/random.js';
 import type { Vlm } from '../vlm/types.js';
 import { CellFile } from './cell-file.js';
+import type { Distribute, DistributedJob } from './distribute.js';
 import { refuseRepeated } from './names.js';
 import { ResultStore } from './result-store.js';
 import { describeRun, runDifferences, writeRunFile } from './run-file.js';
 import { type ChosenSamples, chooseSamples } from './sample-choice.js';
+import { type JobOutcome, type SampleJob, sampleJob, settingsKey } from './sample-job.js';
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
 import { SideFile } from './side-file.js';
@@ -33,6 +33,8 @@ export interface BenchmarkProgress {
   readonly resumedSamples: number;
   readonly model: string;
   readonly dataset: string;
+  /** Processes that measure, where the run is distributed. */
+  readonly workers?: number;
 }
 
 export interface BenchmarkOptions {
@@ -61,6 +63,11 @@ export interface BenchmarkOptions {
    * overlap.
    */
   readonly shard: { readonly index: number; readonly count: number };
+  /**
+   * Has the samples measured elsewhere and their rows brought here, for example by `distributeOver` of a
+   * queue; undefined: they are measured here, one after the other.
+   */
+  readonly distribute: Distribute | undefined;
   /**
    * What measured the rows, part of their keys; by default the versions of fsyn, its code and ONNX Runtime.
    */
@@ -91,6 +98,7 @@ const defaults: Omit<BenchmarkOptions, 'versions'> = {
   shapleySamples: 0,
   gallerySamples: 0,
   shard: { index: 0, count: 1 },
+  distribute: undefined,
   invocation: undefined,
   replayed: undefined,
   onProgress: () => {},
@@ -151,7 +159,6 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
   const { resume, retryFailed, onNote } = run;
   const store = ResultStore.open(run.out, { resume, retryFailed, onNote });
-  let cells: CellFile | undefined;
   try {
     store.requireVersions(run.versions);
     await requireSamples(run);
@@ -165,18 +172,11 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
     if (differences.length > 0)
       onNote(`WARNING: this is not the run that it is to repeat: ${differences.join('. ')}.`);
     writeRunFile(run.out, description);
-    cells = new CellFile(run.out, cellContext(run), run.onNote);
-    return await new Runner(run, store, cells).run();
+    return await new Runner(run, store).run();
   } finally {
-    cells?.close();
     store.close();
     await closeExplainers(run.explainers);
   }
-}
-
-/** Rows of equal settings and versions can be compared. */
-function settingsKey({ settings, versions }: ResolvedRun): string {
-  return contentKey({ ...settings, versions });
 }
 
 /**
@@ -196,9 +196,8 @@ function cellContext(run: ResolvedRun): string {
 
 class Runner {
   readonly #run: ResolvedRun;
-  readonly #settingsKey: string;
+  readonly #keys = new Set<string>();
   readonly #store: ResultStore;
-  readonly #cellFile: CellFile;
   readonly #timings: SideFile;
   readonly #gallery: SideFile;
   readonly #total: number;
@@ -210,12 +209,12 @@ class Runner {
   #computedCells = 0;
   #foundCells = 0;
   #halvings = 0;
+  #workers: number | undefined;
+  #last = { model: '', dataset: '' };
 
-  constructor(run: ResolvedRun, store: ResultStore, cellFile: CellFile) {
+  constructor(run: ResolvedRun, store: ResultStore) {
     this.#run = run;
-    this.#settingsKey = settingsKey(run);
     this.#store = store;
-    this.#cellFile = cellFile;
     this.#timings = new SideFile(join(run.out, timingsFile), isTiming, run.onNote);
     this.#gallery = new SideFile(join(run.out, galleryFile), isGalleryRecord, run.onNote);
     const { index, count } = run.shard;
@@ -225,25 +224,10 @@ class Runner {
 
   async run(): Promise<BenchmarkOutcome> {
     const start = performance.now();
-    const keys = new Set<string>();
-    for (const model of this.#run.models) {
-      try {
-        for (const dataset of this.#run.datasets) {
-          const chosen = await this.#choose(dataset);
-          let index = 0;
-          for await (const sample of dataset.samples()) {
-            this.#run.signal?.throwIfAborted();
-            const mine = index++ % this.#run.shard.count === this.#run.shard.index;
-            if (mine) for (const key of await this.#sample(model, dataset, sample, chosen)) keys.add(key);
-          }
-        }
-      } finally {
-        // The next model's graphs need the memory, and no sample comes back to this one's.
-        releaseWhiteBoxSessions();
-      }
-    }
+    if (this.#run.distribute) await this.#distribute(this.#run.distribute);
+    else await this.#measureAll();
     return {
-      keys,
+      keys: this.#keys,
       failed: this.#failed,
       resumed: this.#resumed,
       cells: this.#cells,
@@ -254,108 +238,140 @@ class Runner {
     };
   }
 
+  async #measureAll(): Promise<void> {
+    const cellFile = new CellFile(this.#run.out, cellContext(this.#run), this.#run.onNote);
+    let model: Vlm | undefined;
+    try {
+      for await (const job of this.#jobs()) {
+        // The next model's graphs need the memory, and no sample comes back to this one's.
+        if (model !== undefined && model !== job.model) releaseWhiteBoxSessions();
+        model = job.model;
+        await this.#measure(job, cellFile);
+      }
+    } finally {
+      releaseWhiteBoxSessions();
+      cellFile.close();
+    }
+  }
+
+  /** This shard's jobs in order. */
+  async *#jobs(): AsyncGenerator<SampleJob> {
+    const { models, datasets, shard, signal } = this.#run;
+    for (const model of models) {
+      for (const dataset of datasets) {
+        const chosen = await this.#choose(dataset);
+        let index = 0;
+        for await (const sample of dataset.samples()) {
+          signal?.throwIfAborted();
+          if (index++ % shard.count !== shard.index) continue;
+          const job = sampleJob(this.#run, model, dataset, sample, chosen);
+          for (const { head } of job.rows) this.#keys.add(head.key);
+          yield job;
+        }
+      }
+    }
+  }
+
   async #choose(dataset: Dataset): Promise<ChosenSamples> {
     const { shapleySamples, gallerySamples, settings, signal } = this.#run;
     const counts = { shapley: shapleySamples, gallery: gallerySamples, seed: settings.seed };
     return chooseSamples(await outlineOf(dataset, signal), counts);
   }
 
-  async #sample(model: Vlm, dataset: Dataset, sample: Sample, chosen: ChosenSamples): Promise<string[]> {
-    const shapley = chosen.shapley.has(sample.id);
-    const asked = this.#run.explainers.filter((one) => one.appliesTo?.(sample.truth) ?? true);
-    const all = asked.map((explainer) => ({
-      explainer,
-      shapley,
-      head: this.#head(model, dataset, sample, explainer, shapley),
-    }));
-    const wanted = all.filter(({ head }) => !this.#store.has(head.key));
-    this.#resumed += all.length - wanted.length;
-    this.#cellFile.begin(
-      contentKey([model.name, model.fingerprint, dataset.name, dataset.version, sample.id]),
-    );
+  /** Does one job here, and keeps its rows. */
+  async #measure(job: SampleJob, cellFile: CellFile): Promise<void> {
+    const wanted = this.#wanted(job);
+    const { model, dataset, sample, gallery } = job;
+    cellFile.begin(contentKey([model.name, model.fingerprint, dataset.name, dataset.version, sample.id]));
     if (wanted.length === 0) {
-      this.#resumedSamples++;
       // A process that was killed between a sample's rows and its clearing up left cells that nobody needs.
-      if (!all.some(({ head }) => this.#store.hasFailed(head.key))) this.#cellFile.settle();
-    } else {
-      const task = {
-        model,
-        dataset,
-        sample,
-        wanted,
-        settings: this.#run.settings,
-        gallery: chosen.gallery.has(sample.id),
-        store: this.#cellFile,
-      };
-      const outcome = await runSample(task, this.#run.signal);
-      this.#store.append(outcome.records);
-      const { computed, found } = this.#cellFile.settle(outcome.interrupted);
-      this.#computedCells += computed;
-      this.#foundCells += found;
-      this.#cells += outcome.cells;
-      this.#halvings += outcome.halvings;
-      const { cells, imageStates, explainSeconds, evaluateSeconds, halvings } = outcome;
-      this.#timings.append({
-        model: model.name,
-        dataset: dataset.name,
-        sample: sample.id,
-        cells,
-        computed,
-        found,
-        imageStates,
-        explainSeconds,
-        evaluateSeconds,
-        halvings,
-      });
-      if (outcome.picture) this.#gallery.append(outcome.picture);
-      if (outcome.pictureProblem !== undefined)
-        this.#run.onNote(`No picture of ${sample.id} for the report: ${outcome.pictureProblem}`);
+      if (!job.rows.some(({ head }) => this.#store.hasFailed(head.key))) cellFile.settle();
+      this.#count(job, true);
+      return;
     }
+    const { settings, signal } = this.#run;
+    const task = { model, dataset, sample, wanted, settings, gallery, store: cellFile };
+    const { interrupted, ...outcome } = await runSample(task, signal);
+    this.#store.append(outcome.records);
+    this.#keep(job, { ...outcome, ...cellFile.settle(interrupted) });
+  }
+
+  /** Has all jobs done elsewhere, and keeps their rows as they come. */
+  async #distribute(distribute: Distribute): Promise<void> {
+    const open: DistributedJob[] = [];
+    for await (const job of this.#jobs()) {
+      const wanted = this.#wanted(job);
+      if (wanted.length === 0) this.#count(job, true);
+      else open.push({ job, wanted });
+    }
+    const { onNote, gallerySamples, signal } = this.#run;
+    await distribute({
+      jobs: open,
+      description: describeRun(this.#run),
+      gallerySamples,
+      out: this.#run.out,
+      onNote,
+      signal,
+      onDone: ({ job }, outcome) => {
+        this.#store.append(outcome.records);
+        this.#keep(job, outcome);
+      },
+      onWorkers: (workers) => {
+        this.#workers = workers;
+        this.#tell();
+      },
+    });
+  }
+
+  #wanted(job: SampleJob): SampleJob['rows'] {
+    const wanted = job.rows.filter(({ head }) => !this.#store.has(head.key));
+    this.#resumed += job.rows.length - wanted.length;
+    return wanted;
+  }
+
+  /** Keeps what goes with a job's rows, and tells of it. */
+  #keep(job: SampleJob, outcome: JobOutcome): void {
+    const { cells, computed, found, imageStates, explainSeconds, evaluateSeconds, halvings } = outcome;
+    this.#computedCells += computed;
+    this.#foundCells += found;
+    this.#cells += cells;
+    this.#halvings += halvings;
+    this.#timings.append({
+      model: job.model.name,
+      dataset: job.dataset.name,
+      sample: job.sample.id,
+      cells,
+      computed,
+      found,
+      imageStates,
+      explainSeconds,
+      evaluateSeconds,
+      halvings,
+    });
+    if (outcome.picture) this.#gallery.append(outcome.picture);
+    if (outcome.pictureProblem !== undefined)
+      this.#run.onNote(`No picture of ${job.sample.id} for the report: ${outcome.pictureProblem}`);
+    this.#count(job, false);
+  }
+
+  #count({ model, dataset, rows }: SampleJob, resumed: boolean): void {
     this.#done++;
-    this.#failed += all.filter(({ head }) => this.#store.hasFailed(head.key)).length;
+    if (resumed) this.#resumedSamples++;
+    this.#failed += rows.filter(({ head }) => this.#store.hasFailed(head.key)).length;
+    this.#last = { model: model.name, dataset: dataset.name };
+    this.#tell();
+  }
+
+  #tell(): void {
     this.#run.onProgress({
       done: this.#done,
       total: this.#total,
       failed: this.#failed,
       resumedSamples: this.#resumedSamples,
-      model: model.name,
-      dataset: dataset.name,
+      ...this.#last,
+      ...(this.#workers === undefined ? {} : { workers: this.#workers }),
     });
-    return all.map(({ head }) => head.key);
   }
-
-  #head(model: Vlm, dataset: Dataset, sample: Sample, explainer: Explainer, shapley: boolean): RecordHead {
-    const identity = {
-      schema: recordSchema,
-      model: model.name,
-      modelFingerprint: model.fingerprint,
-      dataset: dataset.name,
-      datasetVersion: dataset.version,
-      sample: sample.id,
-      explainer: explainer.name,
-      ...fingerprintOf(explainer, { dataset: dataset.name, sample: sample.id }),
-      settings: this.#settingsKey,
-    };
-    return {
-      ...identity,
-      key: contentKey({ ...identity, shapley }),
-      family: sample.family,
-      grounding: sample.grounding ?? null,
-      seed: deriveSeed(this.#run.settings.seed, dataset.name, sample.id, explainer.name),
-      versions: this.#run.versions,
-      question: sample.question,
-      expected: sample.answer,
-    };
-  }
-}
-
-/** What an explainer that is no part of fsyn is, and what it says where that is read from files. */
-function fingerprintOf(
-  explainer: Explainer,
-  identity: SampleIdentity,
-): { readonly explainerFingerprint?: string } {
-  const fingerprint = explainer.fingerprintOf?.(identity) ?? explainer.fingerprint;
-  return fingerprint === undefined ? {} : { explainerFingerprint: fingerprint };
 }
 
 /** Lets explainers refuse what they cannot explain before the first sample is measured. */

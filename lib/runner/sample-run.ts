@@ -75,7 +75,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   } catch (error) {
     signal?.throwIfAborted();
     throwBudget(error);
-    const records = task.wanted.map(({ head }) => failure(head, error));
+    const records = task.wanted.map(({ head }) => failedRow(head, error));
     return {
       records,
       picture: null,
@@ -117,7 +117,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
       attributed.push({ head, attribution, request });
     } catch (error) {
       signal?.throwIfAborted();
-      records.set(head.key, failure(head, error));
+      records.set(head.key, failedRow(head, error));
     }
     explainSeconds[explainer.name] = (performance.now() - start) / 1000;
   }
@@ -137,7 +137,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   } catch (error) {
     signal?.throwIfAborted();
     throwBudget(error);
-    for (const { head } of attributed) records.set(head.key, failure(head, error));
+    for (const { head } of attributed) records.set(head.key, failedRow(head, error));
   }
   return {
     records: task.wanted.map(({ head }) => records.get(head.key)!),
@@ -220,7 +220,8 @@ export function metricOptions(
   return { steps, scoring, compat, floor, shapley: shapley ? partitions : null };
 }
 
-function failure(head: RecordHead, error: unknown): BenchmarkRecord {
+/** The row of an explainer that failed. */
+export function failedRow(head: RecordHead, error: unknown): BenchmarkRecord {
   const code = error instanceof FsynError ? error.code : 'UNEXPECTED';
   return {
     ...head,

@@ -21,6 +21,7 @@ const codes: Record<ErrorCode, true> = {
   DATASET: true,
   RESULTS: true,
   SERVER: true,
+  QUEUE: true,
   BUDGET: true,
   RANK_DEFICIENT: true,
   OUT_OF_MEMORY: true,
