@@ -9,7 +9,7 @@ import numpy as np, torch
 import torch.nn.functional as F
 from onnx_tiny_llava import HIDDEN, IMAGE, LAYERS, OUT, VOCAB, build, encode
 
-FEATURES, GRID, PATCH, HEADS, KV = 9, 3, 8, 4, 2
+FEATURES, GRID, PATCH = 9, 3, 8
 
 
 def sample():
@@ -171,6 +171,7 @@ def joined(x):
 
 def decoder_R(m, x, target):
     lm = m.model.language_model
+    n_heads, n_kv = lm.config.num_attention_heads, lm.config.num_key_value_heads
     n = x.shape[0]
     angle = torch.arange(n, dtype=torch.float64)[:, None] * lm.rotary_emb.inv_freq.double()[None]
     cos, sin = torch.cat([angle, angle], -1).cos(), torch.cat([angle, angle], -1).sin()
@@ -182,9 +183,9 @@ def decoder_R(m, x, target):
     for layer in lm.layers:
         a = layer.self_attn
         n1 = rms(layer.input_layernorm, x)
-        q0, k0, v0 = heads(linear(a.q_proj, n1), HEADS), heads(linear(a.k_proj, n1), KV), heads(linear(a.v_proj, n1), KV)
+        q0, k0, v0 = heads(linear(a.q_proj, n1), n_heads), heads(linear(a.k_proj, n1), n_kv), heads(linear(a.v_proj, n1), n_kv)
         q, k = q0 * cos + turn(q0) * sin, k0 * cos + turn(k0) * sin
-        K, V = k.repeat_interleave(HEADS // KV, 0), v0.repeat_interleave(HEADS // KV, 0)
+        K, V = k.repeat_interleave(n_heads // n_kv, 0), v0.repeat_interleave(n_heads // n_kv, 0)
         O = joined(((q @ K.transpose(1, 2)) * a.scaling + mask).softmax(-1) @ V)
         att = linear(a.o_proj, O)
         x2 = x + att
@@ -207,8 +208,8 @@ def decoder_R(m, x, target):
         R2 = R2 + linear_R(layer.mlp.gate_proj, n2, Rp / 2) + linear_R(layer.mlp.up_proj, n2, Rp / 2)
         u = per(R2, x2)
         R, RO = x * u, linear_R(a.o_proj, O, att * u)
-        Rq, RK, RV, _ = attention_R(q, K, V, a.scaling, mask, heads(RO, HEADS))
-        fold = lambda t: t.reshape(KV, HEADS // KV, *t.shape[1:]).sum(1)
+        Rq, RK, RV, _ = attention_R(q, K, V, a.scaling, mask, heads(RO, n_heads))
+        fold = lambda t: t.reshape(n_kv, n_heads // n_kv, *t.shape[1:]).sum(1)
 
         def unturn(z, zr, Rz):
             r = per(Rz, zr)
@@ -219,12 +220,12 @@ def decoder_R(m, x, target):
 
 
 def vision_R(m, pixels, R_features):
-    """R_features [features, hidden] -> relevance of the pixels [3, 24, 24]."""
+    """R_features [features, hidden] -> relevance of the pixels [3, height, width]."""
     tower, proj = m.model.vision_tower, m.model.multi_modal_projector
     tower = tower.vision_model if hasattr(tower, "vision_model") else tower
-    e, n = tower.embeddings, 2
+    e, n, size = tower.embeddings, tower.config.num_attention_heads, tower.config.patch_size
     W = e.patch_embedding.weight
-    patches = F.unfold(pixels, PATCH, stride=PATCH)[0].t()
+    patches = F.unfold(pixels, size, stride=size)[0].t()
     embedded = patches @ W.reshape(W.shape[0], -1).t()
     tokens = torch.cat([e.class_embedding[None], embedded], 0)
     z = tokens + e.position_embedding.weight
@@ -232,7 +233,8 @@ def vision_R(m, pixels, R_features):
     x = ln(tower.pre_layrnorm, z)
     quick = lambda t: t * torch.sigmoid(1.702 * t)
     tape = []
-    for layer in list(tower.encoder.layers)[:-1]:
+    layers = list(tower.encoder.layers)
+    for layer in layers[: len(layers) + 1 + m.config.vision_feature_layer]:
         a = layer.self_attn
         n1 = ln(layer.layer_norm1, x)
         q, k, v = (heads(linear(p, n1), n) for p in (a.q_proj, a.k_proj, a.v_proj))
@@ -265,7 +267,7 @@ def vision_R(m, pixels, R_features):
     R = tokens * per(R, z)
     flat = W.reshape(W.shape[0], -1)
     Rp = patches * (per(R[1:], embedded) @ flat)
-    return F.fold(Rp.t()[None], (24, 24), PATCH, stride=PATCH)[0]
+    return F.fold(Rp.t()[None], pixels.shape[-2:], size, stride=size)[0]
 
 
 def attnlrp(m, ids, pixels, target):
