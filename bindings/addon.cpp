@@ -20,6 +20,7 @@ Napi::Value cpu_features(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("avx2", features.avx2);
   result.Set("avx512", features.avx512);
+  result.Set("neon", features.neon);
   return result;
 }
 

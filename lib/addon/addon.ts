@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { FsynError, reasonOf } from '../errors.js';
 import { packageInfo } from '../package.js';
+import { hasPlatformPackage, installedPlatform, platformPackage } from './platform.js';
 
 const require = createRequire(import.meta.url);
 
@@ -32,14 +34,14 @@ export interface NativeAddon {
   initialise(errorClass: typeof FsynError): void;
   leave(exitCode: number): void;
   errorCodes(): readonly string[];
-  cpuFeatures(): { avx2: boolean; avx512: boolean };
+  cpuFeatures(): { avx2: boolean; avx512: boolean; neon: boolean };
 }
 
 let loaded: NativeAddon | undefined;
 
 /**
  * The native addon, loaded on first use: a local build (in the folder `build`, or the one that the
- * environment variable FSYN_BUILD names), else a prebuilt binary.
+ * environment variable FSYN_BUILD names), else the one in the installed package for this machine.
  *
  * @throws FsynError ADDON_NOT_FOUND with every place that was tried and what to do
  */
@@ -49,10 +51,10 @@ export function addon(): NativeAddon {
 }
 
 function load(): NativeAddon {
-  const { root } = packageInfo();
+  const { root, version } = packageInfo();
   const reasons: string[] = [];
   const build = resolve(root, process.env.FSYN_BUILD ?? 'build');
-  for (const candidate of [() => join(build, 'Release', 'fsyn.node'), () => prebuilt(root)]) {
+  for (const candidate of [() => join(build, 'Release', 'fsyn.node'), () => prebuilt(version)]) {
     let file = '';
     try {
       file = candidate();
@@ -64,7 +66,7 @@ function load(): NativeAddon {
       return native;
     } catch (error) {
       const [reason] = reasonOf(error).split('\n');
-      reasons.push(`  ${file || 'prebuilt binary'}: ${reason}`);
+      reasons.push(`  ${file || platformPackage()}: ${reason}`);
     }
   }
   throw new FsynError(
@@ -72,14 +74,24 @@ function load(): NativeAddon {
     [
       `The native addon of fsyn cannot be loaded on ${process.platform}-${process.arch}, Node ${process.version}:`,
       ...reasons,
-      'Build it with `npm run build:native` in the fsyn folder (needs CMake >= 3.24 and a C++20 compiler),',
-      'or with `npx node-gyp rebuild` where CMake is missing.',
+      ...remedies(root, version),
     ].join('\n'),
   );
 }
 
-function prebuilt(root: string): string {
-  // node-gyp-build would also find build/Release, which has been tried; only its prebuilds are wanted here.
-  const gyp = require('node-gyp-build') as { resolve(folder: string): string };
-  return gyp.resolve(root);
+function prebuilt(version: string): string {
+  const installed = installedPlatform();
+  if (installed.version !== version)
+    throw new Error(`version ${installed.version}, while fsyn is ${version}: install both anew`);
+  return join(installed.folder, 'fsyn.node');
+}
+
+/** What can be done, the easiest first; each was tried as it stands (tests/package/install.mjs). */
+function remedies(root: string, version: string): string[] {
+  const build = '(needs CMake >= 3.24 and a C++20 compiler).';
+  if (existsSync(join(root, 'tsconfig.json'))) return [`Build it: \`npm run build:native\` ${build}`];
+  const here = hasPlatformPackage()
+    ? [`Install it: \`npm install ${platformPackage()}@${version}\` (left out by --omit=optional).`]
+    : [];
+  return [...here, `${here.length > 0 ? 'Or build' : 'Build'} it: \`npx fsyn build-addon\` ${build}`];
 }

@@ -5,6 +5,7 @@ import { packageInfo } from '../package.js';
 import { audit } from './audit.js';
 import { bench } from './bench.js';
 import { bridge } from './bridge.js';
+import { buildAddon } from './build-addon.js';
 import { type Command, type CommandIo, type ExitCode, exitCodes, UsageError } from './command.js';
 import { dataset } from './dataset.js';
 import { doctor } from './doctor.js';
@@ -34,6 +35,7 @@ const commands: readonly Command[] = [
   worker,
   queue,
   doctor,
+  buildAddon,
 ];
 
 /** Runs one command line and returns its exit code; never throws for a user's mistake. */

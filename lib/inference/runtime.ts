@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { addon } from '../addon/addon.js';
+import { installedPlatform } from '../addon/platform.js';
 import { FsynError } from '../errors.js';
 import type { NativeRuntime } from './native.js';
 
@@ -17,7 +18,7 @@ const LIBRARY_NAMES: Readonly<Record<string, readonly string[]>> = {
 let loaded: NativeRuntime | undefined;
 
 /**
- * The ONNX Runtime library of the installed onnxruntime-node package, loaded once per process.
+ * The ONNX Runtime library, loaded once per process.
  *
  * @throws FsynError RUNTIME_NOT_FOUND
  */
@@ -29,17 +30,24 @@ export function runtime(): NativeRuntime {
   return loaded;
 }
 
+/**
+ * Where the library is: in onnxruntime-node, which a process may share with other packages and which brings
+ * more providers, else in our package for this machine.
+ */
 function locate(): { path: string; version: string } {
-  let manifest: string;
+  let entry: string | undefined;
   try {
-    manifest = findManifest(require.resolve('onnxruntime-node'));
-  } catch (cause) {
+    entry = require.resolve('onnxruntime-node');
+  } catch {
+    const shipped = shippedLibrary();
+    if (shipped) return shipped;
     throw new FsynError(
       'RUNTIME_NOT_FOUND',
-      'The package onnxruntime-node is not installed: npm install onnxruntime-node',
-      { cause },
+      'ONNX Runtime is not installed: `npm install onnxruntime-node`; on a machine without access to its CUDA ' +
+        'files with ONNXRUNTIME_NODE_INSTALL=skip in the environment.',
     );
   }
+  const manifest = findManifest(entry);
   const version = String(JSON.parse(readFileSync(manifest, 'utf8')).version);
   const folder = join(dirname(manifest), 'bin', 'napi-v6', process.platform, process.arch);
   const candidates = (LIBRARY_NAMES[process.platform] ?? []).map((name) => join(folder, name));
@@ -51,6 +59,15 @@ function locate(): { path: string; version: string } {
     );
   }
   return { path, version };
+}
+
+function shippedLibrary(): { path: string; version: string } | undefined {
+  try {
+    const { folder, onnxruntime } = installedPlatform();
+    return onnxruntime && { path: join(folder, onnxruntime.library), version: onnxruntime.version };
+  } catch {
+    return undefined;
+  }
 }
 
 function findManifest(entry: string): string {
@@ -91,7 +108,7 @@ export interface InferenceFacts {
   readonly providers: readonly ProviderFact[];
   readonly processor: string;
   readonly threads: number;
-  readonly features: { readonly avx2: boolean; readonly avx512: boolean };
+  readonly features: { readonly avx2: boolean; readonly avx512: boolean; readonly neon: boolean };
   /** Bytes. */
   readonly memoryTotal: number;
   readonly memoryFree: number;
@@ -134,7 +151,7 @@ export function tryProvider(name: string): ProviderFact {
 export function providerRemedy(name: string): string {
   switch (name) {
     case 'cuda':
-      return 'CUDA needs an NVIDIA driver, CUDA 12 or 13 with cuDNN 9, and the provider files of onnxruntime-node: `npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12`.';
+      return 'CUDA needs an NVIDIA driver, CUDA 12 or 13 with cuDNN 9, and the provider files of onnxruntime-node: `ONNXRUNTIME_NODE_INSTALL=cuda12 npm install onnxruntime-node`.';
     case 'webgpu':
       return 'WebGPU needs a Vulkan driver (libvulkan1 on Debian), Metal or Direct3D 12.';
     default:

@@ -61,7 +61,7 @@ export interface InteractionOptions {
   readonly emptySet: 'definition' | 'shapiq';
   /** Threads; 0 chooses. The result does not depend on it. */
   readonly threads: number;
-  /** 'avx512', 'avx2' or 'portable'; '' chooses. */
+  /** 'avx512', 'avx2', 'neon' or 'portable'; '' chooses. */
   readonly kernels: string;
   /**
    * Where: 'cuda' needs the CUDA plugin and a device, and is an error without them. 'auto' takes CUDA where

@@ -39,7 +39,7 @@ export interface TransformOptions {
   readonly inPlace: boolean;
   /** Threads; 0 chooses. The result does not depend on it. */
   readonly threads: number;
-  /** 'avx512', 'avx2' or 'portable'; '' chooses. */
+  /** 'avx512', 'avx2', 'neon' or 'portable'; '' chooses. */
   readonly kernels: string;
   /**
    * Where: 'cuda' needs the CUDA plugin and a device, and is an error without them. An array cannot say which

@@ -10,6 +10,8 @@ const CpuFeatures& cpu_features() noexcept {
     found.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     found.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+#elif defined(__aarch64__)
+    found.neon = true;
 #endif
     return found;
   }();

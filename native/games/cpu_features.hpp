@@ -6,6 +6,7 @@ namespace fsyn::games {
 struct CpuFeatures {
   bool avx2 = false;
   bool avx512 = false;
+  bool neon = false;
 };
 
 /// Returns what the processor and the operating system support. Thread-safe.

@@ -9,7 +9,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #elif defined(_WIN32)
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
 #include <windows.h>
 #endif
 

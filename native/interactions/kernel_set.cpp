@@ -15,6 +15,7 @@ std::span<const KernelSet* const> kernel_sets() noexcept {
     const auto& cpu = games::cpu_features();
     if (cpu.avx512 && avx512_kernels() != nullptr) found.push_back(avx512_kernels());
     if (cpu.avx2 && avx2_kernels() != nullptr) found.push_back(avx2_kernels());
+    if (cpu.neon && neon_kernels() != nullptr) found.push_back(neon_kernels());
     found.push_back(portable_kernels());
     return found;
   }();

@@ -111,7 +111,7 @@ struct KernelSet {
 /// The sets that this processor can run, fastest first; the last is always "portable".
 [[nodiscard]] std::span<const KernelSet* const> kernel_sets() noexcept;
 
-/// The set called `name` ("avx512", "avx2", "portable"); for an empty name the one that the environment
+/// The set called `name` ("avx512", "avx2", "neon", "portable"); for an empty name the one that the environment
 /// variable FSYN_KERNELS names, or else the fastest. Throws std::invalid_argument for a set that this
 /// processor cannot run.
 [[nodiscard]] const KernelSet& kernel_set(std::string_view name = {});
@@ -120,5 +120,6 @@ struct KernelSet {
 [[nodiscard]] const KernelSet* portable_kernels() noexcept;
 [[nodiscard]] const KernelSet* avx2_kernels() noexcept;
 [[nodiscard]] const KernelSet* avx512_kernels() noexcept;
+[[nodiscard]] const KernelSet* neon_kernels() noexcept;
 
 }  // namespace fsyn::interactions
