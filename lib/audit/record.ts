@@ -29,6 +29,8 @@ export interface AuditedRecord extends AuditHead {
   readonly corners: CornerValues;
   readonly shares: ModalityShares;
   readonly behaviour: Behaviour;
+  /** Corners known within bounds only, which leave the behaviour no choice; absent where all are exact. */
+  readonly bounded?: number;
 }
 
 export interface FailedAudit extends AuditHead {

@@ -1,11 +1,12 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { cornerValues, requestCorners } from '../cells/corners.js';
+import { type Corners, cornerValues, requestCorners } from '../cells/corners.js';
+import type { CellScores } from '../cells/scores.js';
 import { CellTable } from '../cells/table.js';
-import { cellValues } from '../cells/values.js';
+import { cellBounds, cellValues } from '../cells/values.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError, reasonOf } from '../errors.js';
-import { behaviourOf, modalityShares } from '../metrics/modality.js';
+import { type Behaviour, behaviourOf, modalityShares } from '../metrics/modality.js';
 import { resolveOptions } from '../options.js';
 import { lockFolder } from '../runner/folder-lock.js';
 import { prepareSample } from '../runner/sample-run.js';
@@ -111,6 +112,7 @@ async function auditSample(
     const wanted = requestCorners(table);
     const scores = await prepared.evaluate(table, { signal });
     const corners = cornerValues(wanted, cellValues(scores, settings.scoring));
+    const bounded = requireBehaviour(wanted, scores, settings);
     return {
       ...head,
       status: 'ok',
@@ -120,12 +122,42 @@ async function auditSample(
       corners,
       shares: modalityShares(corners, settings.floor),
       behaviour: behaviourOf(corners, settings.floor),
+      ...(bounded > 0 ? { bounded } : {}),
     };
   } catch (error) {
     signal?.throwIfAborted();
     const code = error instanceof FsynError ? error.code : 'UNEXPECTED';
     return { ...head, status: 'failed', error: { code, message: reasonOf(error) } };
   }
+}
+
+/**
+ * How many corners are known within bounds only.
+ *
+ * @throws FsynError SERVER where these leave open what the model needed
+ */
+function requireBehaviour(
+  wanted: Corners,
+  scores: CellScores,
+  { scoring, floor }: BenchmarkSettings,
+): number {
+  const bounds = cellBounds(scores, scoring);
+  if (bounds === null) return 0;
+  const ends = { low: cornerValues(wanted, bounds.low), high: cornerValues(wanted, bounds.high) };
+  const open = (['full', 'textOnly', 'imageOnly', 'empty'] as const).filter(
+    (corner) => ends.low[corner] !== ends.high[corner],
+  );
+  const found = new Set<Behaviour>();
+  for (let choice = 0; choice < 2 ** open.length; choice++) {
+    const corners = { ...ends.low };
+    for (const [i, corner] of open.entries()) if ((choice >> i) & 1) corners[corner] = ends.high[corner];
+    found.add(behaviourOf(corners, floor));
+  }
+  if (found.size === 1) return open.length;
+  throw new FsynError(
+    'SERVER',
+    `What the answer needs is left open, ${[...found].join(' or ')}: the server gives no probability for ${open.join(', ')}.`,
+  );
 }
 
 function headOf(settings: BenchmarkSettings, model: Vlm, dataset: Dataset, sample: Sample): AuditHead {

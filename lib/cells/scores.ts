@@ -12,6 +12,17 @@ export interface CellScores {
   readonly similarities?: Float64Array;
   /** [cells, tokens], row-major, in the order of the table's cells. */
   readonly logProbabilities: Float64Array;
+  /**
+   * Where scores are known only within bounds - a server that gives the likeliest tokens alone: both ends,
+   * [cells, tokens], natural log, equal where a score is known, -Infinity for a probability that may be 0.
+   * `logProbabilities` then has the middle of the two probabilities. Absent where all are known.
+   */
+  readonly bounds?: { readonly lower: Float64Array; readonly upper: Float64Array };
+  /**
+   * Standard deviation, in nats, of a score when the same cell is asked for again; absent where it is the
+   * same.
+   */
+  readonly noise?: number;
   readonly tokens: number;
   /** Column of the decision token. */
   readonly decision: number;

@@ -23,6 +23,7 @@ export function cellValues(scores: CellScores, scoring: Scoring): Float64Array {
         Math.exp(logProbabilities[cell * tokens + decision]),
       );
     case 'log-probability':
+      requireKnown(scores);
       return Float64Array.from({ length: cells }, (_, cell) => logProbabilities[cell * tokens + decision]);
     case 'answer':
       return Float64Array.from({ length: cells }, (_, cell) => {
@@ -33,6 +34,28 @@ export function cellValues(scores: CellScores, scoring: Scoring): Float64Array {
     default:
       throw invalidArgument('scoring', "'probability', 'log-probability' or 'answer'", scoring);
   }
+}
+
+/** A probability that may be 0 has no lowest logarithm. */
+function requireKnown({ bounds }: CellScores): void {
+  const open = bounds?.upper.filter((high, i) => high !== bounds.lower[i]).length ?? 0;
+  if (open === 0) return;
+  throw invalidArgument(
+    'scoring',
+    `'probability' for a server that gives the likeliest tokens alone (${open} of ${bounds!.upper.length} cells are known within bounds)`,
+    'log-probability',
+  );
+}
+
+/** The smallest and largest value of every cell; null where all cells are known. */
+export function cellBounds(
+  scores: CellScores,
+  scoring: Scoring,
+): { readonly low: Float64Array; readonly high: Float64Array } | null {
+  const { bounds, tokens, decision } = scores;
+  if (bounds === undefined) return null;
+  const end = (logProbabilities: Float64Array) => cellValues({ logProbabilities, tokens, decision }, scoring);
+  return { low: end(bounds.lower), high: end(bounds.upper) };
 }
 
 /**

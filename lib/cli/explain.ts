@@ -172,12 +172,17 @@ async function explainOne(
     seed: deriveSeed(seed, explainer.name),
     signal,
   });
-  const [{ synergy }] = await evaluate(sample, [attribution], {
+  const [{ synergy, bounds }] = await evaluate(sample, [attribution], {
     steps: evenSteps(steps),
     signal,
     onProgress,
   });
-  return { title: explainer.title, attribution, synergy: synergy.raw.mean };
+  return {
+    title: explainer.title,
+    attribution,
+    synergy: synergy.raw.mean,
+    ...(bounds === null ? {} : { bounds }),
+  };
 }
 
 async function writeFiles(
@@ -205,9 +210,10 @@ async function writeFiles(
       columns: sample.imagePlayers.columns,
       tiles: sample.imagePlayers.tiles,
     },
-    explanations: explanations.map(({ attribution, synergy }, i) => ({
+    explanations: explanations.map(({ attribution, synergy, bounds }, i) => ({
       explainer: selected[i].name,
       synergy,
+      bounds,
       image: Array.from(attribution.image),
       text: Array.from(attribution.text),
     })),
@@ -244,11 +250,19 @@ function summary(
       ? []
       : [`${title}: ${said.join(', ')}; where scores are equal the order of the players decides F_syn.\n`];
   });
+  const open = explanations.flatMap(({ title, bounds }) =>
+    bounds === undefined
+      ? []
+      : [
+          `${title}: F_syn is between ${decimal(bounds.mean.low)} and ${decimal(bounds.mean.high)}, ${bounds.bounded} of ${bounds.cells} cells ` +
+            `known within bounds; error of the server's noise ${bounds.standardError.toPrecision(2)}.\n`,
+        ],
+  );
   const decision =
     answer.decisionKind === 'similarity'
       ? ''
       : ` (decides: ${JSON.stringify(answer.decision)}, ${answer.decisionKind}; scored token ${JSON.stringify(answer.decisionToken)})`;
-  return `${sample.question}\n-> ${answer.text}${decision}\n\n${table}\n${blank.join('')}\nPictures in ${out}: open ${join(out, 'explanation.html')}\n`;
+  return `${sample.question}\n-> ${answer.text}${decision}\n\n${table}\n${blank.join('')}${open.join('')}\nPictures in ${out}: open ${join(out, 'explanation.html')}\n`;
 }
 
 function wordsFor(labels: readonly string[], scores: Float64Array): string {

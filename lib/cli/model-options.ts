@@ -46,6 +46,11 @@ export function maskingOf(values: OptionValues) {
 /** Options of models behind servers, `served:http://HOST:PORT/v1#MODEL`. */
 export const servedOptions = {
   dialect: { kind: 'string', value: 'NAME', help: 'served model: kind of server (default: found by asking)' },
+  'served-template': {
+    kind: 'string',
+    value: 'TEXT',
+    help: 'served model: whole prompt with {question} and the model’s mark of a picture, where a server (SGLang) adds none',
+  },
   'served-grid': {
     kind: 'integer',
     value: 'N',
@@ -117,6 +122,7 @@ export function loadSettings(values: OptionValues, io: CommandIo): LoadModelsOpt
       ),
     served: {
       dialect: values.string('dialect'),
+      template: values.string('served-template')?.replaceAll('\\n', '\n'),
       grid: values.number('served-grid'),
       multiple: values.number('served-multiple'),
       side: values.number('served-side') ?? null,

@@ -5,6 +5,7 @@ import type { CellScores } from '../cells/scores.js';
 import type { CellTable } from '../cells/table.js';
 import { cellValues, referenceValues, type Scoring } from '../cells/values.js';
 import { resolveOptions } from '../options.js';
+import { boundsOf, type ValueBounds } from './bounds.js';
 import {
   type PerturbationRequest,
   type PerturbationResult,
@@ -64,6 +65,8 @@ export interface FaithfulnessResult {
   readonly text: PerturbationResult;
   readonly synergy: SynergyResult;
   readonly shapley: ShapleyResult | null;
+  /** What is known within bounds only, or noisy, as with some servers; null where every value is exact. */
+  readonly bounds: ValueBounds | null;
 }
 
 /**
@@ -108,5 +111,6 @@ export function scoreFaithfulness(request: FaithfulnessRequest, scores: CellScor
     text: scorePerturbation(request.text, valuesAgainst(corners.imageOnly), normalisation),
     synergy: scoreSynergy(request.synergy, jointValues, options.floor),
     shapley: request.shapley && scoreShapley(request.shapley, jointValues),
+    bounds: boundsOf(request, scores, reference ? 'probability' : options.scoring),
   };
 }

@@ -42,6 +42,11 @@ export function areaUnderCurve(steps: readonly number[], curve: ArrayLike<number
   return area;
 }
 
+/** What each point of a curve counts for in the area under it: `areaUnderCurve` is their weighted sum. */
+export function stepWeights(steps: readonly number[]): number[] {
+  return steps.map((step, i) => ((steps[i + 1] ?? step) - (steps[i - 1] ?? step)) / 2);
+}
+
 /** Presence of every player when only the first `count` of the ranking are present. */
 export function onlyTop(ranking: Int32Array, count: number): Uint8Array {
   const present = new Uint8Array(ranking.length);

@@ -2,6 +2,7 @@ import { areaUnderCurve } from '../metrics/steps.js';
 import type { Interval } from '../statistics/bootstrap.js';
 import { joinSmallStrata } from '../statistics/resample.js';
 import { agreement } from './agreement.js';
+import { meanBounds } from './bounded.js';
 import { checkMetric } from './checks.js';
 import { allPairs, comparePairs } from './comparison.js';
 import { type Measure, measures } from './digest.js';
@@ -101,6 +102,7 @@ function analyseExplainer(name: string, context: Context): ExplainerAnalysis {
     maps,
     suspicions: suspicionsOf(pool.shapes(name), maps, measureMeans),
     means: measureMeans,
+    bounds: meanBounds(raw, pool.bounds(name)),
     ranks: ranking.ranks(name),
     meanRanks: ranking.meanRanks(name),
     shapley: meanShapley(

@@ -2,6 +2,8 @@ import { decimal, interval, textTable, wrapText } from '../text-table.js';
 import { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import {
+  boundNote,
+  boundTable,
   bySynergy,
   failureTable,
   gridTable,
@@ -81,12 +83,18 @@ function modelText(
     table,
     ...groundingText(overall, style, width),
     ...datasetText(datasets, style, width),
+    ...boundsText(overall, style, width),
     ...mapsText(overall, style, width),
     `${answerText(verdict, overall, style)} ${standingText(verdict, style)}`.trim(),
     ...[cautionText(verdict, overall, style)].filter((text) => text !== ''),
     `${trustText(verdict.trust)} ${accuracyNote(overall)}`.trim(),
     ...checks,
   ].join('\n');
+}
+
+function boundsText(scope: ScopeAnalysis, style: ExplainerStyle, width: number | undefined): string[] {
+  const table = boundTable(scope, style);
+  return table.body.length === 0 ? [] : [`\nF_syn raw within bounds\n${plain(table, width)}\n${boundNote}\n`];
 }
 
 function mapsText(scope: ScopeAnalysis, style: ExplainerStyle, width: number | undefined): string[] {

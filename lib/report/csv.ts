@@ -1,3 +1,4 @@
+import { widened } from './bounded.js';
 import { measures } from './digest.js';
 import { isPlausibility } from './plausibility.js';
 import type { Report } from './report.js';
@@ -72,6 +73,16 @@ function scopeRows(scope: ScopeAnalysis): CsvRow[] {
       // Plausibility exists where there is ground truth only.
       .filter((measure) => !isPlausibility(measure) || !Number.isNaN(row.means[measure].estimate))
       .map((measure) => about(row.name, `mean_${measure}`, { ...row.means[measure], n: row.samples })),
+    ...(row.bounds
+      ? [
+          about(row.name, 'raw_within_bounds', {
+            estimate: row.means.raw.estimate,
+            ...widened(row.bounds),
+            n: row.samples,
+          }),
+          about(row.name, 'cells_within_bounds', { estimate: row.bounds.bounded, n: row.bounds.cells }),
+        ]
+      : []),
     ...Object.entries(row.byGrounding).map(([kind, value]) =>
       about(row.name, `mean_raw_${kind}`, { ...value, n: value.samples }),
     ),

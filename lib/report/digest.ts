@@ -1,4 +1,5 @@
 import { FsynError } from '../errors.js';
+import type { ValueBounds } from '../metrics/bounds.js';
 import { type MapTies, tiesOf } from './map-order.js';
 import type { BenchmarkRecord, FailedRecord, MeasuredRecord } from './record.js';
 import { checkRecord } from './record-check.js';
@@ -100,6 +101,8 @@ class ExplainerDigest {
   readonly ties = new Map<number, MapTies>();
   /** Of explainers from outside. */
   readonly shapes: ScoreShape[] = [];
+  /** Of measured rows whose values are not all exact, by sample. */
+  readonly bounds = new Map<number, ValueBounds>();
   readonly #shapley = new Set<number>();
   readonly #columns = new Map<Measure, number[]>(measures.map((measure) => [measure, []]));
 
@@ -321,6 +324,7 @@ function takeMeasured(
     explainer.ties.set(sample, tiesOf(record));
     const shape = scoreShape(record);
     if (shape) explainer.shapes.push(shape);
+    if (record.bounds) explainer.bounds.set(sample, record.bounds);
     const { image, text, synergy, corners } = record;
     const curves: Readonly<Record<CurveName, readonly number[]>> = {
       imageInsertion: image.insertion,

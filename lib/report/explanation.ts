@@ -1,5 +1,6 @@
 import type { Attribution } from '../cells/attribution.js';
 import { escapeHtml } from '../html-text.js';
+import type { ValueBounds } from '../metrics/bounds.js';
 import type { PreparedSample } from '../vlm/types.js';
 import { blankness, heatColour, largestMagnitude, overlayPng, picturePng } from './heatmap.js';
 
@@ -9,6 +10,8 @@ export interface Explanation {
   readonly attribution: Attribution;
   /** Raw F_syn of this attribution on this sample. */
   readonly synergy: number;
+  /** What is known of it within bounds only; absent where every value is exact. */
+  readonly bounds?: ValueBounds;
 }
 
 /**

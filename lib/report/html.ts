@@ -18,6 +18,8 @@ import { plausibilitySection } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
+  boundNote,
+  boundTable,
   bySynergy,
   comparisonTable,
   failureTable,
@@ -155,6 +157,7 @@ async function modelHtml(
 ${tableHtml(synergyTable(overall, style))}
 <p class="note">All datasets together; brackets are 95 % bootstrap intervals over samples. Mean rank: of raw F_syn within each sample, among explainers and Random, 1 = best. Clipped is the number of the paper's tables: it drops negative synergy and so flatters noise. The exact index is measured on a few samples, grounded ones where the data say so: compare it with F_syn of the same rows.</p>
 ${datasets.length > 1 ? `<h3>By dataset</h3>\n${tableHtml(gridTable(datasetColumns(datasets), style))}` : ''}
+${boundsHtml(overall, style)}
 ${mapsHtml(overall, style)}
 <h3>Do the modalities agree on who is best?</h3>
 <p>Kendall tau between visual and textual ranking: ${interval(overall.tau.withRandom, 2)}; without Random ${interval(overall.tau.withoutRandom, 2)} (${overall.tau.explainers} explainers with Random).</p>
@@ -187,6 +190,15 @@ function tellingHtml(telling: ModelReport['telling'], style: ExplainerStyle): st
   return `<h3>Telling samples</h3>
 ${tableHtml(tellingTable(telling, style), 'words')}
 <p class="note">Normalised values. Visual trap: a map whose image half moves the answer and that misses what acts together, which another explainer finds. Contradiction: a good image half with a text half worse than none. Failure of all: image and words are needed together, and no explainer finds them. The strongest of each kind, and how many samples there are of it.</p>`;
+}
+
+/** Within which bounds F_syn is known; nothing where every value is exact. */
+function boundsHtml(scope: ScopeAnalysis, style: ExplainerStyle): string {
+  const table = boundTable(scope, style);
+  if (table.body.length === 0) return '';
+  return `<h3>Known within bounds</h3>
+${tableHtml(table)}
+<p class="note">${escapeHtml(boundNote)}</p>`;
 }
 
 /** Which explainers leave the order to the players' places; nothing where none does. */

@@ -3,6 +3,8 @@ import { plausibilityTable } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
+  boundNote,
+  boundTable,
   comparisonTable,
   failureTable,
   gridTable,
@@ -55,10 +57,12 @@ function modelParts({ model, overall, datasets, telling }: ModelReport, style: E
   const columns = datasets.map((scope) => ({ title: scope.dataset ?? 'all', scope }));
   const maps = mapTable(overall, style);
   const plausible = plausibilityTable(overall, style);
+  const bounds = boundTable(overall, style);
   return [
     `## ${escapeMarkdown(model)}`,
     tableMarkdown(synergyTable(overall, style)),
     tableMarkdown(rankTable(overall, style)),
+    ...(bounds.body.length > 0 ? ['### Known within bounds', boundNote, tableMarkdown(bounds)] : []),
     ...(maps.body.length > 0 ? ['### Maps without an order of their own', tableMarkdown(maps)] : []),
     ...(datasets.length > 1 ? ['### By dataset', tableMarkdown(gridTable(columns, style))] : []),
     ...(overall.pairs.length > 0 ? ['### Pairs', tableMarkdown(comparisonTable(overall.pairs, style))] : []),

@@ -1,3 +1,4 @@
+import type { ValueBounds } from '../metrics/bounds.js';
 import {
   type CurveMoments,
   type CurveName,
@@ -87,6 +88,18 @@ export class Pool {
   /** What the scores of an explainer from outside look like, in no order; nothing of fsyn's own. */
   shapes(explainer: string): ScoreShape[] {
     return this.groups.flatMap((group) => group.explainers.get(explainer)?.shapes ?? []);
+  }
+
+  /** What is known within bounds only of an explainer's values, by unit. */
+  bounds(explainer: string): Map<number, ValueBounds> {
+    return new Map(
+      this.groups.flatMap((group, g) =>
+        Array.from(
+          group.explainers.get(explainer)?.bounds ?? [],
+          ([sample, bounds]): [number, ValueBounds] => [this.#offsets[g] + sample, bounds],
+        ),
+      ),
+    );
   }
 
   /** Failed rows of an explainer by error code, with the first message of each. */

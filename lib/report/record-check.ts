@@ -1,4 +1,5 @@
 import { describe, FsynError } from '../errors.js';
+import type { ValueBounds } from '../metrics/bounds.js';
 import type { BenchmarkRecord, PerturbationRecord } from './record.js';
 
 const identifying = [
@@ -55,6 +56,7 @@ export function checkRecord(record: BenchmarkRecord, where: string): void {
     check.number('shapley.auc', record.shapley.auc);
     check.numbers('shapley.curve', record.shapley.curve, points);
   }
+  if (record.bounds !== undefined) checkBounds(check, record.bounds);
 }
 
 function checkPerturbation(check: RowCheck, name: string, value: PerturbationRecord, points: number): void {
@@ -63,6 +65,17 @@ function checkPerturbation(check: RowCheck, name: string, value: PerturbationRec
   check.numbers(`${name}.deletion`, value.deletion, points);
   check.number(`${name}.srg`, value.srg);
   check.number(`${name}.normalisedSrg`, value.normalisedSrg);
+}
+
+function checkBounds(check: RowCheck, bounds: ValueBounds): void {
+  check.object('bounds', bounds);
+  for (const name of ['bounded', 'cells', 'noise', 'standardError'] as const)
+    check.number(`bounds.${name}`, bounds[name]);
+  for (const name of ['insertion', 'deletion', 'mean', 'imageSrg', 'textSrg'] as const) {
+    check.object(`bounds.${name}`, bounds[name]);
+    check.number(`bounds.${name}.low`, bounds[name].low);
+    check.number(`bounds.${name}.high`, bounds[name].high);
+  }
 }
 
 class RowCheck {

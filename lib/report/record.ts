@@ -1,4 +1,5 @@
 import type { CornerValues } from '../cells/corners.js';
+import type { ValueBounds } from '../metrics/bounds.js';
 import type { PlausibilityPair } from '../metrics/plausibility.js';
 import type { SynergyAuc } from '../metrics/synergy.js';
 
@@ -87,6 +88,11 @@ export interface MeasuredRecord extends RecordHead {
    * Null when the row was run without the Shapley interaction index; the deviation is null for one partition.
    */
   readonly shapley: { curve: readonly number[]; auc: number; partitionDeviation: number | null } | null;
+  /**
+   * What is known of the scores within bounds only, or noisy; absent where every value is exact, as in rows
+   * of earlier versions.
+   */
+  readonly bounds?: ValueBounds;
 }
 
 /** A (sample, explainer, model) that failed, with the reason. */

@@ -1,5 +1,6 @@
 import { decimal, interval } from '../text-table.js';
 import type { Agreement } from './agreement.js';
+import { widened } from './bounded.js';
 import type { Comparison } from './comparison.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
@@ -107,6 +108,45 @@ export function mapTable({ explainers }: ScopeAnalysis, style: ExplainerStyle): 
     ]),
   };
 }
+
+/**
+ * Within which bounds F_syn is known where a server does not give every probability, or noisy ones; no row
+ * where all are exact.
+ */
+export function boundTable({ explainers }: ScopeAnalysis, style: ExplainerStyle): ReportTable {
+  return {
+    head: [
+      'explainer',
+      'F_syn raw',
+      'from',
+      'to',
+      'cells within bounds',
+      'samples with such',
+      'error of noise',
+    ],
+    body: bySynergy(explainers).flatMap(({ name, means, bounds, samples }) => {
+      if (bounds === null) return [];
+      const { low, high } = widened(bounds);
+      return [
+        [
+          style.title(name),
+          decimal(means.raw.estimate),
+          decimal(low),
+          decimal(high),
+          `${bounds.bounded} of ${bounds.cells}`,
+          `${bounds.samples} of ${samples}`,
+          bounds.standardError.toPrecision(2),
+        ],
+      ];
+    }),
+  };
+}
+
+/** What a table of bounds says, in a sentence. */
+export const boundNote =
+  'The server does not give every probability, or not the same twice. A cell whose answer token is not among the tokens that came back ' +
+  'has a probability between 0 and the least of these; F_syn is then within the ends given (exact for these cells, 1.96 errors of noise ' +
+  'beside), and what stands elsewhere is its middle.';
 
 /** Raw F_syn of every explainer on every model (or dataset), best of each column marked with an asterisk. */
 export function gridTable(

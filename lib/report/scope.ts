@@ -2,6 +2,7 @@ import type { Interval } from '../statistics/bootstrap.js';
 import type { Separation } from '../statistics/separation.js';
 import type { FriedmanResult } from '../statistics/tests.js';
 import type { Agreement } from './agreement.js';
+import type { MeanBounds } from './bounded.js';
 import type { Comparison } from './comparison.js';
 import type { Measure } from './digest.js';
 import type { MapOrder } from './map-order.js';
@@ -21,6 +22,8 @@ export interface ExplainerAnalysis {
   readonly maps: MapOrder;
   /** What looks like a mistake in the scores of an explainer from outside. */
   readonly suspicions: readonly Suspicion[];
+  /** Within which bounds its mean F_syn is known; null where every value is exact. */
+  readonly bounds: MeanBounds | null;
   readonly means: Readonly<Record<Measure, Interval>>;
   /** Ranks of mean image SRG, text SRG and raw F_syn; null for the controls that know the truth. */
   readonly ranks: { readonly image: Rank; readonly text: Rank; readonly synergy: Rank } | null;

@@ -292,6 +292,7 @@ function measured(
         ? null
         : result.shapley.partitionDeviation,
     },
+    ...(result.bounds === null ? {} : { bounds: result.bounds }),
   };
 }
 

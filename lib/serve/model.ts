@@ -4,7 +4,7 @@ import { Random } from '../statistics/random.js';
 import { decodeImage } from '../vlm/images/decode.js';
 import { resizeImage } from '../vlm/images/resample.js';
 import { loadSharp } from '../vlm/images/sharp.js';
-import type { Completion, RgbImage, Vlm } from '../vlm/types.js';
+import type { CompletedToken, Completion, RgbImage, Vlm } from '../vlm/types.js';
 import type { ServerFaults } from './faults.js';
 
 /** What every dialect asks for in its own words. */
@@ -100,11 +100,22 @@ export class ServedModel {
     return radius * Math.cos(2 * Math.PI * this.#random.uniform());
   }
 
+  /** Noise is in the logits: what is reported sums to one all the same. */
+  #shaken({ logProbabilities }: CompletedToken): Float32Array {
+    const shaken = Float64Array.from(
+      logProbabilities,
+      (value) => value + this.#faults.noise * this.#normal(),
+    );
+    const largest = Math.max(...shaken);
+    const total = shaken.reduce((sum, value) => sum + Math.exp(value - largest), 0);
+    return Float32Array.from(shaken, (value) => value - largest - Math.log(total));
+  }
+
   #report(completion: Completion, { bias }: ServedRequest): Completion {
     const { noise, processed } = this.#faults;
     if (noise === 0 && !(processed && bias.size > 0)) return completion;
     const tokens = completion.tokens.map((token) => {
-      const logProbabilities = token.logProbabilities.map((value) => value + noise * this.#normal());
+      const logProbabilities = noise === 0 ? token.logProbabilities.slice() : this.#shaken(token);
       if (processed) for (const [id, shift] of bias) logProbabilities[id] += shift;
       return { ...token, logProbabilities };
     });

@@ -1,55 +1,23 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CellTable } from '../../lib/cells/table.js';
-import { embeddedDataset } from '../../lib/datasets/embedded/dataset.js';
 import { evaluate, explain } from '../../lib/measure/evaluate.js';
-import { loadModels } from '../../lib/runner/models.js';
 import type { ServerFaults } from '../../lib/serve/faults.js';
 import type { ServedDialect } from '../../lib/serve/routes.js';
-import { type RunningServer, serve } from '../../lib/serve/server.js';
-import type { ProbeResult } from '../../lib/vlm/served/probe.js';
-import { openServed, type ServedOptions, servedDefaults } from '../../lib/vlm/served/vlm.js';
+import { openServed, servedDefaults } from '../../lib/vlm/served/vlm.js';
 import type { PreparedSample, RgbImage, Vlm } from '../../lib/vlm/types.js';
+import { aQuestion, openTiny, startServer, stopAll } from './serving.js';
 
 let vlm: Vlm;
 let question: string;
 let picture: RgbImage;
-const running: RunningServer[] = [];
 
 beforeAll(async () => {
-  [vlm] = await loadModels(['llava-tiny'], { threads: 1 });
-  const dataset = embeddedDataset({
-    families: ['presence'],
-    groundings: ['grounded'],
-    seed: 5,
-    split: 'test',
-    size: 1,
-  });
-  for await (const sample of dataset.samples()) {
-    question = sample.question;
-    picture = await sample.image();
-  }
+  ({ vlm, question, picture } = await aQuestion());
 });
-afterAll(async () => {
-  for (const server of running) await server.close();
-  vlm.dispose();
-});
+afterAll(() => stopAll(vlm));
 
-async function start(dialect: ServedDialect, faults: Partial<ServerFaults> = {}): Promise<RunningServer> {
-  const server = await serve(vlm, { dialect, faults });
-  running.push(server);
-  return server;
-}
-
-/** llava-tiny takes pictures of 64 x 64 and makes a token of 8 x 8 pixels. */
-function open(server: RunningServer, more: Partial<ServedOptions> = {}) {
-  return openServed(`served:${server.url}/v1#llava-tiny`, {
-    ...servedDefaults,
-    grid: 8,
-    multiple: 8,
-    side: 64,
-    ...more,
-  });
-}
+const start = (dialect: ServedDialect, faults: Partial<ServerFaults> = {}) =>
+  startServer(vlm, dialect, faults);
 
 /** Image states of one sample: cells with all words. */
 function imageCells(sample: PreparedSample): CellTable {
@@ -69,7 +37,7 @@ describe('a served model', () => {
   test.each(['vllm', 'sglang', 'llamacpp', 'ollama', 'openai'] as const)(
     'in the words of %s gives the image-only scores of the native model',
     async (dialect) => {
-      const served = await open(await start(dialect));
+      const served = await openTiny(await start(dialect));
       expect(served.dialect.name).toBe(dialect);
       const there = await served.prepare(picture, question);
       const here = await vlm.prepare(picture, question);
@@ -84,7 +52,7 @@ describe('a served model', () => {
 
   test('deletes absent words and closes the gaps', async () => {
     const server = await start('vllm');
-    const there = await (await open(server)).prepare(picture, question);
+    const there = await (await openTiny(server)).prepare(picture, question);
     const table = new CellTable(there.imagePlayers.count, there.textPlayers.count);
     const whole = table.imageState(new Uint8Array(table.imagePlayers).fill(1));
     const words = question.split(' ');
@@ -101,7 +69,7 @@ describe('a served model', () => {
   });
 
   test('is measured by black-box explainers and refused by white-box ones', async () => {
-    const there = await (await open(await start('vllm'), { grid: 4 })).prepare(picture, question);
+    const there = await (await openTiny(await start('vllm'), { grid: 4 })).prepare(picture, question);
     expect(there.imagePlayers).toMatchObject({ count: 16, rows: 4, columns: 4 });
     const occlusion = await explain(there, 'occlusion');
     const [result] = await evaluate(there, [occlusion]);
@@ -111,7 +79,7 @@ describe('a served model', () => {
 
   test('survives 429s and dropped connections, asks every cell once, and finds kept cells', async () => {
     const clean = await start('vllm');
-    const there = await (await open(clean, { concurrency: 2 })).prepare(picture, question);
+    const there = await (await openTiny(clean, { concurrency: 2 })).prepare(picture, question);
     const before = clean.requests;
     const kept = new Map<string, Float64Array>();
     const store = {
@@ -138,17 +106,8 @@ describe('a served model', () => {
     expect(middle - before).toBeLessThanOrEqual(table.cellCount);
 
     const troubled = await start('vllm', { busyEvery: 3, resetEvery: 7 });
-    const again = await (await open(troubled)).prepare(picture, question);
+    const again = await (await openTiny(troubled)).prepare(picture, question);
     expect((await again.evaluate(table)).logProbabilities).toEqual(logProbabilities);
-  });
-
-  test('what only comes with luck is refused, not guessed', async () => {
-    const few = await start('openai', { topK: 1 });
-    const there = await (await open(few, { accept: ['picture', 'collision', 'repeat'] })).prepare(
-      picture,
-      question,
-    );
-    await expect(there.evaluate(imageCells(there))).rejects.toThrow(/not among the 1 likeliest tokens/);
   });
 
   test('an address, a dialect, a model or a key that is none is refused before any question', async () => {
@@ -157,41 +116,15 @@ describe('a served model', () => {
     await expect(openServed(`served:${server.url}/v1#gpt`, servedDefaults)).rejects.toThrow(
       /no model "gpt"; it has: llava-tiny/,
     );
-    await expect(open(server, { dialect: 'sglang' })).rejects.toThrow(/does not answer as sglang/);
-    await expect(open(server, { dialect: 'tgi' })).rejects.toThrow(/one of vllm, sglang/);
-    await expect(open(server, { apiKeyEnv: 'FSYN_NO_SUCH_KEY' })).rejects.toThrow(/environment variable/);
+    await expect(openTiny(server, { dialect: 'sglang' })).rejects.toThrow(/does not answer as sglang/);
+    await expect(openTiny(server, { dialect: 'tgi' })).rejects.toThrow(/one of vllm, sglang/);
+    await expect(openTiny(server, { apiKeyEnv: 'FSYN_NO_SUCH_KEY' })).rejects.toThrow(/environment variable/);
     await expect(
-      (await open(server)).prepare(picture, question, { textMasking: 'remove' }),
+      (await openTiny(server)).prepare(picture, question, { textMasking: 'remove' }),
     ).rejects.toMatchObject({ code: 'UNSUPPORTED_MODEL' });
     const closed = await start('vllm');
     await closed.close();
     const gone = openServed(`served:${closed.url}/v1#llava-tiny`, { ...servedDefaults, timeout: 1 });
     await expect(gone).rejects.toMatchObject({ code: 'SERVER' });
   }, 120_000);
-});
-
-describe('probes of a server', () => {
-  async function probe(faults: Partial<ServerFaults>): Promise<string[]> {
-    const results: ProbeResult[] = [];
-    const accept = ['picture', 'raw', 'repeat', 'collision', 'tokens'];
-    await open(await start('vllm', faults), { accept, onProbe: (result) => results.push(result) });
-    expect(results.map(({ name }) => name)).toEqual(accept);
-    return results.filter(({ passed }) => !passed).map(({ name }) => name);
-  }
-
-  test('none fires on a clean server', async () => {
-    expect(await probe({})).toEqual([]);
-  });
-
-  test.each([
-    ['picture', { blind: true }],
-    ['raw', { processed: true }],
-    ['repeat', { noise: 0.2 }],
-    ['collision', { hashBits: 2 }],
-  ] as const)('%s fires on its fault', async (name, faults) => {
-    expect(await probe(faults)).toContain(name);
-    await expect(open(await start('vllm', faults))).rejects.toThrow(
-      new RegExp(`cannot be measured.*${name}:`),
-    );
-  });
 });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FsynError, reasonOf } from '../../errors.js';
+import { describe, FsynError, reasonOf } from '../../errors.js';
 
 export interface ClientOptions {
   /** Sent as a bearer token; never shown. */
@@ -36,6 +36,8 @@ export class ServerClient {
   #places: number;
   #busy = 0;
   #sent = 0;
+  /** Requests sent when the places were last halved: those that were under way then do not halve again. */
+  #halvedAt = -1;
 
   constructor(origin: string, options: ClientOptions) {
     this.origin = origin.replace(/\/+$/u, '');
@@ -48,25 +50,39 @@ export class ServerClient {
     return this.#sent;
   }
 
-  /** The answer of a route, or null where the server has no such route. */
+  /** The answer of a route, or null where the server has no such route or answers with a page. */
   async get(path: string, signal?: AbortSignal): Promise<unknown> {
     try {
       return await this.#request('GET', path, undefined, signal);
     } catch (error) {
       if (error instanceof ServerRefusal && [401, 403].includes(error.status)) throw error;
-      if (error instanceof ServerRefusal) return null;
+      if (error instanceof ServerRefusal || error instanceof NoJson) return null;
       throw error;
     }
   }
 
   /** @throws FsynError SERVER; the signal's reason */
   async post(path: string, body: unknown, signal?: AbortSignal): Promise<Record<string, unknown>> {
-    return (await this.#request('POST', path, body, signal)) as Record<string, unknown>;
+    const answer = await this.#request('POST', path, body, signal);
+    if (typeof answer !== 'object' || answer === null || Array.isArray(answer))
+      throw new FsynError('SERVER', `${this.origin}${path} answered ${describe(answer)}, not an object.`);
+    // Some servers and proxies say 200 and mean an error.
+    const { error } = answer as { error?: unknown };
+    if (error !== undefined && error !== null)
+      throw new FsynError('SERVER', `${this.origin}${path} answered: ${this.#shown(JSON.stringify(error))}`);
+    return answer as Record<string, unknown>;
+  }
+
+  /** The server's words, short and without the key, which servers repeat. */
+  #shown(text: string): string {
+    const { apiKey } = this.#options;
+    return (apiKey === undefined ? text : text.replaceAll(apiKey, '***')).slice(0, 300).trim();
   }
 
   async #request(method: string, path: string, body: unknown, signal: AbortSignal | undefined) {
     for (let attempt = 0; ; attempt++) {
       await this.#enter(signal);
+      const begun = this.#sent;
       let pause: number;
       try {
         const answer = await this.#once(method, path, body, signal);
@@ -75,7 +91,10 @@ export class ServerClient {
       } catch (error) {
         signal?.throwIfAborted();
         if (!(error instanceof Busy) || attempt >= this.#options.retries) throw unwrap(error);
-        this.#places = Math.max(1, this.#places / 2);
+        if (begun > this.#halvedAt) {
+          this.#places = Math.max(1, this.#places / 2);
+          this.#halvedAt = this.#sent;
+        }
         // Full jitter (Brooker 2015): clients that were refused together do not come back together.
         pause = error.retryAfter ?? Math.random() * Math.min(8, 0.25 * 2 ** attempt);
       } finally {
@@ -104,10 +123,16 @@ export class ServerClient {
           ...(apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }),
         },
         body: body === undefined ? undefined : JSON.stringify(body),
+        // Followed, a POST becomes a GET, and pictures go where nobody sent them.
+        redirect: 'manual',
         signal: signal === undefined ? limit : AbortSignal.any([signal, limit]),
       });
-      text = await response.text();
+      text = await readText(response);
     } catch (cause) {
+      if (cause instanceof FsynError)
+        throw new FsynError('SERVER', `${this.origin}${path}: ${cause.message}`);
+      if (isFinal(cause))
+        throw new FsynError('SERVER', `${this.origin}${path}: ${causeOf(cause)}.`, { cause });
       const why = limit.aborted ? `no answer within ${this.#options.timeout} s` : causeOf(cause);
       throw new Busy(new FsynError('SERVER', `${this.origin}${path}: ${why}.`, { cause }), undefined);
     }
@@ -116,14 +141,15 @@ export class ServerClient {
       try {
         return JSON.parse(text);
       } catch (cause) {
-        throw new FsynError('SERVER', `${this.origin}${path} answered something that is not JSON.`, {
+        throw new NoJson(
+          `${this.origin}${path} answered something that is not JSON: ${this.#shown(text)}`,
           cause,
-        });
+        );
       }
     }
     const refusal = new ServerRefusal(
       status,
-      `${this.origin}${path} answered ${status}: ${text.slice(0, 300).trim()}`,
+      `${this.origin}${path} answered ${status}: ${this.#shown(response.headers.get('location') ?? text)}`,
     );
     if (status !== 429 && status < 500) throw refusal;
     const after = Number(response.headers.get('retry-after'));
@@ -165,6 +191,28 @@ export class ServerClient {
   }
 }
 
+/** A page where JSON was expected: a proxy's, or of a server that has another kind of routes. */
+class NoJson extends FsynError {
+  constructor(message: string, cause: unknown) {
+    super('SERVER', message, { cause });
+  }
+}
+
+/** Thousands of tokens for each of some steps are a few megabytes. */
+const largestAnswer = 64 * 2 ** 20;
+
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let [text, size] = ['', 0];
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > largestAnswer)
+      throw new FsynError('SERVER', `the answer has more than ${largestAnswer} bytes.`);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
 /** What may be tried again. */
 class Busy extends Error {
   readonly failure: FsynError;
@@ -185,4 +233,10 @@ function unwrap(error: unknown): unknown {
 function causeOf(error: unknown): string {
   const { cause } = error as { cause?: unknown };
   return reasonOf(cause ?? error);
+}
+
+/** Certificates and protocols do not mend themselves. */
+function isFinal(error: unknown): boolean {
+  const { code } = (error as { cause?: { code?: unknown } }).cause ?? {};
+  return typeof code === 'string' && /CERT|SELF_SIGNED|UNABLE_TO|SSL|TLS|EPROTO|INVALID_URL/u.test(code);
 }

@@ -17,6 +17,8 @@ export interface ServedAnswer {
 export interface ServedQuery {
   readonly png: Uint8Array;
   readonly text: string;
+  /** The whole prompt with `{question}`, for servers that put no template around a text. */
+  readonly template: string | undefined;
   /** The begun answer. */
   readonly prefill: string;
   readonly maxTokens: number;
@@ -33,8 +35,8 @@ export interface Dialect {
   readonly name: string;
   /** Whether the log-probability of any token can be asked for; else only the likeliest come back. */
   readonly exact: boolean;
-  /** Whether an answer can be begun for the server. */
-  readonly prefills: boolean;
+  /** Whether an answer can be begun for the server: always, where the prompt is a template of ours, never. */
+  readonly prefills: boolean | 'template';
   /** What tells the server and its model apart from others; null where the server is of another kind. */
   identify(client: ServerClient, model: string, signal?: AbortSignal): Promise<string | null>;
   ask(client: ServerClient, model: string, query: ServedQuery, signal?: AbortSignal): Promise<ServedAnswer>;

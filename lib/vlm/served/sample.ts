@@ -27,7 +27,10 @@ export interface ServedInputs {
   /** The decision token as the dialect names it, and the text before it. */
   readonly target: string;
   readonly prefill: string;
+  readonly template: string | undefined;
   readonly salt: string;
+  /** Standard deviation of a log-probability when a request is repeated, in nats. */
+  readonly noise: number;
 }
 
 /** A prepared sample of a served model: one request gives one cell. */
@@ -57,11 +60,12 @@ export class ServedSample implements PreparedSample {
     cells.requirePlayers(this.imagePlayers.count, this.textPlayers.count);
     const keys = cellKeys(cells);
     const program = this.#program();
-    const scores = new Float64Array(cells.cellCount);
+    const lower = new Float64Array(cells.cellCount);
+    const upper = new Float64Array(cells.cellCount);
     const open: number[] = [];
     for (let cell = 0; cell < cells.cellCount; cell++) {
       const known = store?.find(program, keys[cell]);
-      if (known?.length === 1) scores[cell] = known[0];
+      if (known?.length === 1 || known?.length === 2) [lower[cell], upper[cell]] = [known[0], known.at(-1)!];
       else open.push(cell);
     }
     let done = cells.cellCount - open.length;
@@ -72,8 +76,9 @@ export class ServedSample implements PreparedSample {
     // Every request in the queue listens.
     setMaxListeners(0, stop);
     const ask = async (cell: number, png: Uint8Array) => {
-      scores[cell] = await this.#ask(png, cells.textPresence(cells.textOf(cell)), stop);
-      store?.keep(program, [keys[cell]], Float64Array.of(scores[cell]));
+      const [low, high] = await this.#ask(png, cells.textPresence(cells.textOf(cell)), stop);
+      [lower[cell], upper[cell]] = [low, high];
+      store?.keep(program, [keys[cell]], low === high ? Float64Array.of(low) : Float64Array.of(low, high));
       onProgress?.(++done, cells.cellCount);
     };
     // Cells of one image state back to back: the server keeps what they share.
@@ -94,20 +99,31 @@ export class ServedSample implements PreparedSample {
       throw error;
     });
     signal?.throwIfAborted();
-    return { logProbabilities: scores, tokens: 1, decision: 0, found };
+    return { ...scoresWithin(lower, upper), ...this.#noise(), tokens: 1, decision: 0, found };
   }
 
-  async #ask(png: Uint8Array, present: Uint8Array, signal: AbortSignal | undefined): Promise<number> {
-    const { client, dialect, model, words, instruction, prefill, target, salt } = this.#inputs;
+  #noise(): Pick<CellScores, 'noise'> {
+    const { noise } = this.#inputs;
+    return noise > 0 ? { noise } : {};
+  }
+
+  /** Both ends of the decision token's log-probability. */
+  async #ask(
+    png: Uint8Array,
+    present: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly [low: number, high: number]> {
+    const { client, dialect, model, words, instruction, template, prefill, target, salt } = this.#inputs;
     const text = maskedQuestion(words, present) + instruction;
-    const query = { png, text, prefill, maxTokens: 1, wanted: [target], salt, bias: {} };
+    const query = { png, text, template, prefill, maxTokens: 1, wanted: [target], salt, bias: {} };
     const { tokens } = await dialect.ask(client, model, query, signal);
-    const score = tokens[0]?.others.get(target);
-    if (score !== undefined && Number.isFinite(score) && score > -9000) return score;
+    const others = tokens[0]?.others ?? new Map<string, number>();
+    const score = others.get(target);
+    if (score !== undefined) return [score, score];
+    if (!dialect.exact && others.size > 0) return [Number.NEGATIVE_INFINITY, mostOfMissing(others)];
     throw new FsynError(
       'SERVER',
-      `${client.origin} did not give the log-probability of ${JSON.stringify(target)}: ` +
-        `${dialect.exact ? 'it was asked for by name' : `it is not among the ${tokens[0]?.others.size ?? 0} likeliest tokens, and ${dialect.name} gives no others`}.`,
+      `${client.origin} did not give the log-probability of ${JSON.stringify(target)}, which was asked for by name.`,
     );
   }
 
@@ -122,4 +138,27 @@ export class ServedSample implements PreparedSample {
       JSON.stringify([words.labels, instruction, prefill, target]),
     ]);
   }
+}
+
+/** Twenty rounded float32 log-probabilities may add up to so much more than they should. */
+const rounding = 1e-6;
+
+/**
+ * The largest log-probability of a token that is not among the likeliest: not above the least of these, nor
+ * above what they leave.
+ */
+function mostOfMissing(others: ReadonlyMap<string, number>): number {
+  const probabilities = Array.from(others.values(), Math.exp);
+  const left = 1 - probabilities.reduce((sum, probability) => sum + probability, 0);
+  return Math.log(Math.min(...probabilities, Math.max(left, 0) + rounding));
+}
+
+/** Scores between both ends: where these differ, the middle of the probabilities stands for the score. */
+function scoresWithin(
+  lower: Float64Array,
+  upper: Float64Array,
+): Pick<CellScores, 'logProbabilities' | 'bounds'> {
+  if (lower.every((low, i) => low === upper[i])) return { logProbabilities: lower };
+  const middle = upper.map((high, i) => (lower[i] === high ? high : high - Math.LN2));
+  return { logProbabilities: middle, bounds: { lower, upper } };
 }

@@ -13,6 +13,7 @@ import { dialects } from './dialects.js';
 import { type ServedPicture, servedPicture, servedWords } from './players.js';
 import { type Probed, type ProbeResult, probeServer } from './probe.js';
 import { ServedSample } from './sample.js';
+import { refuseThoughts, thoughtBegin } from './tokens.js';
 
 /**
  * How a served model is asked. Every one of these decides the game, so all are part of its fingerprint or of
@@ -23,6 +24,11 @@ export interface ServedOptions {
   readonly name: string | undefined;
   /** Kind of server. Default: found by asking. */
   readonly dialect: string | undefined;
+  /**
+   * The prompt of a server that takes it whole (SGLang's `/generate`), with the model's mark of a picture and
+   * `{question}`; begun answers go behind it. Default: the question alone.
+   */
+  readonly template: string | undefined;
   /** Most image players along a side. */
   readonly grid: number;
   /**
@@ -46,6 +52,7 @@ export interface ServedOptions {
 export const servedDefaults: ServedOptions = {
   name: undefined,
   dialect: undefined,
+  template: undefined,
   grid: 12,
   multiple: 28,
   side: null,
@@ -71,9 +78,15 @@ export function isServed(name: string): boolean {
 export async function openServed(address: string, options: ServedOptions): Promise<ServedVlm> {
   const [, url, model] = /^served:(https?:\/\/[^#]+)#(.+)$/u.exec(address) ?? [];
   if (url === undefined) throw invalidArgument('model', 'served:http://HOST:PORT/v1#MODEL', address);
+  if (options.template !== undefined && options.template.split('{question}').length !== 2)
+    throw invalidArgument('template', 'a text with {question} in one place', options.template);
   checkInteger('grid', options.grid, 1, 64);
   checkInteger('multiple', options.multiple, 1, 1024);
   checkInteger('concurrency', options.concurrency, 1, 1024);
+  const { username, password } = parseUrl(url);
+  // Neither is shown: messages go into rows and logs.
+  if (username !== '' || password !== '')
+    throw invalidArgument('model', 'an address without a name and password (--api-key-env)', 'one with them');
   const origin = url.replace(/\/v1\/?$/u, '');
   const { apiKeyEnv, concurrency, timeout, signal } = options;
   const apiKey = apiKeyEnv === undefined ? undefined : process.env[apiKeyEnv];
@@ -85,6 +98,7 @@ export async function openServed(address: string, options: ServedOptions): Promi
   const failed: string[] = [];
   for await (const result of probeServer(served, signal)) {
     options.onProbe(result);
+    if (result.noise !== undefined) served.noise = result.noise;
     if (!result.passed && !options.accept.includes(result.name))
       failed.push(`${result.name}: ${result.says}`);
   }
@@ -95,6 +109,14 @@ export async function openServed(address: string, options: ServedOptions): Promi
     );
   }
   return served;
+}
+
+function parseUrl(url: string): URL {
+  try {
+    return new URL(url);
+  } catch {
+    throw invalidArgument('model', 'served:http://HOST:PORT/v1#MODEL', url);
+  }
 }
 
 async function findDialect(
@@ -128,6 +150,8 @@ export class ServedVlm implements Vlm, Probed {
   readonly client: ServerClient;
   readonly dialect: Dialect;
   readonly model: string;
+  /** Standard deviation of a log-probability when a request is repeated, in nats, as probed. */
+  noise = 0;
   readonly #options: ServedOptions;
 
   constructor(
@@ -142,11 +166,25 @@ export class ServedVlm implements Vlm, Probed {
     this.model = model;
     this.name = options.name ?? `${model.split('/').at(-1)}, served, words deleted`;
     this.architecture = `served (${dialect.name}), words deleted`;
-    const { grid, multiple, side } = options;
+    const { grid, multiple, side, template } = options;
     this.fingerprint = createHash('sha256')
-      .update(JSON.stringify([identity, model, grid, multiple, side, 'words deleted']))
+      .update(
+        JSON.stringify([
+          identity,
+          model,
+          grid,
+          multiple,
+          side,
+          'words deleted',
+          ...(template === undefined ? [] : [template]),
+        ]),
+      )
       .digest('hex');
     this.#options = options;
+  }
+
+  get template(): string | undefined {
+    return this.#options.template;
   }
 
   /** Pixels that one visual token covers along a side. */
@@ -170,7 +208,16 @@ export class ServedVlm implements Vlm, Probed {
     const baseline = await this.picture(await baselineImage(image, options, signal), signal);
     const png = await encodePng(picture.image);
     const text = question + options.instruction;
-    const query = { png, prefill: '', maxTokens: options.maxNewTokens, wanted: [], salt: '', bias: {} };
+    const { template } = this.#options;
+    const query = {
+      png,
+      template,
+      prefill: '',
+      maxTokens: options.maxNewTokens,
+      wanted: [],
+      salt: '',
+      bias: {},
+    };
     const { tokens } = await this.dialect.ask(this.client, this.model, { ...query, text }, signal);
     const { answer, target, prefill } = this.#decide(tokens, options);
     return new ServedSample({
@@ -187,7 +234,9 @@ export class ServedVlm implements Vlm, Probed {
       answer,
       target,
       prefill,
+      template,
       salt: '',
+      noise: this.noise,
     });
   }
 
@@ -196,7 +245,11 @@ export class ServedVlm implements Vlm, Probed {
   /** What a server cannot do is refused, never replaced. */
   #refuse(given: PrepareOptions | undefined): void {
     const cannot: [string, boolean, string][] = [
-      ['textMasking', given?.textMasking !== undefined, 'absent words of a served model are deleted'],
+      [
+        'textMasking',
+        given?.textMasking !== undefined,
+        'absent words of a served model are deleted; hiding them in their places takes an attention mask, which no server lets one send',
+      ],
       ['answer', given?.answer !== undefined, 'a served model is asked for its own answer'],
       ['answerTokens', given?.answerTokens === 'all', 'a served model gives its decision token only'],
       ['includeInstruction', given?.includeInstruction === true, 'the words of the question are players'],
@@ -210,18 +263,14 @@ export class ServedVlm implements Vlm, Probed {
   /** The answer, its decision token as the dialect names it, and what is to stand before it. */
   #decide(tokens: readonly ServedToken[], { choices, decisionRule }: ResolvedPrepareOptions) {
     const texts = tokens.map(({ text }) => text);
-    if (/^\s*<think/u.test(texts.join(''))) {
-      throw new FsynError(
-        'SERVER',
-        `${this.model} thinks before it answers; switch that off at the server, or the first token decides nothing.`,
-      );
-    }
+    if (thoughtBegin.test(texts.join(''))) refuseThoughts(this.client, this.model, 'thoughts');
     const decision = findDecision(texts, choices, decisionRule);
     const prefill = texts.slice(0, decision.index).join('');
-    if (prefill !== '' && !this.dialect.prefills) {
+    const { prefills, name } = this.dialect;
+    if (prefill !== '' && (prefills === 'template' ? this.#options.template === undefined : !prefills)) {
       throw new FsynError(
         'SERVER',
-        `${this.model} decides only after ${JSON.stringify(prefill)}, and ${this.dialect.name} cannot begin an answer for it; ` +
+        `${this.model} decides only after ${JSON.stringify(prefill)}, and ${name} cannot begin an answer for it${prefills ? ' without a template' : ''}; ` +
           'ask for the bare answer in the instruction.',
       );
     }

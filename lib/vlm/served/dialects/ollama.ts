@@ -1,11 +1,6 @@
 import { FsynError } from '../../../errors.js';
 import type { Dialect } from '../dialect.js';
-
-interface OllamaToken {
-  readonly token: string;
-  readonly logprob: number;
-  readonly top_logprobs?: readonly { readonly token: string; readonly logprob: number }[];
-}
+import { readTokens, refuseThoughts } from '../tokens.js';
 
 /** Ollama (0.12.11 and newer): its own chat route; the OpenAI one drops log-probabilities. */
 export const ollama: Dialect = {
@@ -42,18 +37,12 @@ export const ollama: Dialect = {
       },
       signal,
     );
-    const logprobs = answer.logprobs as readonly OllamaToken[] | undefined;
-    if (!logprobs || logprobs.length === 0) {
+    refuseThoughts(client, model, (answer.message as { thinking?: unknown } | null | undefined)?.thinking);
+    if (answer.logprobs === undefined)
       throw new FsynError('SERVER', `${client.origin} gave no log-probabilities (Ollama 0.12.11 has them).`);
-    }
     return {
       promptTokens: answer.prompt_eval_count as number | undefined,
-      tokens: logprobs.map(({ token, logprob, top_logprobs = [] }) => ({
-        token,
-        text: token,
-        logProbability: logprob,
-        others: new Map([[token, logprob], ...top_logprobs.map((top) => [top.token, top.logprob] as const)]),
-      })),
+      tokens: readTokens(client, answer.logprobs),
     };
   },
 };

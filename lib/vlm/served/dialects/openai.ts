@@ -1,12 +1,7 @@
 import { FsynError } from '../../../errors.js';
 import type { ServerClient } from '../client.js';
 import { type Dialect, dataUrl, type ServedAnswer, type ServedQuery } from '../dialect.js';
-
-interface ChatToken {
-  readonly token: string;
-  readonly logprob: number;
-  readonly top_logprobs?: readonly { readonly token: string; readonly logprob: number }[];
-}
+import { readTokens, refuseThoughts } from '../tokens.js';
 
 /** A chat completion's answer in our words; the shape is OpenAI's, others give it, too. */
 export async function askChat(
@@ -37,34 +32,22 @@ export async function askChat(
     ...extra,
   };
   const answer = await client.post('/v1/chat/completions', body, signal);
-  const [choice] = (answer.choices ?? []) as {
-    logprobs?: { content?: readonly ChatToken[] | null } | null;
-  }[];
-  const content = choice?.logprobs?.content;
-  if (!content || content.length === 0) {
-    throw new FsynError(
-      'SERVER',
-      `${client.origin} gave no log-probabilities; without them there is no F_syn.`,
-    );
-  }
-  const usage = answer.usage as { prompt_tokens?: number } | undefined;
-  return {
-    promptTokens: usage?.prompt_tokens,
-    tokens: content.map(({ token, logprob, top_logprobs = [] }) => ({
-      token,
-      text: token,
-      logProbability: logprob,
-      others: new Map([[token, logprob], ...top_logprobs.map((top) => [top.token, top.logprob] as const)]),
-    })),
-  };
+  const [choice] = (Array.isArray(answer.choices) ? answer.choices : []) as ({
+    logprobs?: { content?: unknown } | null;
+    message?: { reasoning_content?: unknown; reasoning?: unknown } | null;
+  } | null)[];
+  refuseThoughts(client, model, choice?.message?.reasoning_content ?? choice?.message?.reasoning);
+  const usage = answer.usage as { prompt_tokens?: number } | null | undefined;
+  return { promptTokens: usage?.prompt_tokens, tokens: readTokens(client, choice?.logprobs?.content) };
 }
 
 export async function modelEntry(client: ServerClient, model: string, signal?: AbortSignal) {
   const { data } = ((await client.get('/v1/models', signal)) ?? {}) as {
     data?: readonly { id?: string; root?: string }[];
   };
-  const found = data?.find(({ id }) => id === model);
-  if (data !== undefined && found === undefined) {
+  if (!Array.isArray(data)) return undefined;
+  const found = data.find(({ id }) => id === model);
+  if (found === undefined) {
     const names = data.map(({ id }) => id).join(', ');
     throw new FsynError(
       'SERVER',
