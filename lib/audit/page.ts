@@ -1,5 +1,6 @@
 import { escapeHtml } from '../html-text.js';
 import { type Behaviour, behaviours } from '../metrics/modality.js';
+import { behaviourText } from '../report/behaviour-text.js';
 import { pageStyle } from '../report/page-style.js';
 import { chartSvg, ink } from '../report/svg.js';
 import { decimal, interval } from '../text-table.js';
@@ -7,15 +8,6 @@ import { encodePng } from '../vlm/images/encode.js';
 import type { RgbImage } from '../vlm/types.js';
 import type { AuditedRecord, AuditRecord } from './record.js';
 import { type AuditScope, audited, type ModelAudit, rankQuestions } from './summary.js';
-
-/** What a reader calls a behaviour. */
-export const behaviourText: Readonly<Record<Behaviour, string>> = {
-  both: 'needs both',
-  text: 'text is enough',
-  image: 'image is enough',
-  either: 'either is enough',
-  neither: 'hardly depends on the input',
-};
 
 const colours: Readonly<Record<Behaviour, string>> = {
   both: 'var(--c0)',

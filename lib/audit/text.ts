@@ -1,7 +1,7 @@
 import { behaviours } from '../metrics/modality.js';
+import { behaviourText } from '../report/behaviour-text.js';
 import { csvCell } from '../report/csv.js';
 import { type Column, decimal, interval, textTable } from '../text-table.js';
-import { behaviourText } from './page.js';
 import type { AuditRecord } from './record.js';
 import { type AuditScope, type ModelAudit, rankQuestions } from './summary.js';
 

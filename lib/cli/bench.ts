@@ -144,6 +144,16 @@ export const bench: Command = {
       help: 'with --dry-run: samples per dataset that are prepared and planned',
       fallback: 1,
     },
+    'needs-both': {
+      kind: 'flag',
+      help: 'measure only questions for which the model needs image and text; four cells each decide first',
+    },
+    'chance-orders': {
+      kind: 'integer',
+      value: 'R',
+      minimum: 1,
+      help: 'random orders per sample, shared by all explainers, whose mean is chance (default: Random alone)',
+    },
     steps: {
       kind: 'integer',
       value: 'N',
@@ -290,6 +300,8 @@ export function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
       includeTemplate: values.flag('include-template'),
       shapleyGroups: values.number('sii-groups'),
       shapleyPartitions: values.number('sii-partitions'),
+      chanceOrders: values.number('chance-orders'),
+      needsBoth: values.flag('needs-both') || undefined,
     },
   };
 }
@@ -309,6 +321,10 @@ function defaultFolder(): string {
 
 function closing(out: string, page: string | null, outcome: BenchmarkOutcome): string {
   const parts = [`${outcome.cells} cells in ${duration(outcome.seconds)}`];
+  if (outcome.leftOut > 0) {
+    const samples = outcome.leftOut === 1 ? 'sample does' : 'samples do';
+    parts.push(`${outcome.leftOut} ${samples} not need both image and text and are left out`);
+  }
   if (outcome.resumed > 0) parts.push(`${outcome.resumed} rows found from before`);
   if (outcome.foundCells > 0)
     parts.push(`${outcome.foundCells} cells found from before, ${outcome.computedCells} scored now`);

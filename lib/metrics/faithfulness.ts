@@ -97,13 +97,20 @@ export function requestFaithfulness(
   };
 }
 
+/** The value of every cell that joint metrics of a request see. */
+export function jointValuesOf({ options, corners }: FaithfulnessRequest, scores: CellScores): Float64Array {
+  return options.compat === 'reference'
+    ? referenceValues(scores, corners.full, corners.empty)
+    : cellValues(scores, options.scoring);
+}
+
 /** Scores a request from the evaluated cells of its table. Pure: the same scores give the same bytes. */
 export function scoreFaithfulness(request: FaithfulnessRequest, scores: CellScores): FaithfulnessResult {
   const { options, corners } = request;
   const reference = options.compat === 'reference';
   const valuesAgainst = (baseline: number) =>
     reference ? referenceValues(scores, corners.full, baseline) : cellValues(scores, options.scoring);
-  const jointValues = valuesAgainst(corners.empty);
+  const jointValues = jointValuesOf(request, scores);
   const normalisation = { floor: options.floor, clip: reference };
   return {
     corners: cornerValues(corners, jointValues),

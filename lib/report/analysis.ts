@@ -6,12 +6,13 @@ import { meanBounds } from './bounded.js';
 import { checkMetric } from './checks.js';
 import { allPairs, comparePairs } from './comparison.js';
 import { type Measure, measures } from './digest.js';
-import { controlSamples, meansByGrounding, separations } from './grounding.js';
+import { controlSamples, meansByBehaviour, meansByGrounding, separations } from './grounding.js';
 import { type IndexRows, indexRows } from './index-rows.js';
 import { orderOf } from './map-order.js';
 import { MeasureMeans, type Sampling } from './measure-means.js';
 import { controlNames, type Pool, type PooledShapleyRow, truthControls } from './pool.js';
 import { Ranking } from './ranking.js';
+import { scaleOf } from './scale.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
 import { suspicionsOf } from './suspicion.js';
 
@@ -70,6 +71,8 @@ export function analyse(pool: Pool, dataset: string | null, options: AnalysisOpt
         )
       : [],
     oneSided,
+    behaviour: countBehaviours(pool),
+    scale: scaleOf(pool, means, sampling),
     separation: separations(pool, means, contenders, sampling),
     agreement: agreement(index, pool.strata, steps, { resamples, seed }),
   };
@@ -111,8 +114,15 @@ function analyseExplainer(name: string, context: Context): ExplainerAnalysis {
       options.steps,
     ),
     byGrounding: meansByGrounding(pool, raw, sampling),
+    byBehaviour: meansByBehaviour(pool, raw, sampling),
     secondsPerSample: options.explainSeconds[name] ?? Number.NaN,
   };
+}
+
+function countBehaviours(pool: Pool): ScopeAnalysis['behaviour'] {
+  const counts = { both: 0, text: 0, image: 0, either: 0, neither: 0 };
+  for (const kind of pool.behaviour) if (kind !== null) counts[kind]++;
+  return counts;
 }
 
 /** Mean exact index of an explainer over its rows that have one, and its mean F_syn on the same rows. */

@@ -43,6 +43,12 @@ export function checkMetric(scope: Scope): Check[] {
       ...compareGrounding(scope),
     },
     {
+      id: 'enough-need-both',
+      label: 'enough questions need both',
+      claim: 'The model needs image and text together on enough questions to tell explainers apart',
+      ...countNeedsBoth(scope),
+    },
+    {
       id: 'agrees-with-shapley',
       label: 'agrees with the exact index',
       claim: 'F_syn orders rows as the exact Shapley interaction index does',
@@ -119,6 +125,17 @@ function compareGrounding({ separation }: Scope): Finding {
     outcome: against(auc, 0.5),
     evidence: `ROC area ${interval(auc, 2)}, ${auc.positives} against ${auc.negatives} samples${compared}`,
   };
+}
+
+/**
+ * With fewer samples the exact signed-rank test cannot reach 0.05 after Holm's correction over all pairs,
+ * even where every sample agrees: its smallest p-value is 2^(1 - n).
+ */
+function countNeedsBoth({ behaviour, pairs }: Scope): Finding {
+  const known = Object.values(behaviour).reduce((sum, count) => sum + count, 0);
+  const needed = Math.floor(Math.log2(Math.max(pairs.length, 1) / 0.05) + 1) + 1;
+  const evidence = `${behaviour.both} of ${known} samples need both; ${needed} are the fewest on which one of ${Math.max(pairs.length, 1)} pairs can be told apart`;
+  return { outcome: behaviour.both >= needed ? 'holds' : 'open', evidence };
 }
 
 function compareShapley({ agreement }: Scope): Finding {

@@ -2,9 +2,11 @@ import { decimal, interval, textTable, wrapText } from '../text-table.js';
 import { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import {
+  behaviourTable,
   boundNote,
   boundTable,
   bySynergy,
+  chanceTable,
   failureTable,
   gridTable,
   mapTable,
@@ -16,7 +18,15 @@ import {
   secondsText,
 } from './report-tables.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
-import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
+import {
+  accuracyNote,
+  answerText,
+  cautionText,
+  explainerNames,
+  scaleNote,
+  standingText,
+  trustText,
+} from './wording.js';
 
 /**
  * A report as plain text for a terminal: the table of the paper's kind (F_syn per explainer and
@@ -82,6 +92,8 @@ function modelText(
     `${model}${where}: ${overall.samples} samples, accuracy ${percentText(overall.accuracy)}`,
     table,
     ...groundingText(overall, style, width),
+    ...behaviourPart(overall, style, width),
+    ...chancePart(overall, style, width),
     ...datasetText(datasets, style, width),
     ...boundsText(overall, style, width),
     ...mapsText(overall, style, width),
@@ -128,6 +140,18 @@ function groundingText(
     width,
   );
   return [`\nF_syn raw by what a correct answer needs\n${table}\n`];
+}
+
+function behaviourPart(scope: ScopeAnalysis, style: ExplainerStyle, width: number | undefined): string[] {
+  const table = behaviourTable(scope, style);
+  return table.head.length > 1
+    ? [`\nF_syn raw by what the model needed for its answer\n${plain(table, width)}\n`]
+    : [];
+}
+
+function chancePart(scope: ScopeAnalysis, style: ExplainerStyle, width: number | undefined): string[] {
+  if (scope.scale === null) return [];
+  return [`\n${scaleNote(scope.scale)}\n${plain(chanceTable(scope, style), width)}\n`];
 }
 
 function datasetText(

@@ -86,6 +86,9 @@ function scopeRows(scope: ScopeAnalysis): CsvRow[] {
     ...Object.entries(row.byGrounding).map(([kind, value]) =>
       about(row.name, `mean_raw_${kind}`, { ...value, n: value.samples }),
     ),
+    ...Object.entries(row.byBehaviour).map(([kind, value]) =>
+      about(row.name, `mean_raw_needs_${kind}`, { ...value, n: value.samples }),
+    ),
     ...(['image', 'text', 'synergy'] as const).flatMap((kind) => [
       ...(row.ranks ? [about(row.name, `rank_${kind}`, row.ranks[kind])] : []),
       ...(row.meanRanks ? [about(row.name, `mean_rank_${kind}`, { estimate: row.meanRanks[kind] })] : []),
@@ -138,6 +141,20 @@ function scopeRows(scope: ScopeAnalysis): CsvRow[] {
       : []),
     about('*', 'grounded_samples_of_one_sided_truth', { estimate: scope.oneSided }),
     ...explainers,
+    ...Object.entries(scope.behaviour).map(([kind, count]) =>
+      about('*', `samples_needs_${kind}`, { estimate: count }),
+    ),
+    ...(scope.scale === null
+      ? []
+      : [
+          about('*', 'chance', { ...scope.scale.chance, n: scope.scale.samples }),
+          about('*', 'best_order', { ...scope.scale.best, n: scope.scale.samples }),
+          ...scope.scale.rows.flatMap((row) =>
+            (['excess', 'share', 'open', 'insertion', 'deletion'] as const).map((kind) =>
+              about(row.name, `above_chance_${kind}`, { ...row[kind], n: row.samples }),
+            ),
+          ),
+        ]),
     ...pairs,
     ...separation,
     ...agreementRows(scope, about),

@@ -1,5 +1,7 @@
 import { FsynError } from '../errors.js';
 import type { ValueBounds } from '../metrics/bounds.js';
+import { type Behaviour, behaviourOf } from '../metrics/modality.js';
+import { type ChanceMeasures, chanceMeasures, openMean } from './chance-measures.js';
 import { type MapTies, tiesOf } from './map-order.js';
 import type { BenchmarkRecord, FailedRecord, MeasuredRecord } from './record.js';
 import { checkRecord } from './record-check.js';
@@ -13,6 +15,7 @@ export const measures = [
   'raw',
   'rawInsertion',
   'rawDeletion',
+  'rawOpen',
   'normalised',
   'clipped',
   'imageSrg',
@@ -162,6 +165,10 @@ export class GroupDigest {
    * f - v(image, none) - v(none, text) + z of every sample: what F_syn's last step is for every explainer.
    */
   readonly cornerDividend: number[] = [];
+  /** What the model needed for its answer; null where no row was measured. */
+  readonly behaviour: (Behaviour | null)[] = [];
+  /** Random orders of every sample; null where there are none. */
+  readonly chance: (ChanceMeasures | null)[] = [];
   readonly shapleyRows: ShapleyRow[] = [];
   readonly #index = new Map<string, number>();
 
@@ -181,6 +188,8 @@ export class GroupDigest {
       this.grounding.push(record.grounding ?? null);
       this.correct.push(null);
       this.cornerDividend.push(Number.NaN);
+      this.behaviour.push(null);
+      this.chance.push(null);
     }
     return index;
   }
@@ -337,6 +346,8 @@ function takeMeasured(
     for (const name of curveNames) explainer.addCurve(name, curves[name]);
     group.correct[sample] = record.answer.correct;
     group.cornerDividend[sample] = corners.full - corners.imageOnly - corners.textOnly + corners.empty;
+    group.behaviour[sample] = behaviourOf(corners, floorOf(record));
+    group.chance[sample] = chanceMeasures(record);
   }
   if (record.shapley) {
     explainer.markShapley(sample);
@@ -355,12 +366,13 @@ function takeMeasured(
 /** A modality without ground truth. */
 const unmarked = { pointing: Number.NaN, energy: Number.NaN, iou: Number.NaN };
 
-function rowMeasures({ synergy, image, text, plausibility }: MeasuredRecord): Record<Measure, number> {
+function rowMeasures({ steps, synergy, image, text, plausibility }: MeasuredRecord): Record<Measure, number> {
   const marked = { image: plausibility?.image ?? unmarked, text: plausibility?.text ?? unmarked };
   return {
     raw: synergy.raw.mean,
     rawInsertion: synergy.raw.insertion,
     rawDeletion: synergy.raw.deletion,
+    rawOpen: openMean(steps, synergy),
     normalised: synergy.normalised.mean,
     clipped: synergy.clipped.mean,
     imageSrg: image.srg,
@@ -374,6 +386,13 @@ function rowMeasures({ synergy, image, text, plausibility }: MeasuredRecord): Re
     textEnergy: marked.text.energy,
     textIou: marked.text.iou,
   };
+}
+
+/** A bound on |f - z| that says of this row what the run's floor says: the floor itself where it was taken. */
+function floorOf(record: MeasuredRecord): number {
+  const scale = normalisingScale(record);
+  const way = Math.abs(record.corners.full - record.corners.empty);
+  return way < scale * (1 - 1e-9) ? scale : Math.min(way, scale);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { behaviours } from '../metrics/modality.js';
 import { intervalOfMeans, joinSmallStrata, resampleMeans } from '../statistics/resample.js';
 import { rocAucs } from '../statistics/separation.js';
 import { isConstant } from './map-order.js';
@@ -8,18 +9,35 @@ import type { ExplainerAnalysis, GroundingSeparation } from './scope.js';
 /** What a correct answer needs, in the order of tables. */
 const groundingKinds = ['grounded', 'text-prior', 'image-prior'] as const;
 
-/** Mean of a column on the samples of every kind that it has values on. */
+/** Mean of a column by what the data say that a correct answer needs. */
 export function meansByGrounding(
   pool: Pool,
   values: Float64Array,
   sampling: Sampling,
 ): ExplainerAnalysis['byGrounding'] {
-  const kinds = pool.grounding;
+  return meansByKind(pool, pool.grounding, groundingKinds, values, sampling);
+}
+
+/** Mean of a column by what the model itself needed for its answer. */
+export function meansByBehaviour(
+  pool: Pool,
+  values: Float64Array,
+  sampling: Sampling,
+): ExplainerAnalysis['byBehaviour'] {
+  return meansByKind(pool, pool.behaviour, behaviours, values, sampling);
+}
+
+/** Mean of a column on the samples of every kind that it has values on. */
+function meansByKind(
+  pool: Pool,
+  kinds: readonly (string | null)[],
+  order: readonly string[],
+  values: Float64Array,
+  sampling: Sampling,
+): ExplainerAnalysis['byGrounding'] {
   const result: Record<string, ExplainerAnalysis['byGrounding'][string]> = {};
-  for (const kind of groundingKinds) {
-    const units = kinds.flatMap((grounding, i) =>
-      grounding === kind && !Number.isNaN(values[i]) ? [i] : [],
-    );
+  for (const kind of order) {
+    const units = kinds.flatMap((own, i) => (own === kind && !Number.isNaN(values[i]) ? [i] : []));
     if (units.length === 0) continue;
     const source = resampleMeans([Float64Array.from(units, (i) => values[i])], {
       ...sampling,

@@ -18,9 +18,11 @@ import { plausibilitySection } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
+  behaviourTable,
   boundNote,
   boundTable,
   bySynergy,
+  chanceTable,
   comparisonTable,
   failureTable,
   gridTable,
@@ -37,7 +39,15 @@ import {
 } from './report-tables.js';
 import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
 import { tellingTable } from './telling-table.js';
-import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
+import {
+  accuracyNote,
+  answerText,
+  cautionText,
+  explainerNames,
+  scaleNote,
+  standingText,
+  trustText,
+} from './wording.js';
 
 /**
  * Writes a report as one HTML page that needs nothing else: no network, scripts only to filter the gallery.
@@ -156,6 +166,11 @@ async function modelHtml(
 <h3>Ranking by F_syn</h3>
 ${tableHtml(synergyTable(overall, style))}
 <p class="note">All datasets together; brackets are 95 % bootstrap intervals over samples. Mean rank: of raw F_syn within each sample, among explainers and Random, 1 = best. Clipped is the number of the paper's tables: it drops negative synergy and so flatters noise. The exact index is measured on a few samples, grounded ones where the data say so: compare it with F_syn of the same rows.</p>
+<h3>Above chance</h3>
+${chanceHtml(overall, style)}
+<h3>By what the model needed</h3>
+${tableHtml(behaviourTable(overall, style))}
+<p class="note">From the four corners, whatever the data say: needs both where neither modality alone goes half of the way from the empty input to the full one. Elsewhere no map can show synergy, so only the first column can tell explainers apart.</p>
 ${datasets.length > 1 ? `<h3>By dataset</h3>\n${tableHtml(gridTable(datasetColumns(datasets), style))}` : ''}
 ${boundsHtml(overall, style)}
 ${mapsHtml(overall, style)}
@@ -199,6 +214,13 @@ function boundsHtml(scope: ScopeAnalysis, style: ExplainerStyle): string {
   return `<h3>Known within bounds</h3>
 ${tableHtml(table)}
 <p class="note">${escapeHtml(boundNote)}</p>`;
+}
+
+function chanceHtml(scope: ScopeAnalysis, style: ExplainerStyle): string {
+  if (scope.scale === null) return '<p class="note">Neither random orders nor Random were run.</p>';
+  return `<p>${escapeHtml(scaleNote(scope.scale))}.</p>
+${tableHtml(chanceTable(scope, style))}
+<p class="note">Paired by sample. The best order is the largest F_syn of any row of a sample, a lower bound of what is possible. Without s = 1: the last step is the same number for every explainer. This scale is fsyn's own, not the paper's.</p>`;
 }
 
 /** Which explainers leave the order to the players' places; nothing where none does. */

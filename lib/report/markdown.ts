@@ -3,8 +3,10 @@ import { plausibilityTable } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
+  behaviourTable,
   boundNote,
   boundTable,
+  chanceTable,
   comparisonTable,
   failureTable,
   gridTable,
@@ -18,7 +20,15 @@ import {
   synergyTable,
 } from './report-tables.js';
 import { tellingTable } from './telling-table.js';
-import { accuracyNote, answerText, cautionText, explainerNames, standingText, trustText } from './wording.js';
+import {
+  accuracyNote,
+  answerText,
+  cautionText,
+  explainerNames,
+  scaleNote,
+  standingText,
+  trustText,
+} from './wording.js';
 
 /**
  * Writes a report's answers and tables as Markdown, for issues and pull requests. Charts and pictures are in
@@ -63,6 +73,15 @@ function modelParts({ model, overall, datasets, telling }: ModelReport, style: E
     tableMarkdown(synergyTable(overall, style)),
     tableMarkdown(rankTable(overall, style)),
     ...(bounds.body.length > 0 ? ['### Known within bounds', boundNote, tableMarkdown(bounds)] : []),
+    ...(overall.scale === null
+      ? []
+      : [
+          '### Above chance',
+          escapeMarkdown(scaleNote(overall.scale)),
+          tableMarkdown(chanceTable(overall, style)),
+        ]),
+    '### By what the model needed',
+    tableMarkdown(behaviourTable(overall, style)),
     ...(maps.body.length > 0 ? ['### Maps without an order of their own', tableMarkdown(maps)] : []),
     ...(datasets.length > 1 ? ['### By dataset', tableMarkdown(gridTable(columns, style))] : []),
     ...(overall.pairs.length > 0 ? ['### Pairs', tableMarkdown(comparisonTable(overall.pairs, style))] : []),

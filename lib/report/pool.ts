@@ -1,4 +1,6 @@
 import type { ValueBounds } from '../metrics/bounds.js';
+import type { Behaviour } from '../metrics/modality.js';
+import type { ChanceMeasures } from './chance-measures.js';
 import {
   type CurveMoments,
   type CurveName,
@@ -51,6 +53,29 @@ export class Pool {
 
   get grounding(): readonly (string | null)[] {
     return this.groups.flatMap((group) => group.grounding);
+  }
+
+  /** What the model needed on every unit. */
+  get behaviour(): readonly (Behaviour | null)[] {
+    return this.groups.flatMap((group) => group.behaviour);
+  }
+
+  /** Random orders per sample; 0 where a sample has none. */
+  get chanceOrders(): number {
+    const orders = this.groups.flatMap((group) => group.chance.map((chance) => chance?.orders ?? 0));
+    return orders.reduce((most, count) => Math.max(most, count), 0);
+  }
+
+  /** [units] mean of a measure over the unit's random orders, NaN without any. */
+  chance(measure: keyof ChanceMeasures): Float64Array {
+    return Float64Array.from(
+      this.groups.flatMap((group) => group.chance.map((chance) => chance?.[measure] ?? Number.NaN)),
+    );
+  }
+
+  /** [units] the largest raw F_syn of the unit's random orders. */
+  get bestChance(): Float64Array {
+    return this.chance('best');
   }
 
   get cornerDividend(): Float64Array {

@@ -57,6 +57,12 @@ export function checkRecord(record: BenchmarkRecord, where: string): void {
     check.numbers('shapley.curve', record.shapley.curve, points);
   }
   if (record.bounds !== undefined) checkBounds(check, record.bounds);
+  if (record.chance !== undefined) {
+    check.object('chance', record.chance);
+    check.numbers('chance.insertion', record.chance.insertion, points);
+    check.numbers('chance.deletion', record.chance.deletion, points);
+    check.number('chance.best', record.chance.best);
+  }
 }
 
 function checkPerturbation(check: RowCheck, name: string, value: PerturbationRecord, points: number): void {

@@ -49,6 +49,14 @@ export interface RecordHead {
   readonly expected: string;
 }
 
+/** Mean dividends of several random orders at every step, and the largest raw F_syn among them. */
+export interface ChanceRecord {
+  readonly orders: number;
+  readonly insertion: readonly number[];
+  readonly deletion: readonly number[];
+  readonly best: number;
+}
+
 /** A measured (sample, explainer, model). */
 export interface MeasuredRecord extends RecordHead {
   readonly status: 'ok';
@@ -93,6 +101,8 @@ export interface MeasuredRecord extends RecordHead {
    * of earlier versions.
    */
   readonly bounds?: ValueBounds;
+  /** F_syn of random orders on this sample, the same for all explainers; only where it was asked for. */
+  readonly chance?: ChanceRecord;
 }
 
 /** A (sample, explainer, model) that failed, with the reason. */

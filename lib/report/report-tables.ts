@@ -1,5 +1,7 @@
+import { behaviours } from '../metrics/modality.js';
 import { decimal, interval } from '../text-table.js';
 import type { Agreement } from './agreement.js';
+import { behaviourText } from './behaviour-text.js';
 import { widened } from './bounded.js';
 import type { Comparison } from './comparison.js';
 import type { ExplainerStyle } from './explainer-style.js';
@@ -228,6 +230,43 @@ export function comparisonTable(pairs: readonly Comparison[], style: ExplainerSt
       pText(pair.pValue),
       pText(pair.adjusted),
       verdicts[String(pair.verdict) as '-1' | '0' | '1'],
+    ]),
+  };
+}
+
+/** Raw F_syn by what the model needed for its answer; no column for what no sample shows. */
+export function behaviourTable({ explainers, behaviour }: ScopeAnalysis, style: ExplainerStyle): ReportTable {
+  const kinds = behaviours.filter((kind) => behaviour[kind] > 0);
+  return {
+    head: ['explainer', ...kinds.map((kind) => `${behaviourText[kind]} (n=${behaviour[kind]})`)],
+    body: bySynergy(explainers).map(({ name, byBehaviour }) => [
+      style.title(name),
+      ...kinds.map((kind) => (byBehaviour[kind] ? interval(byBehaviour[kind]) : '-')),
+    ]),
+  };
+}
+
+/** F_syn less chance, as a share of the way to the best order, and by halves; no rows without chance. */
+export function chanceTable({ scale }: ScopeAnalysis, style: ExplainerStyle): ReportTable {
+  const rows = [...(scale?.rows ?? [])].sort((a, b) => b.excess.estimate - a.excess.estimate);
+  return {
+    head: [
+      'explainer',
+      'above chance',
+      'share of the way to the best',
+      'above chance: without s = 1',
+      'insertion',
+      'deletion',
+      'n',
+    ],
+    body: rows.map((row) => [
+      style.title(row.name),
+      interval(row.excess),
+      interval(row.share, 2),
+      interval(row.open),
+      interval(row.insertion),
+      interval(row.deletion),
+      String(row.samples),
     ]),
   };
 }

@@ -1,3 +1,4 @@
+import type { Behaviour } from '../metrics/modality.js';
 import type { Interval } from '../statistics/bootstrap.js';
 import type { Separation } from '../statistics/separation.js';
 import type { FriedmanResult } from '../statistics/tests.js';
@@ -6,6 +7,7 @@ import type { MeanBounds } from './bounded.js';
 import type { Comparison } from './comparison.js';
 import type { Measure } from './digest.js';
 import type { MapOrder } from './map-order.js';
+import type { Scale } from './scale.js';
 import type { Suspicion } from './suspicion.js';
 
 /** A rank of an explainer among the ranked ones, 1 = largest mean, with its bootstrap interval. */
@@ -36,6 +38,8 @@ export interface ExplainerAnalysis {
   readonly shapley: { readonly mean: number; readonly synergy: number; readonly rows: number } | null;
   /** Raw F_syn by what a correct answer needs. */
   readonly byGrounding: Readonly<Record<string, Interval & { readonly samples: number }>>;
+  /** Raw F_syn by what the model needed for its answer. */
+  readonly byBehaviour: Readonly<Record<string, Interval & { readonly samples: number }>>;
   readonly secondsPerSample: number;
 }
 
@@ -79,6 +83,10 @@ export interface ScopeAnalysis {
   readonly againstOracle: readonly Comparison[];
   /** Grounded samples that are left out of both, because the truth is in one modality only. */
   readonly oneSided: number;
+  /** Samples by what the model needed for its answer, of those with a measured row. */
+  readonly behaviour: Readonly<Record<Behaviour, number>>;
+  /** F_syn between chance and the best order; null without random orders and without Random. */
+  readonly scale: Scale | null;
   readonly separation: readonly GroundingSeparation[];
   readonly agreement: Agreement | null;
   readonly checks: readonly Check[];

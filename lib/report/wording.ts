@@ -2,6 +2,7 @@ import { interval } from '../text-table.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import type { Report } from './report.js';
 import { percentText } from './report-tables.js';
+import type { Scale } from './scale.js';
 import type { CheckOutcome, ScopeAnalysis } from './scope.js';
 import type { Verdict } from './verdict.js';
 
@@ -109,4 +110,10 @@ const lowAccuracy = 0.6;
 export function accuracyNote({ accuracy }: ScopeAnalysis): string {
   if (Number.isNaN(accuracy) || accuracy >= lowAccuracy) return '';
   return `Only ${percentText(accuracy)} of the answers are as expected. Ground truth speaks of right answers, so the checks with Oracle and with grounded questions say little here.`;
+}
+
+/** Where the ends of the scale are, and what made them. */
+export function scaleNote({ source, orders, samples, chance, best }: Scale): string {
+  const what = source === 'orders' ? `${orders} random orders a sample` : 'the one order of Random';
+  return `F_syn raw above chance (${what}: ${interval(chance)}); the best order found on each sample: ${interval(best)}; n=${samples}`;
 }

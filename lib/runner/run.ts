@@ -14,6 +14,7 @@ import type { Vlm } from '../vlm/types.js';
 import { CellFile } from './cell-file.js';
 import type { Distribute, DistributedJob } from './distribute.js';
 import { refuseRepeated } from './names.js';
+import { NeedFilter } from './needs-both.js';
 import { ResultStore } from './result-store.js';
 import { describeRun, runDifferences, writeRunFile } from './run-file.js';
 import { type ChosenSamples, chooseSamples } from './sample-choice.js';
@@ -125,6 +126,8 @@ export interface BenchmarkOutcome {
   readonly foundCells: number;
   /** Batches that did not fit into memory and were halved, in this call. */
   readonly halvings: number;
+  /** Samples that were left out because they do not need both modalities; 0 unless that was asked for. */
+  readonly leftOut: number;
   readonly seconds: number;
 }
 
@@ -157,6 +160,11 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   checkInteger('shard.count', count, 1);
   checkInteger('shard.index', index, 0, count - 1);
   if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
+  if (run.distribute && run.settings.needsBoth)
+    throw new FsynError(
+      'INVALID_ARGUMENT',
+      'needsBoth leaves samples out by their first four cells: measure here, without distribute.',
+    );
   const { resume, retryFailed, onNote } = run;
   const store = ResultStore.open(run.out, { resume, retryFailed, onNote });
   try {
@@ -209,6 +217,8 @@ class Runner {
   #computedCells = 0;
   #foundCells = 0;
   #halvings = 0;
+  #leftOut = 0;
+  readonly #needs: NeedFilter | undefined;
   #workers: number | undefined;
   #last = { model: '', dataset: '' };
 
@@ -217,6 +227,7 @@ class Runner {
     this.#store = store;
     this.#timings = new SideFile(join(run.out, timingsFile), isTiming, run.onNote);
     this.#gallery = new SideFile(join(run.out, galleryFile), isGalleryRecord, run.onNote);
+    if (run.settings.needsBoth) this.#needs = new NeedFilter(run.out, run.onNote);
     const { index, count } = run.shard;
     const perModel = run.datasets.reduce((sum, { size }) => sum + Math.ceil((size - index) / count), 0);
     this.#total = run.models.length * perModel;
@@ -234,6 +245,7 @@ class Runner {
       computedCells: this.#computedCells,
       foundCells: this.#foundCells,
       halvings: this.#halvings,
+      leftOut: this.#leftOut,
       seconds: (performance.now() - start) / 1000,
     };
   }
@@ -282,7 +294,8 @@ class Runner {
   async #measure(job: SampleJob, cellFile: CellFile): Promise<void> {
     const wanted = this.#wanted(job);
     const { model, dataset, sample, gallery } = job;
-    cellFile.begin(contentKey([model.name, model.fingerprint, dataset.name, dataset.version, sample.id]));
+    const own = [model.name, model.fingerprint, dataset.name, dataset.version, sample.id];
+    cellFile.begin(contentKey(own));
     if (wanted.length === 0) {
       // A process that was killed between a sample's rows and its clearing up left cells that nobody needs.
       if (!job.rows.some(({ head }) => this.#store.hasFailed(head.key))) cellFile.settle();
@@ -290,7 +303,17 @@ class Runner {
       return;
     }
     const { settings, signal } = this.#run;
-    const task = { model, dataset, sample, wanted, settings, gallery, store: cellFile };
+    const asking = { model, dataset, sample, settings };
+    const need = await this.#needs?.ask(contentKey([own, settingsKey(this.#run)]), asking, cellFile, signal);
+    if (need?.leftOut) {
+      cellFile.settle();
+      this.#cells += need.cells;
+      this.#leftOut++;
+      for (const { head } of job.rows) this.#keys.delete(head.key);
+      this.#count(job, false);
+      return;
+    }
+    const task = { ...asking, wanted, gallery, store: need?.store ?? cellFile, prepared: need?.prepared };
     const { interrupted, ...outcome } = await runSample(task, signal);
     this.#store.append(outcome.records);
     this.#keep(job, { ...outcome, ...cellFile.settle(interrupted) });

@@ -1,23 +1,33 @@
 import { pathToFileURL } from 'node:url';
 import type { Attribution, PlayerTruth } from '../cells/attribution.js';
+import { requestCorners } from '../cells/corners.js';
 import { tiedPairs } from '../cells/ranking.js';
 import type { CellStore, EvaluateOptions } from '../cells/scores.js';
 import { CellTable } from '../cells/table.js';
 import type { Dataset, Sample } from '../datasets/types.js';
 import { FsynError, reasonOf } from '../errors.js';
 import type { Explainer } from '../explainers/types.js';
+import { type Chance, requestChance, scoreChance } from '../metrics/chance.js';
 import {
   type FaithfulnessRequest,
   type FaithfulnessResult,
+  jointValuesOf,
   requestFaithfulness,
   scoreFaithfulness,
 } from '../metrics/faithfulness.js';
 import type { PerturbationResult } from '../metrics/perturbation.js';
 import { plausibilityOf } from '../metrics/plausibility.js';
 import type { ShapleyOptions } from '../metrics/shapley.js';
+import type { SynergyRequest } from '../metrics/synergy.js';
 import { packageInfo } from '../package.js';
 import { type GalleryRecord, galleryRecord } from '../report/gallery.js';
-import type { BenchmarkRecord, MeasuredRecord, PerturbationRecord, RecordHead } from '../report/record.js';
+import type {
+  BenchmarkRecord,
+  ChanceRecord,
+  MeasuredRecord,
+  PerturbationRecord,
+  RecordHead,
+} from '../report/record.js';
 import { deriveSeed } from '../statistics/random.js';
 import { isExpected } from '../vlm/answer/expected.js';
 import { mapTruth } from '../vlm/truth.js';
@@ -37,6 +47,8 @@ export interface SampleTask {
   readonly gallery: boolean;
   /** Where scores of cells outlive the process. */
   readonly store?: CellStore;
+  /** The sample, where it has been prepared before. */
+  readonly prepared?: PreparedSample | undefined;
 }
 
 export interface SampleOutcome {
@@ -71,7 +83,7 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
   const explainSeconds: Record<string, number> = {};
   let prepared: PreparedSample;
   try {
-    prepared = await prepareSample(task, signal);
+    prepared = task.prepared ?? (await prepareSample(task, signal));
   } catch (error) {
     signal?.throwIfAborted();
     throwBudget(error);
@@ -122,17 +134,20 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     explainSeconds[explainer.name] = (performance.now() - start) / 1000;
   }
 
+  const chanceRequests = attributed.length > 0 ? chanceOf(task, table) : [];
   const start = performance.now();
   let halvings = 0;
   try {
     const scores = table.cellCount > 0 ? await evaluate(table) : null;
     halvings = scores?.halvings?.length ?? 0;
+    const chance =
+      scores && chanceRequests.length > 0
+        ? chanceRecord(scoreChance(chanceRequests, jointValuesOf(attributed[0].request, scores)))
+        : undefined;
     for (const one of attributed) {
-      if (scores)
-        records.set(
-          one.head.key,
-          measured(task, prepared, one, scoreFaithfulness(one.request, scores), truth),
-        );
+      if (!scores) continue;
+      const record = measured(task, prepared, one, scoreFaithfulness(one.request, scores), truth);
+      records.set(one.head.key, chance === undefined ? record : { ...record, chance });
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -161,6 +176,18 @@ function mappedTruth(
   } catch (lost) {
     return { lost };
   }
+}
+
+/** Random orders of the sample, the same ones for every explainer. */
+function chanceOf({ settings, dataset, sample }: SampleTask, table: CellTable): SynergyRequest[] {
+  const orders = settings.chanceOrders ?? 0;
+  if (orders === 0) return [];
+  const seed = deriveSeed(settings.seed, 'chance', dataset.name, sample.id);
+  return requestChance(table, requestCorners(table), settings.steps, { orders, seed });
+}
+
+function chanceRecord({ orders, insertion, deletion, best }: Chance): ChanceRecord {
+  return { orders, insertion: Array.from(insertion), deletion: Array.from(deletion), best };
 }
 
 async function pictureOf(

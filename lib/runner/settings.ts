@@ -18,6 +18,13 @@ export interface BenchmarkSettings {
   readonly includeTemplate: boolean;
   readonly shapleyGroups: number;
   readonly shapleyPartitions: number;
+  /**
+   * Random orders per sample whose mean F_syn is chance; undefined for none, which leaves keys as they were
+   * before there were any.
+   */
+  readonly chanceOrders: number | undefined;
+  /** Whether only questions that need both modalities are measured: `true` or undefined. */
+  readonly needsBoth: true | undefined;
 }
 
 export const defaultSettings: BenchmarkSettings = {
@@ -34,6 +41,8 @@ export const defaultSettings: BenchmarkSettings = {
   includeTemplate: false,
   shapleyGroups: 6,
   shapleyPartitions: 2,
+  chanceOrders: undefined,
+  needsBoth: undefined,
 };
 
 /** First 16 hex digits of the SHA-256 of a value's JSON. */

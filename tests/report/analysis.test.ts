@@ -54,6 +54,64 @@ describe('analysis of synthetic results', () => {
     expect(row(scope, 'oracle').secondsPerSample).toBeNaN();
   });
 
+  it('puts every explainer between chance and the best order, on the same samples', () => {
+    const random = measured().filter((record) => record.explainer === 'random');
+    const own = measured().filter((record) => record.explainer === 'occlusion');
+    const samples = new Map<string, number>();
+    for (const record of measured())
+      samples.set(record.sample, Math.max(samples.get(record.sample) ?? -9, record.synergy.raw.mean));
+    const excess = mean(own.map((r, i) => r.synergy.raw.mean - random[i].synergy.raw.mean));
+    const way = mean(random.map((r) => samples.get(r.sample)! - r.synergy.raw.mean));
+    expect(scope.scale).toMatchObject({ source: 'random', orders: 1, samples: 48 });
+    const found = scope.scale!.rows.find(({ name }) => name === 'occlusion')!;
+    expect(found.excess.estimate).toBeCloseTo(excess, 12);
+    expect(found.share.estimate).toBeCloseTo(excess / way, 12);
+    const halves = found.insertion.estimate + found.deletion.estimate;
+    expect(halves / 2).toBeCloseTo(excess, 12);
+    // All curves end in one number, so that only half of the last step but one is cut off.
+    const last = mean(
+      own.map((r, i) => {
+        const at9 = (one: MeasuredRecord) => one.synergy.insertion[9] + one.synergy.deletion[9];
+        return (at9(r) - at9(random[i])) / 40;
+      }),
+    );
+    expect(found.open.estimate).toBeCloseTo(excess - last, 12);
+    expect(found.share.low).toBeLessThan(found.share.estimate);
+  });
+
+  it('takes chance from random orders where rows have them', () => {
+    const curve = (value: number) => Array.from({ length: 11 }, () => value);
+    const chance = { orders: 4, insertion: curve(0.1), deletion: curve(0.3), best: 5 };
+    const changed = analysisOf({}, (record) => (record.status === 'ok' ? { ...record, chance } : record));
+    expect(changed.scale).toMatchObject({ source: 'orders', orders: 4 });
+    expect(changed.scale!.chance.estimate).toBeCloseTo(0.2, 12);
+    expect(changed.scale!.best.estimate).toBeCloseTo(5, 12);
+    const found = changed.scale!.rows.find(({ name }) => name === 'random')!;
+    expect(found.excess.estimate).toBeCloseTo(row(changed, 'random').means.raw.estimate - 0.2, 12);
+    expect(analysisOf({ explainers: syntheticExplainers.slice(3) }).scale).toBeNull();
+  });
+
+  it('splits by what the model needed, from the corners alone', () => {
+    const counts = scope.behaviour;
+    expect(Object.values(counts).reduce((a, b) => a + b, 0)).toBe(48);
+    // Prior questions of the fixture move the answer by less than 0.1, some by less than the floor.
+    expect(counts.both).toBeGreaterThanOrEqual(24);
+    expect(counts.neither).toBe(48 - counts.both);
+    const own = measured().filter((r) => r.explainer === 'occlusion' && r.corners.full - 0.1 >= 0.05);
+    expect(row(scope, 'occlusion').byBehaviour.both).toMatchObject({ samples: own.length });
+    expect(row(scope, 'occlusion').byBehaviour.both.estimate).toBeCloseTo(
+      mean(own.map((r) => r.synergy.raw.mean)),
+      12,
+    );
+    const text = analysisOf({}, (record) =>
+      record.status === 'ok'
+        ? { ...record, corners: { ...record.corners, textOnly: record.corners.full } }
+        : record,
+    );
+    expect(text.behaviour).toEqual({ ...counts, both: 0, text: counts.both });
+    expect(outcome(text, 'enough-need-both')).toBe('open');
+  });
+
   it('finds the order that was put in, and says which modality contradicts it', () => {
     expect(verdictOf(scope).aboveRandom).toEqual(['occlusion', 'attn-lrp', 'grad-cam']);
     expect(row(scope, 'grad-cam').ranks!.text.estimate).toBe(4);
@@ -68,7 +126,7 @@ describe('analysis of synthetic results', () => {
   });
 
   it('lets the metric pass when the controls are in order and the index agrees', () => {
-    expect(scope.checks.map((check) => check.outcome)).toEqual(new Array(7).fill('holds'));
+    expect(scope.checks.map((check) => check.outcome)).toEqual(new Array(8).fill('holds'));
     expect(overallOutcome(scope.checks)).toBe('holds');
     expect(verdictOf(scope).trust).toBe('holds');
   });
@@ -155,7 +213,7 @@ describe('analysis tells when the metric is not to be trusted', () => {
     expect(outcome(scope, 'oracle-above-random')).toBe('open');
     expect(verdictOf(scope).trust).toBe('open');
     const few = analysisOf({ samples: 2, datasets: ['presence'] });
-    expect(few.checks.map((check) => check.outcome)).toEqual([...new Array(6).fill('open'), 'holds']);
+    expect(few.checks.map((check) => check.outcome)).toEqual([...new Array(7).fill('open'), 'holds']);
   });
 
   it('does not tell equal explainers apart', () => {

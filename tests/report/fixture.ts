@@ -140,7 +140,7 @@ function measuredRecord(
     steps.map((s, i) => (i === 0 ? 0 : i === 10 ? round(strength) : round(rise(s, q) + noise(spread))));
   const insertion = curve(quality, 0.06);
   const deletion = curve(quality - 0.2, 0.1);
-  const scale = 0.05 + strength;
+  const scale = Math.max(strength, 0.05);
   const auc = (transform: (value: number) => number) => {
     const inserted = areaUnderCurve(steps, insertion.map(transform));
     const deleted = areaUnderCurve(steps, deletion.map(transform));
