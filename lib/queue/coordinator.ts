@@ -194,10 +194,11 @@ class Coordinator {
 function givenUp({ wanted }: DistributedJob, job: Job): JobOutcome {
   const cause = new Error(job.failedReason);
   cause.stack = job.stacktrace?.at(-1) ?? job.failedReason;
-  const tries = job.attemptsStarted ?? job.attemptsMade;
-  const error = new FsynError('QUEUE', `Given up after ${tries} tries by workers: ${job.failedReason}`, {
-    cause,
-  });
+  // The engine's own words for a job whose workers went away without a word.
+  const reason = /stalled/.test(job.failedReason)
+    ? `${job.stalledCounter} workers died at this sample, or were not heard of`
+    : `Given up after ${job.attemptsMade} tries by workers: ${job.failedReason}`;
+  const error = new FsynError('QUEUE', reason, { cause });
   return { ...nothing, records: wanted.map(({ head }) => failedRow(head, error)) };
 }
 
