@@ -7,13 +7,15 @@
  * @module
  */
 
-export type { Attribution, PlayerTruth } from './cells/attribution.js';
+export type { Attribution, PlayerTruth, WordRegions } from './cells/attribution.js';
 export type { CornerValues } from './cells/corners.js';
 export type { CellScores } from './cells/scores.js';
 export { CellTable } from './cells/table.js';
 export { cellValues, type Scoring } from './cells/values.js';
 export { type ErrorCode, FsynError } from './errors.js';
+export { atman } from './explainers/atman.js';
 export { type AttnLrpOptions, attnLrp } from './explainers/attn-lrp.js';
+export { type FixlipOptions, fixlip } from './explainers/fixlip.js';
 export { type GradCamOptions, gradCam } from './explainers/grad-cam.js';
 export {
   type ExternalAttribution,

@@ -1,7 +1,7 @@
 /**
  * What audit, F_syn and explainers say of two models of which it is known what they look at:
  *   npm run study:twins
- * Writes bench/twins/study.json (every number) and bench/twins/study.md (the tables of docs/twins.md).
+ * Writes bench/results/twins.json (every number) and bench/twins/study.md (the tables of docs/twins.md).
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -271,9 +271,11 @@ const text = [
   findersTable(maps),
 ].join('\n\n');
 const rounded = (_: string, value: unknown) => (typeof value === 'number' ? Number(value.toFixed(5)) : value);
+/** A row a line. */
+const lines = (rows: readonly object[]) => rows.map((row) => JSON.stringify(row, rounded)).join(',\n');
 writeFileSync(
-  join(home, 'study.json'),
-  `${JSON.stringify({ seed, audited, explained, audits, maps }, rounded)}\n`,
+  join(packageInfo().root, 'bench', 'results', 'twins.json'),
+  `{"seed":${seed},"audited":${audited},"explained":${explained},\n"audits":[\n${lines(audits)}\n],\n"maps":[\n${lines(maps)}\n]}\n`,
 );
 writeFileSync(join(home, 'study.md'), `${text}\n`);
 console.log(text);

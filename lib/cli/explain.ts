@@ -216,10 +216,22 @@ async function writeFiles(
       bounds,
       image: Array.from(attribution.image),
       text: Array.from(attribution.text),
+      ...wordRegionsJson(attribution.wordRegions),
     })),
   };
   await writeFile(join(out, 'explanation.json'), `${JSON.stringify(description, null, 2)}\n`);
   return description;
+}
+
+function wordRegionsJson(map: Explanation['attribution']['wordRegions']): object {
+  if (map === undefined) return {};
+  const { regions, values, standardErrors } = map;
+  const wordRegions = {
+    regions: Array.from(regions),
+    values: Array.from(values),
+    standardErrors: Array.from(standardErrors),
+  };
+  return { wordRegions };
 }
 
 function summary(

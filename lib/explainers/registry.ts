@@ -1,6 +1,8 @@
 import { FsynError } from '../errors.js';
 import { suggestion } from '../suggestion.js';
+import { atman } from './atman.js';
 import { attnLrp } from './attn-lrp.js';
+import { fixlip } from './fixlip.js';
 import { gradCam } from './grad-cam.js';
 import { gradRollout } from './grad-rollout.js';
 import { inputXGradient } from './input-x-gradient.js';
@@ -30,6 +32,8 @@ export const explainers: readonly Explainer[] = [
   attnLrp(),
   tam,
   shapley(),
+  fixlip(),
+  atman,
 ];
 
 /**

@@ -3,6 +3,7 @@ import { escapeHtml } from '../html-text.js';
 import type { ValueBounds } from '../metrics/bounds.js';
 import type { PreparedSample } from '../vlm/types.js';
 import { blankness, heatColour, largestMagnitude, overlayPng, picturePng } from './heatmap.js';
+import { largestPair, wordChooser, wordMaps } from './word-regions.js';
 
 /** One explainer's view of a sample, ready to be drawn. */
 export interface Explanation {
@@ -49,6 +50,7 @@ export async function explanationPage(
 <p>${textLabel}${htmlWords(sample.textPlayers.labels, attribution.text)}</p></figure>`;
     }),
   );
+  const words = await wordSections(sample, explanations);
   const picture = await picturePng(sample.image);
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>fsyn explain</title>
@@ -66,8 +68,29 @@ img { width: 100%; image-rendering: pixelated } mark { color: #111; border-radiu
 Red speaks for ${sample.answer.decisionKind === 'similarity' ? 'the caption' : 'the answer'}, blue against it; colours are scaled per picture and per question.</p>
 <main><figure><figcaption>The picture</figcaption>
 <img alt="the picture" src="data:image/png;base64,${picture.toString('base64')}"></figure>
-${figures.join('\n')}</main></html>
+${figures.join('\n')}</main>${words}</html>
 `;
+}
+
+/** For methods that have pairs: the regions that act together with a chosen word. */
+async function wordSections(sample: PreparedSample, explanations: readonly Explanation[]): Promise<string> {
+  const sections: string[] = [];
+  for (const [i, { title, attribution }] of explanations.entries()) {
+    if (attribution.wordRegions === undefined) continue;
+    const maps = wordMaps(attribution.wordRegions, sample.textPlayers.labels);
+    const scale = largestPair(maps);
+    const figures = await Promise.all(
+      maps.map(async ({ scores, label }) => {
+        const png = await overlayPng(sample.image, sample.imagePlayers, scores, scale);
+        return `<img alt="regions that act with ${escapeHtml(label)}" src="data:image/png;base64,${png.toString('base64')}">`;
+      }),
+    );
+    sections.push(`<h2>${escapeHtml(title)}: what acts together with a word</h2>
+<p>Red: region and word give more together than each alone; blue: less. One scale for all words (full: ${scale.toPrecision(2)}); pairs within two
+standard errors of 0 are blank.</p>
+<div style="max-width: 24rem">${wordChooser(`words${i}`, maps, figures)}</div>`);
+  }
+  return sections.join('\n');
 }
 
 function answerHtml({ answer }: PreparedSample): string {

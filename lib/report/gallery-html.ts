@@ -3,6 +3,7 @@ import { decimal } from '../text-table.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import { blankness, heatColour, heatPng, largestMagnitude } from './heatmap.js';
 import type { GallerySample, GalleryView } from './report.js';
+import { largestPair, wordChooser, wordMaps } from './word-regions.js';
 
 /**
  * Samples with every explainer's scores over the picture and the question. Works without scripts; a script
@@ -94,7 +95,28 @@ async function viewHtml(
   );
   return `<figure data-explainer="${escapeHtml(view.explainer)}"><div class="shot ${id}"><img alt="${escapeHtml(title)}: scores over the picture" width="${picture.width}" height="${picture.height}" src="data:image/png;base64,${heat.toString('base64')}">${imageLabel}</div>
 <figcaption><b>${escapeHtml(title)}</b><br>F_syn ${decimal(view.synergy)}<br>SRG image ${decimal(view.imageSrg, 2)}<br>SRG text ${decimal(view.textSrg, 2)}</figcaption>
-<p class="question">${textLabel}${colouredWords(textLabels, view.text)}</p></figure>`;
+<p class="question">${textLabel}${colouredWords(textLabels, view.text)}</p>${await wordViews(picture, textLabels, view, id)}</figure>`;
+}
+
+/** The regions that act together with a chosen word, of methods that have pairs. */
+async function wordViews(
+  picture: GallerySample['picture'],
+  labels: readonly string[],
+  { wordRegions, explainer }: GalleryView,
+  id: string,
+): Promise<string> {
+  if (wordRegions === undefined) return '';
+  const maps = wordMaps(wordRegions, labels);
+  const scale = largestPair(maps);
+  const boxes = Float64Array.from(picture.boxes);
+  const figures = await Promise.all(
+    maps.map(async ({ scores, label }) => {
+      const heat = await heatPng(picture, { count: boxes.length / 4, boxes }, scores, scale);
+      return `<div class="shot ${id}"><img alt="regions that act with ${escapeHtml(label)}" width="${picture.width}" height="${picture.height}" src="data:image/png;base64,${heat.toString('base64')}"></div>`;
+    }),
+  );
+  const group = `${id}-${explainer.replace(/[^a-z0-9]/g, '-')}`;
+  return `<details><summary>what acts together with a word</summary>${wordChooser(group, maps, figures)}</details>`;
 }
 
 /** Words on a translucent background of their score's colour: the text keeps the page's own colour. */

@@ -38,15 +38,17 @@ export function heatColour(score: number, largest: number): HeatColour {
  *
  * @param image [height, width, 3]
  * @param scores one per image player; where players' boxes overlap (tiles), their mean is drawn
+ * @param scale magnitude of the full colour; by default the largest that is drawn
  */
 export async function overlayPng(
   image: RgbImage,
   players: ImagePlayers,
   scores: Float64Array,
+  scale?: number,
 ): Promise<Buffer> {
   const [height, width] = image.shape;
   const heat = paintScores(players, scores, height, width);
-  const largest = largestMagnitude(heat);
+  const largest = scale ?? largestMagnitude(heat);
   const blended = Buffer.alloc(3 * height * width);
   for (let pixel = 0; pixel < height * width; pixel++) {
     const { red, green, blue, strength } = heatColour(heat[pixel], largest);
@@ -86,10 +88,11 @@ export async function heatPng(
   size: { readonly width: number; readonly height: number },
   players: Pick<ImagePlayers, 'count' | 'boxes'>,
   scores: ArrayLike<number>,
+  scale?: number,
 ): Promise<Buffer> {
   const { width, height } = size;
   const heat = paintScores(players, scores, height, width);
-  const largest = largestMagnitude(heat);
+  const largest = scale ?? largestMagnitude(heat);
   const pixels = Buffer.alloc(4 * height * width);
   for (let pixel = 0; pixel < height * width; pixel++) {
     const { red, green, blue, strength } = heatColour(heat[pixel], largest);

@@ -35,6 +35,14 @@ export function checkRecord(record: BenchmarkRecord, where: string): void {
   check.object('attribution', record.attribution);
   check.numbers('attribution.image', record.attribution.image);
   check.numbers('attribution.text', record.attribution.text);
+  if (record.wordRegions !== undefined) {
+    const { regions, values, standardErrors } = record.wordRegions;
+    check.numbers('wordRegions.regions', regions, record.attribution.image.length);
+    const pairs = (Math.max(...regions) + 1) * record.attribution.text.length;
+    check.numbers('wordRegions.values', values, pairs);
+    const known = Array.isArray(standardErrors) && standardErrors.map((error) => error ?? 0);
+    check.numbers('wordRegions.standardErrors', known, pairs);
+  }
   if (!Array.isArray(record.textLabels)) check.fail('textLabels', 'a list of texts', record.textLabels);
   check.numbers('steps', record.steps);
   const points = record.steps.length;

@@ -73,6 +73,13 @@ export interface MeasuredRecord extends RecordHead {
   readonly players: { image: number; imageRows: number; imageColumns: number; text: number };
   readonly textLabels: readonly string[];
   readonly attribution: { image: readonly number[]; text: readonly number[] };
+  /** Pairs of regions and words, of explainers that have them. */
+  readonly wordRegions?: {
+    readonly regions: readonly number[];
+    readonly values: readonly number[];
+    /** Null where the error is infinite, which JSON has no number for. */
+    readonly standardErrors: readonly (number | null)[];
+  };
   /**
    * Share of the pairs of players with equal scores, 1 for a constant map; not in rows of earlier versions.
    */

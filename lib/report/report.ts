@@ -4,7 +4,7 @@ import { type AnalysisOptions, analyse } from './analysis.js';
 import { type CurveMoments, type CurveName, curveNames, type GroupDigest, ResultDigest } from './digest.js';
 import { type GalleryRecord, galleryKey, readGallery } from './gallery.js';
 import { Pool } from './pool.js';
-import type { BenchmarkRecord } from './record.js';
+import type { BenchmarkRecord, MeasuredRecord } from './record.js';
 import type { ScopeAnalysis } from './scope.js';
 import { type RunDescription, readRunDescription, readTimings, type Timings } from './sources.js';
 import { findTelling, type TellingSample } from './telling.js';
@@ -18,6 +18,7 @@ export interface GalleryView {
   readonly textSrg: number;
   readonly image: readonly number[];
   readonly text: readonly number[];
+  readonly wordRegions?: MeasuredRecord['wordRegions'];
 }
 
 /** A sample that the report shows. */
@@ -239,6 +240,7 @@ function showRow(
     textSrg: record.text.srg,
     image: attribution.image,
     text: attribution.text,
+    ...(record.wordRegions && { wordRegions: record.wordRegions }),
   });
 }
 

@@ -1,5 +1,5 @@
 import { pathToFileURL } from 'node:url';
-import type { Attribution, PlayerTruth } from '../cells/attribution.js';
+import type { Attribution, PlayerTruth, WordRegions } from '../cells/attribution.js';
 import { requestCorners } from '../cells/corners.js';
 import { tiedPairs } from '../cells/ranking.js';
 import type { CellStore, EvaluateOptions } from '../cells/scores.js';
@@ -304,6 +304,7 @@ function measured(
     },
     textLabels: textPlayers.labels,
     attribution: { image: Array.from(attribution.image), text: Array.from(attribution.text) },
+    ...(attribution.wordRegions && { wordRegions: wordRegionRecord(attribution.wordRegions) }),
     ties: { image: tiedPairs(attribution.image), text: tiedPairs(attribution.text) },
     ...(truth && { plausibility: plausibilityOf(attribution, truth) }),
     ...(fit && { pictureFit: fit }),
@@ -320,6 +321,14 @@ function measured(
         : result.shapley.partitionDeviation,
     },
     ...(result.bounds === null ? {} : { bounds: result.bounds }),
+  };
+}
+
+function wordRegionRecord({ regions, values, standardErrors }: WordRegions): MeasuredRecord['wordRegions'] {
+  return {
+    regions: Array.from(regions),
+    values: Array.from(values),
+    standardErrors: Array.from(standardErrors, (error) => (Number.isFinite(error) ? error : null)),
   };
 }
 

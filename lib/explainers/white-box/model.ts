@@ -1,5 +1,6 @@
 import { FsynError } from '../../errors.js';
 import { TARGET_TOKENS } from '../../inference/batches.js';
+import { toNdArray } from '../../inference/tensor.js';
 import { EXPORTED } from '../../onnx/exported.js';
 import { TappedModel } from '../../onnx/index.js';
 import { int64Feed } from '../../onnx/types.js';
@@ -131,15 +132,50 @@ export class WhiteBoxChain extends ChainInputs {
     return { vision: seen.maps, decoder: read.maps };
   }
 
-  /** Forward only: logits of chosen tokens at every position before the decision token, [length, tokens]. */
-  async tokenLogits(tokens: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
-    const { visionModel, decoderModel, featureOutput } = this.whiteBox;
+  /**
+   * Forward only: the logits that predict the decision token, [vocabulary], with nothing attending to chosen
+   * positions, once for each of the lists.
+   *
+   * @throws FsynError `UNSUPPORTED_MODEL` where the decoder takes no attention mask
+   */
+  async logitsWithout(hidden: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array[]> {
+    const feeds = this.decoderFeeds(await this.#mergedInput(signal));
+    const mask = this.whiteBox.decoderFeeds(this.length)[EXPORTED.mask];
+    if (mask === undefined)
+      throw new FsynError('UNSUPPORTED_MODEL', `${this.whiteBox.decoderModel} takes no ${EXPORTED.mask}.`);
+    return this.sessions.use(
+      'decoder logits',
+      () => TappedModel.load(this.whiteBox.decoderModel, { tensors: [EXPORTED.logits] }),
+      async (decoder) => {
+        const rows: Float32Array[] = [];
+        for (const positions of hidden) {
+          const seen = (mask.data as BigInt64Array<ArrayBuffer>).slice();
+          for (const position of positions) seen[position] = 0n;
+          const given = { ...feeds, [EXPORTED.mask]: toNdArray(seen, mask.shape) };
+          const { values } = await decoder.run(given, { signal });
+          const logits = floats(values[EXPORTED.logits]);
+          rows.push(logits.slice(logits.length - logits.length / this.length));
+        }
+        return rows;
+      },
+    );
+  }
+
+  /** The sequence before the decision token with the whole image in it, [length, hidden]. */
+  async #mergedInput(signal: AbortSignal | undefined): Promise<Float32Array> {
+    const { visionModel, featureOutput } = this.whiteBox;
     const seen = await this.sessions.use(
       'vision features',
       () => TappedModel.load(visionModel, { tensors: [featureOutput] }),
       (vision) => vision.run(this.visionFeeds(), { signal }),
     );
-    const embeddings = this.merged(floats(seen.values[featureOutput]), await this.embedInput(signal));
+    return this.merged(floats(seen.values[featureOutput]), await this.embedInput(signal));
+  }
+
+  /** Forward only: logits of chosen tokens at every position before the decision token, [length, tokens]. */
+  async tokenLogits(tokens: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
+    const { decoderModel } = this.whiteBox;
+    const embeddings = await this.#mergedInput(signal);
     const feeds = { ...this.decoderFeeds(embeddings), logit_tokens: int64Feed(tokens) };
     const { values } = await this.sessions.use(
       'decoder columns',
