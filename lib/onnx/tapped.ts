@@ -73,12 +73,17 @@ export class TappedModel {
     return new TappedModel(session, blocks, [...new Set(wanted)], attentions);
   }
 
+  /** Names of the inputs that the graph reads. */
+  get inputs(): readonly string[] {
+    return this.#session.inputs.map(({ name }) => name);
+  }
+
   /** Runs forward. Feeds that the graph does not read are ignored. */
   async run(
     feeds: Feeds,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<{ values: Record<string, TensorValue>; attentions: TensorValue[] }> {
-    const known = new Set(this.#session.inputs.map((input) => input.name));
+    const known = new Set(this.inputs);
     const given = Object.fromEntries(Object.entries(feeds).filter(([name]) => known.has(name)));
     const values = await this.#session.run(given, { outputs: this.#tensors, ...options });
     const maps = this.#attentions ? this.blocks.map((block) => values[block.attention]) : [];

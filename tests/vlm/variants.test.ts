@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CellTable } from '../../lib/cells/table.js';
 import { attnLrp } from '../../lib/explainers/attn-lrp.js';
 import { fromHalf, toHalf } from '../../lib/float16.js';
+import { explain } from '../../lib/measure/evaluate.js';
 import type { DecoderSample } from '../../lib/vlm/decoder/sample.js';
 import { loadVlm } from '../../lib/vlm/load.js';
 import { pattern } from './pattern.js';
@@ -47,6 +48,10 @@ describe('exports that differ from the plain one', () => {
       table.textState(new Uint8Array(sample.textPlayers.count)),
     );
     expect((await sample.evaluate(table)).logProbabilities[0]).toBeLessThan(0);
+    await expect(explain(sample, 'atman')).rejects.toMatchObject({
+      code: 'UNSUPPORTED_MODEL',
+      message: expect.stringMatching(/takes no position_ids/),
+    });
     vlm.dispose();
   });
 

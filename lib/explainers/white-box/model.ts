@@ -136,17 +136,21 @@ export class WhiteBoxChain extends ChainInputs {
    * Forward only: the logits that predict the decision token, [vocabulary], with nothing attending to chosen
    * positions, once for each of the lists.
    *
-   * @throws FsynError `UNSUPPORTED_MODEL` where the decoder takes no attention mask
+   * @throws FsynError `UNSUPPORTED_MODEL` where the decoder takes no mask or no positions: it would count them
+   *   from the mask, and a hidden token would move all later ones
    */
   async logitsWithout(hidden: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array[]> {
     const feeds = this.decoderFeeds(await this.#mergedInput(signal));
     const mask = this.whiteBox.decoderFeeds(this.length)[EXPORTED.mask];
-    if (mask === undefined)
-      throw new FsynError('UNSUPPORTED_MODEL', `${this.whiteBox.decoderModel} takes no ${EXPORTED.mask}.`);
     return this.sessions.use(
       'decoder logits',
       () => TappedModel.load(this.whiteBox.decoderModel, { tensors: [EXPORTED.logits] }),
       async (decoder) => {
+        const missing = [EXPORTED.mask, EXPORTED.positions].filter((name) => !decoder.inputs.includes(name));
+        if (mask === undefined || missing.length > 0) {
+          const message = `${this.whiteBox.decoderModel} takes no ${missing.join(' and no ')}, so a token cannot be hidden and the others left where they are.`;
+          throw new FsynError('UNSUPPORTED_MODEL', message);
+        }
         const rows: Float32Array[] = [];
         for (const positions of hidden) {
           const seen = (mask.data as BigInt64Array<ArrayBuffer>).slice();
