@@ -2,6 +2,7 @@
 // `node tools/manifest.mjs publish | restore`. A clone cannot depend on packages of a version that is not out yet.
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { places } from './repository.mjs';
 
 const kept = 'build/package.json.unpublished';
 const [mode] = process.argv.slice(2);
@@ -21,21 +22,4 @@ if (mode === 'publish') {
 } else {
   console.error('usage: node tools/manifest.mjs publish | restore');
   process.exit(2);
-}
-
-/** Where the project lies, as the service says that publishes it (GITHUB_REPOSITORY: owner/name). */
-export function places() {
-  const { GITHUB_REPOSITORY: name, GITHUB_SERVER_URL: server = 'https://github.com' } = process.env;
-  if (!name) {
-    console.error(
-      'GITHUB_REPOSITORY is not set: the package will name no repository, bug tracker or home page',
-    );
-    return {};
-  }
-  const url = `${server}/${name}`;
-  return {
-    repository: { type: 'git', url: `git+${url}.git` },
-    bugs: `${url}/issues`,
-    homepage: `${url}#readme`,
-  };
 }

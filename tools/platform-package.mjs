@@ -5,6 +5,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSyn
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { platforms } from '../dist/lib/addon/platform.js';
+import { places } from './repository.mjs';
 
 const [name, addon, out = 'build/packages'] = process.argv.slice(2);
 if (!platforms.includes(name) || !existsSync(addon ?? '')) {
@@ -29,7 +30,7 @@ const manifest = {
   description: `fsyn for ${name}: ${what}. Installed by fsyn itself.`,
   license: root.license,
   author: root.author,
-  repository: root.repository,
+  ...places(),
   os: [os],
   cpu: [cpu],
   libc,

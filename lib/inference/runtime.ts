@@ -24,8 +24,10 @@ let loaded: NativeRuntime | undefined;
  */
 export function runtime(): NativeRuntime {
   if (loaded === undefined) {
+    // First, because both are missing where the package for this machine is.
+    const native = addon();
     const { path, version } = locate();
-    loaded = addon().loadRuntime(path, version);
+    loaded = native.loadRuntime(path, version);
   }
   return loaded;
 }
