@@ -122,10 +122,9 @@ describe('a server that gives the likeliest tokens alone', () => {
       picture,
       question,
     );
-    const few = await (await openTiny(await startServer(vlm, 'openai', { topK: 1 }), { grid: 4 })).prepare(
-      picture,
-      question,
-    );
+    const server = await startServer(vlm, 'openai', { topK: 1 });
+    const served = await openTiny(server, { grid: 4 });
+    const few = await served.prepare(picture, question);
     const attribution = await explain(whole, 'occlusion');
     const [exact] = await evaluate(whole, [attribution]);
     const [{ bounds, synergy }] = await evaluate(few, [attribution]);
@@ -146,9 +145,14 @@ describe('a server that gives the likeliest tokens alone', () => {
     };
     const table = new CellTable(few.imagePlayers.count, few.textPlayers.count);
     requestFaithfulness(table, attribution);
-    const first = await few.evaluate(table, { store });
-    const again = await few.evaluate(table, { store });
-    expect(again).toEqual({ ...first, found: table.cellCount });
+    const fresh = await served.prepare(picture, question);
+    const first = await fresh.evaluate(table, { store });
+    // A sample remembers what it has asked; another one, as of another process, finds what was kept.
+    const before = server.requests;
+    expect(await fresh.evaluate(table, { store })).toEqual({ ...first, found: 0 });
+    const other = await served.prepare(picture, question);
+    expect(await other.evaluate(table, { store })).toEqual({ ...first, found: table.cellCount });
+    expect(server.requests - before).toBe(1);
   });
 
   test('rows, tables, page and CSV say within which bounds, and rows are checked', async () => {

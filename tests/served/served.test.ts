@@ -100,9 +100,14 @@ describe('a served model', () => {
     const known = kept.size;
     expect(known).toBeGreaterThanOrEqual(5);
     const middle = clean.requests;
-    const { logProbabilities, found } = await there.evaluate(table, { store });
+    // Another sample, as of another process: this one remembers what it asked.
+    const later = await (await openTiny(clean, { concurrency: 2 })).prepare(picture, question);
+    const opened = clean.requests;
+    const { logProbabilities, found } = await later.evaluate(table, { store });
     expect(found).toBe(known);
-    expect(clean.requests - middle).toBe(table.cellCount - known);
+    expect(clean.requests - opened).toBe(table.cellCount - known);
+    expect((await later.evaluate(table)).logProbabilities).toEqual(logProbabilities);
+    expect(clean.requests - opened).toBe(table.cellCount - known);
     expect(middle - before).toBeLessThanOrEqual(table.cellCount);
 
     const troubled = await start('vllm', { busyEvery: 3, resetEvery: 7 });

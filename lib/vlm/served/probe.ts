@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import ndarray from 'ndarray';
 import { Random } from '../../statistics/random.js';
 import { encodePng } from '../images/encode.js';
@@ -42,8 +43,11 @@ const question = 'What is in the picture? Answer with one word.';
  */
 export async function* probeServer(
   served: Probed,
-  signal: AbortSignal | undefined,
+  given: AbortSignal | undefined,
 ): AsyncGenerator<ProbeResult> {
+  // Every request in the queue listens: to a signal of our own, because the caller's may warn.
+  const signal = given && AbortSignal.any([given]);
+  if (signal) setMaxListeners(0, signal);
   const { client, dialect, model, template } = served;
   const picture = await served.picture(noisePicture(), signal);
   const plain = await served.picture(flatPicture(), signal);

@@ -43,6 +43,8 @@ export class ServedSample implements PreparedSample {
   readonly answer: Answer;
   readonly views: readonly RgbImage[];
   readonly #inputs: ServedInputs;
+  /** Both ends of every cell asked for so far: what explainers and metrics share is one request. */
+  readonly #asked = new Map<string, readonly [low: number, high: number]>();
 
   constructor(inputs: ServedInputs) {
     this.image = inputs.image;
@@ -63,13 +65,21 @@ export class ServedSample implements PreparedSample {
     const lower = new Float64Array(cells.cellCount);
     const upper = new Float64Array(cells.cellCount);
     const open: number[] = [];
+    let found = 0;
     for (let cell = 0; cell < cells.cellCount; cell++) {
+      const asked = this.#asked.get(keys[cell]);
+      if (asked !== undefined) {
+        [lower[cell], upper[cell]] = asked;
+        continue;
+      }
       const known = store?.find(program, keys[cell]);
-      if (known?.length === 1 || known?.length === 2) [lower[cell], upper[cell]] = [known[0], known.at(-1)!];
-      else open.push(cell);
+      if (known?.length === 1 || known?.length === 2) {
+        [lower[cell], upper[cell]] = [known[0], known.at(-1)!];
+        this.#asked.set(keys[cell], [lower[cell], upper[cell]]);
+        found++;
+      } else open.push(cell);
     }
     let done = cells.cellCount - open.length;
-    const found = done;
     // What fails ends the rest: nobody waits for their answers.
     const failed = new AbortController();
     const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
@@ -78,6 +88,7 @@ export class ServedSample implements PreparedSample {
     const ask = async (cell: number, png: Uint8Array) => {
       const [low, high] = await this.#ask(png, cells.textPresence(cells.textOf(cell)), stop);
       [lower[cell], upper[cell]] = [low, high];
+      this.#asked.set(keys[cell], [low, high]);
       store?.keep(program, [keys[cell]], low === high ? Float64Array.of(low) : Float64Array.of(low, high));
       onProgress?.(++done, cells.cellCount);
     };
