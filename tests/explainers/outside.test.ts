@@ -210,6 +210,69 @@ describe('explainers in another process', () => {
     await outside.close?.();
   });
 
+  test('a stream without newlines is cut off, and standard error without them does no harm', async () => {
+    const endless = child(
+      'endless',
+      `const part = 'x'.repeat(2 ** 24); const write = () => process.stdout.write(part, write); write();`,
+    );
+    const [row] = await run([await commandExplainer(endless)], 'endless');
+    expect(row.status === 'failed' && row.error.message).toMatch(/a line of more than 67108864 characters/);
+
+    const logged: string[] = [];
+    const loud = child('loud', `process.stderr.write('y'.repeat(10 * 2 ** 20)); say(id, ${scores});`);
+    const rows = await run([await commandExplainer(loud, { onLog: (line) => logged.push(line) })], 'loud');
+    expect(rows.map(({ status }) => status)).toEqual(['ok', 'ok', 'ok']);
+    expect(Math.max(...logged.map(({ length }) => length))).toBe(2 ** 16);
+  });
+
+  test('what is written in pieces, in broken UTF-8, or in numbers that JSON has not', async () => {
+    const pieces = child(
+      'pieces',
+      `const text = JSON.stringify({ jsonrpc: '2.0', id, result: ${scores} }) + '\\r\\n';
+       const bytes = Buffer.from(text); process.stdout.write(bytes.subarray(0, 40));
+       setTimeout(() => process.stdout.write(bytes.subarray(40)), 20);`,
+    );
+    const rows = await run([await commandExplainer(pieces), inside], 'pieces');
+    expect(measured(rows, 'pieces')).toEqual(measured(rows, 'inside'));
+
+    const broken = child('broken', `process.stdout.write(Buffer.from([0xff, 0xfe, 0x0a]));`);
+    const [garbled] = await run([await commandExplainer(broken)], 'broken');
+    expect(garbled.status === 'failed' && garbled.error.message).toMatch(/no JSON-RPC message/);
+
+    const nan = child(
+      'nan',
+      `process.stdout.write('{"jsonrpc": "2.0", "id": ' + id + ', "result": {"image": [NaN], "text": []}}\\n');`,
+    );
+    const [unscored] = await run([await commandExplainer(nan)], 'nan');
+    expect(unscored.status === 'failed' && unscored.error.message).toMatch(/NaN and Infinity are no scores/);
+  });
+
+  test.skipIf(process.platform === 'win32')(
+    'a wrapper ends with what it started, and one that ignores shutdown is ended',
+    async () => {
+      const path = child('wrapped', `console.error(process.pid);`).slice('exec:'.length).split(' ')[1];
+      const wrapper = script(
+        'wrapper.mjs',
+        `import { spawn } from 'node:child_process';
+spawn(process.execPath, [${JSON.stringify(path)}], { stdio: 'inherit' });
+setInterval(() => {}, 1000);
+`,
+      );
+      const logged: string[] = [];
+      const command = `exec:${process.execPath} ${wrapper}`;
+      const silent = await commandExplainer(command, { timeout: 1, onLog: (line) => logged.push(line) });
+      const [row] = await run([silent], 'wrapped');
+      expect(row.status === 'failed' && row.error.message).toMatch(/no answer to attribute within 1 s/);
+      await expect.poll(() => isAlive(Number(logged[0])), { timeout: 5000 }).toBe(false);
+
+      // The wrapped process ends at shutdown, the wrapper does not.
+      const stubborn = await commandExplainer(command);
+      const start = performance.now();
+      await stubborn.close?.();
+      expect(performance.now() - start).toBeLessThan(10_000);
+    },
+  );
+
   test('a command that is none is refused before any work', async () => {
     await expect(commandExplainer('exec:')).rejects.toMatchObject({ code: 'EXPLAINER' });
     await expect(commandExplainer('exec:no-such-program-anywhere')).rejects.toThrow(/cannot be started/);
@@ -228,6 +291,7 @@ describe('the helper in Python', () => {
   const python = spawnSync('python3', ['--version']).status === 0;
   const numpy = spawnSync('python3', ['-c', 'import numpy']).status === 0;
   if (!python) console.warn('The helper in Python was not run: there is no python3.');
+  else if (!numpy) console.warn('The explainer with numpy was not run: it is not installed.');
 
   const explainer = (returned: string) => `
 from fsyn_bridge import explainer, serve
@@ -346,6 +410,8 @@ describe('scores from a folder', () => {
 
   test('ids become names of files, and .npy files are written as they are read', () => {
     expect(fileNameOf('val/000 1.jpg?q')).toBe('val%2F000%201.jpg%3Fq');
+    // Python: urllib.parse.quote("it's (a) ~*!é", safe="")
+    expect(fileNameOf("it's (a) ~*!é")).toBe('it%27s%20%28a%29%20~%2A%21%C3%A9');
     expect(fileNameOf('..')).toBe('%2E.');
     const values = Float32Array.from({ length: 24 }, (_, i) => i / 3);
     expect(parseNpy(npyFloat32(values, [2, 3, 4]), 'x.npy')).toEqual({
@@ -355,6 +421,14 @@ describe('scores from a folder', () => {
     expect(parseNpy(npyFloat32(values, [24]), 'x.npy').shape).toEqual([24]);
   });
 });
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 async function firstImage() {
   for await (const sample of fakeDataset(questions.slice(0, 1)).samples()) return sample.image();

@@ -112,6 +112,8 @@ class FolderExplainer implements Explainer {
       join(this.#folder, fileNameOf(dataset), fileNameOf(sample)),
       join(this.#folder, fileNameOf(`${dataset}/${sample}`)),
       join(this.#folder, fileNameOf(sample)),
+      // As other programs encode it.
+      join(this.#folder, fileNameOf(sample).replace(/^%2E/u, '.')),
     ];
     for (const base of bases) {
       const json = `${base}.json`;

@@ -133,7 +133,12 @@ function rowsOf(values: ArrayLike<number>, width: number): number[][] {
   );
 }
 
-/** A sample's id as the name of a file: what a file system may not take is percent-encoded. */
+/**
+ * A sample's id as the name of a file: what a file system may not take is percent-encoded, as Python's
+ * `urllib.parse.quote(id, safe="")` does; beyond it a leading dot, which hides files.
+ */
 export function fileNameOf(id: string): string {
-  return encodeURIComponent(id).replaceAll('*', '%2A').replace(/^\./u, '%2E');
+  return encodeURIComponent(id)
+    .replace(/[!'()*]/gu, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replace(/^\./u, '%2E');
 }

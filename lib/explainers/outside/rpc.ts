@@ -1,9 +1,13 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { FsynError } from '../../errors.js';
+import { readLines } from './lines.js';
 
 /** A line that is longer is no answer: a map of a thousand players takes some tens of kilobytes. */
 const longestLine = 64 * 2 ** 20;
+const longestLog = 2 ** 16;
+
+/** Milliseconds that pipes may outlive the process: a child of its own that it left behind may hold them. */
+const pipeGrace = 500;
 
 export interface RpcOptions {
   /** What messages call the process. */
@@ -36,23 +40,37 @@ export class RpcProcess {
   constructor(command: readonly string[], options: RpcOptions) {
     this.#options = options;
     const [program, ...args] = command;
-    this.#child = spawn(program, args, { stdio: 'pipe', windowsHide: true });
+    // A group of its own, so that a wrapper (uv run, npx) ends with what it started, and an interrupt from the
+    // terminal reaches fsyn alone, which ends the process in order.
+    const detached = process.platform !== 'win32';
+    this.#child = spawn(program, args, { stdio: 'pipe', windowsHide: true, detached });
+    // Whoever stops fsyn without waiting leaves nothing behind that goes on computing.
+    const leave = () => this.#kill();
+    process.once('exit', leave);
     this.#hold(false);
     this.#exited = new Promise((resolve) => {
       this.#child.on('error', (error) => {
         this.#fail(`cannot be started: ${error.message}`);
+        process.off('exit', leave);
         resolve();
+      });
+      this.#child.on('exit', () => {
+        setTimeout(() => this.#dropPipes(), pipeGrace).unref();
       });
       this.#child.on('close', (code, signal) => {
         const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
         this.#fail(`ended ${how}${this.#lastLog === '' ? '' : `; it said last: ${this.#lastLog}`}`);
+        process.off('exit', leave);
         resolve();
       });
     });
     // A process that ended makes writes fail; its end is reported by `close`, with the reason.
     this.#child.stdin.on('error', () => {});
-    createInterface({ input: this.#child.stdout }).on('line', (line) => this.#read(line));
-    createInterface({ input: this.#child.stderr }).on('line', (line) => {
+    readLines(this.#child.stdout, longestLine, (line, whole) => {
+      if (whole) this.#read(line);
+      else this.#fail(`wrote a line of more than ${longestLine} characters`);
+    });
+    readLines(this.#child.stderr, longestLog, (line) => {
       if (line.trim() !== '') this.#lastLog = line.trim().slice(0, 300);
       options.onLog(line);
     });
@@ -99,7 +117,7 @@ export class RpcProcess {
     if (this.alive) {
       this.#child.stdin.end(`${JSON.stringify({ jsonrpc: '2.0', method: 'shutdown' })}\n`);
       this.#hold(true);
-      const timer = setTimeout(() => this.#child.kill('SIGKILL'), 2000);
+      const timer = setTimeout(() => this.#kill(), 2000);
       await this.#exited;
       clearTimeout(timer);
     }
@@ -133,10 +151,24 @@ export class RpcProcess {
 
   #fail(reason: string): void {
     this.#ended ??= reason;
-    this.#child.kill('SIGKILL');
+    this.#kill();
     const pending = this.#pending;
     this.#pending = undefined;
     pending?.reject(this.#error(reason));
+  }
+
+  #kill(): void {
+    const { pid } = this.#child;
+    try {
+      if (pid !== undefined && process.platform !== 'win32') process.kill(-pid, 'SIGKILL');
+    } catch {
+      // The group has ended.
+    }
+    this.#child.kill('SIGKILL');
+  }
+
+  #dropPipes(): void {
+    for (const pipe of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) pipe.destroy();
   }
 
   #error(reason: string): FsynError {
@@ -152,12 +184,13 @@ interface Message {
 
 /** A message, or what is wrong with the line. */
 function parseMessage(line: string): Message | string {
-  if (line.length > longestLine) return `wrote a line of ${line.length} characters`;
   try {
     const message = JSON.parse(line) as (Message & { readonly jsonrpc?: unknown }) | null;
     if (message?.jsonrpc === '2.0') return message;
     return `wrote ${shown(line)}, which is no JSON-RPC message`;
   } catch {
+    if (/^\s*\{.*\b(NaN|Infinity)\b/su.test(line))
+      return `wrote ${shown(line)}: NaN and Infinity are no scores, and no JSON`;
     return `wrote ${shown(line)} to its standard output, which is no JSON-RPC message; print to standard error instead`;
   }
 }
