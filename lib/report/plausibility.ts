@@ -39,11 +39,13 @@ export function plausibilityTable(scope: ScopeAnalysis, style: ExplainerStyle): 
       'text: pointing',
       'energy inside',
       'IoU',
+      'n',
     ],
-    body: marked(scope).map(({ name, means }) => [
+    body: marked(scope).map(({ name, means, samples }) => [
       style.title(name),
       interval(means.raw),
       ...plausibilityMeasures.map((measure) => interval(means[measure], 2)),
+      String(samples),
     ]),
   };
 }
@@ -113,7 +115,8 @@ export async function plausibilitySection(
     'Plausible is what agrees with the marked places and words, faithful what agrees with the model. ' +
     'Pointing: the largest score lies on a marked player. Energy: share of the positive scores there. ' +
     'IoU: of the marked players with those above Otsu’s threshold. A map may be either without the other: a model that ' +
-    'looks elsewhere has faithful maps that look wrong, and a map drawn by hand is plausible on every model.';
+    'looks elsewhere has faithful maps that look wrong, and a map drawn by hand is plausible on every model. ' +
+    'Mismatch has rows on samples with distractors only: it is compared with the others on equal samples among the controls.';
   return `<h3>Plausible or faithful?</h3>
 <figure>${await chart}</figure>
 ${tableHtml(plausibilityTable(scope, style))}
