@@ -30,6 +30,11 @@ export { openRepope } from './datasets/repope.js';
 export type { Dataset, Grounding, GroundTruth, Sample } from './datasets/types.js';
 export { type ErrorCode, FsynError } from './errors.js';
 export { loadExplainers, resolveExplainers } from './explainers/module.js';
+export { distributeOver, type QueueOptions } from './queue/coordinator.js';
+export type { OpenedRun } from './queue/measured-run.js';
+export type { Ticket } from './queue/protocol.js';
+export { clearQueue, queueStatus, type RunStatus } from './queue/status.js';
+export { runWorker, type WorkerOptions, type WorkerOutcome } from './queue/worker.js';
 export { renderConsole } from './report/console.js';
 export { renderCsv } from './report/csv.js';
 export { renderHtml } from './report/html.js';
@@ -53,6 +58,7 @@ export {
   concludeBenchmark,
   readReport,
 } from './runner/conclude.js';
+export type { Distribute, DistributedJob, Distribution } from './runner/distribute.js';
 export { mergeResults } from './runner/merge.js';
 export { embeddedModels, type LoadModelsOptions, loadModels } from './runner/models.js';
 export {

@@ -20,7 +20,7 @@ import {
   pause,
 } from './connect.js';
 import { type JobData, protocolVersion, queueKeys, runId, type Ticket } from './protocol.js';
-import { removeRun, waitingOf } from './status.js';
+import { removeRun, waitingOf } from './runs.js';
 
 export interface QueueOptions {
   /** `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, `rediss://...` or `unix:///PATH.sock`. */

@@ -1,5 +1,6 @@
 import { type Connection, checkQueueName, connectQueue, openQueue } from './connect.js';
-import { queueKeys, readTicket, type Ticket } from './protocol.js';
+import { queueKeys } from './protocol.js';
+import { readTickets, removeRun, waitingOf } from './runs.js';
 
 /** How far one run on a queue is. */
 export interface RunStatus {
@@ -21,13 +22,6 @@ export interface RunStatus {
   readonly workers: number;
   /** What workers said that refused the run. */
   readonly refusals: readonly string[];
-}
-
-/** The runs of a queue, the oldest first. */
-export async function readTickets({ client }: Connection, name: string): Promise<Ticket[]> {
-  const texts = Object.values(await client.hgetall(queueKeys(name, '').runs));
-  const tickets = texts.flatMap((text) => readTicket(text) ?? []);
-  return tickets.sort((a, b) => (a.since < b.since ? -1 : a.since > b.since ? 1 : 0));
 }
 
 /**
@@ -74,22 +68,6 @@ export function clearQueue(url: string, name = 'default', run?: string): Promise
     for (const { id } of tickets) await removeRun(connection, name, id);
     return tickets.length;
   });
-}
-
-/** Takes a run off the queue. */
-export async function removeRun(connection: Connection, name: string, id: string): Promise<void> {
-  const { runs, refusals } = queueKeys(name, id);
-  await connection.client.hdel(runs, id);
-  await connection.client.del(refusals);
-  await openQueue(connection, name, id).obliterate({ force: true });
-}
-
-/** Jobs that a worker could take now or later. */
-export function waitingOf(counts: Readonly<Record<string, number>>): number {
-  return ['waiting', 'wait', 'delayed', 'prioritized', 'paused'].reduce(
-    (sum, state) => sum + (counts[state] ?? 0),
-    0,
-  );
 }
 
 async function onQueue<T>(

@@ -14,7 +14,7 @@ import {
 } from './connect.js';
 import { MeasuredRun, type OpenedRun } from './measured-run.js';
 import { protocolVersion, queueKeys, type Ticket } from './protocol.js';
-import { readTickets, waitingOf } from './status.js';
+import { readTickets, waitingOf } from './runs.js';
 
 export interface WorkerOptions {
   /** As a coordinator's. */
