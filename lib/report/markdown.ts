@@ -1,5 +1,5 @@
 import { ExplainerStyle } from './explainer-style.js';
-import { plausibilityTable } from './plausibility.js';
+import { plausibilityAgreement, plausibilityTable } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
@@ -67,6 +67,7 @@ function modelParts({ model, overall, datasets, telling }: ModelReport, style: E
   const columns = datasets.map((scope) => ({ title: scope.dataset ?? 'all', scope }));
   const maps = mapTable(overall, style);
   const plausible = plausibilityTable(overall, style);
+  const looks = plausibilityAgreement(overall);
   const bounds = boundTable(overall, style);
   return [
     `## ${escapeMarkdown(model)}`,
@@ -95,6 +96,7 @@ function modelParts({ model, overall, datasets, telling }: ModelReport, style: E
         ]
       : []),
     ...(plausible.body.length > 0 ? ['### Plausibility beside faithfulness', tableMarkdown(plausible)] : []),
+    ...(looks.body.length > 0 ? [tableMarkdown(looks)] : []),
     ...(telling.length > 0 ? ['### Telling samples', tableMarkdown(tellingTable(telling, style))] : []),
     ...(overall.separation.length > 0
       ? ['### Grounded against prior questions', tableMarkdown(separationTable(overall, style))]

@@ -1,6 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { escapeHtml } from '../html-text.js';
-import { interval } from '../text-table.js';
+import { kendall } from '../statistics/ranks.js';
+import { decimal, interval } from '../text-table.js';
 import type { Measure } from './digest.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import { bySynergy, type ReportTable } from './report-tables.js';
@@ -47,6 +48,31 @@ export function plausibilityTable(scope: ScopeAnalysis, style: ExplainerStyle): 
       ...plausibilityMeasures.map((measure) => interval(means[measure], 2)),
       String(samples),
     ]),
+  };
+}
+
+/**
+ * Kendall's tau-b between the explainers' means of plausibility and of F_syn, controls aside: whether what
+ * looks right is right. Without rows below three explainers.
+ */
+export function plausibilityAgreement(scope: ScopeAnalysis): ReportTable {
+  const rows = marked(scope).filter(({ control }) => !control);
+  const tau = (measure: Measure) => {
+    // A modality in which nothing is marked has no plausibility.
+    const known = rows.filter(({ means }) => !Number.isNaN(means[measure].estimate));
+    const of = (which: Measure) => known.map(({ means }) => means[which].estimate);
+    return known.length < 3 ? Number.NaN : kendall(of(measure), of('raw'));
+  };
+  const sides = ['image', 'text'] as const;
+  return {
+    head: ['tau of F_syn with', 'pointing', 'energy inside', 'IoU'],
+    body:
+      rows.length < 3
+        ? []
+        : sides.map((side) => [
+            `plausibility, ${side}`,
+            ...(['Pointing', 'Energy', 'Iou'] as const).map((kind) => decimal(tau(`${side}${kind}`), 2)),
+          ]),
   };
 }
 
@@ -111,6 +137,7 @@ export async function plausibilitySection(
 ): Promise<string> {
   const chart = plausibilityChart(id, scope, style);
   if (!chart) return '';
+  const agreement = plausibilityAgreement(scope);
   const note =
     'Plausible is what agrees with the marked places and words, faithful what agrees with the model. ' +
     'Pointing: the largest score lies on a marked player. Energy: share of the positive scores there. ' +
@@ -120,5 +147,6 @@ export async function plausibilitySection(
   return `<h3>Plausible or faithful?</h3>
 <figure>${await chart}</figure>
 ${tableHtml(plausibilityTable(scope, style))}
+${agreement.body.length > 0 ? tableHtml(agreement) : ''}
 <p class="note">${escapeHtml(note)}</p>`;
 }

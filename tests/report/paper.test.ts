@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { report as command } from '../../lib/cli/report.js';
+import { analyse } from '../../lib/report/analysis.js';
 import { ResultDigest } from '../../lib/report/digest.js';
 import { fileStem, latexText, modelStems } from '../../lib/report/latex.js';
+import { plausibilityAgreement } from '../../lib/report/plausibility.js';
 import { Pool } from '../../lib/report/pool.js';
 import type { MeasuredRecord } from '../../lib/report/record.js';
 import { findTelling } from '../../lib/report/telling.js';
@@ -79,6 +81,24 @@ test('figures are drawings of their own', async () => {
       colours.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
     expect(colours.size).toBeGreaterThan(20);
   }
+});
+
+test('plausibility of one modality has no correlation of the other, and breaks nothing', () => {
+  const digest = new ResultDigest();
+  const records = [...fixtureRecords({ samples: 6, datasets: ['presence'], shapleyEvery: 0, failEvery: 0 })];
+  for (const [i, record] of records.entries()) {
+    const energy = { occlusion: 0.5, 'grad-cam': 0.1, 'attn-lrp': 0.9 }[record.explainer] ?? 0;
+    const image = { pointing: 1, energy, iou: energy };
+    digest.add({ ...(record as MeasuredRecord), plausibility: { image, text: null } }, `f:${i}`);
+  }
+  const pool = new Pool([...digest.groups.values()]);
+  const scope = analyse(pool, null, { resamples: 100, seed: 0, explainSeconds: {}, steps: digest.steps });
+  const { body } = plausibilityAgreement(scope);
+  // AttnLRP, Occlusion and Grad-CAM have their F_syn in this order; all point alike.
+  expect(body).toEqual([
+    ['plausibility, image', '-', '1.00', '1.00'],
+    ['plausibility, text', '-', '-', '-'],
+  ]);
 });
 
 describe('telling samples', () => {
