@@ -42,6 +42,7 @@ describe('a served model', () => {
       const there = await served.prepare(picture, question);
       const here = await vlm.prepare(picture, question);
       expect(there.answer.decision).toBe(here.answer.decision);
+      expect(there.answer.text).toBe(here.answer.text);
       const [far, near] = [await there.evaluate(imageCells(there)), await here.evaluate(imageCells(here))];
       // The server runs each cell alone, the native evaluator in batches: float32 in another order.
       for (const [i, score] of far.logProbabilities.entries())

@@ -261,7 +261,10 @@ export class ServedVlm implements Vlm, Probed {
   }
 
   /** The answer, its decision token as the dialect names it, and what is to stand before it. */
-  #decide(tokens: readonly ServedToken[], { choices, decisionRule }: ResolvedPrepareOptions) {
+  #decide(given: readonly ServedToken[], { choices, decisionRule }: ResolvedPrepareOptions) {
+    // The mark of the end is no part of what was said.
+    const ends = given.length > 1 && /^<[|/｜].*>$/u.test(given.at(-1)!.text);
+    const tokens = ends ? given.slice(0, -1) : given;
     const texts = tokens.map(({ text }) => text);
     if (thoughtBegin.test(texts.join(''))) refuseThoughts(this.client, this.model, 'thoughts');
     const decision = findDecision(texts, choices, decisionRule);
