@@ -12,6 +12,8 @@ import { embeddedModels, loadModels } from '../runner/models.js';
 import { planBenchmark } from '../runner/plan.js';
 import { type BenchmarkOutcome, type BenchmarkProgress, runBenchmark } from '../runner/run.js';
 import type { BenchmarkSettings } from '../runner/settings.js';
+import type { UntilToldApart } from '../runner/until-told-apart.js';
+import { type Guarantee, guarantees } from '../statistics/sequential.js';
 import { wrapText } from '../text-table.js';
 import { asUsage, type Command, exitCodes, type OptionValues, UsageError } from './command.js';
 import { renderDryRun } from './dry-run.js';
@@ -148,6 +150,23 @@ export const bench: Command = {
       kind: 'flag',
       help: 'measure only questions for which the model needs image and text; four cells each decide first',
     },
+    'until-told-apart': {
+      kind: 'string',
+      value: 'ALPHA',
+      help: 'stop when the ranking is certain: the chance of any false order is at most ALPHA, 0.05 say. Explainers whose place is certain are measured no more',
+    },
+    'told-apart': {
+      kind: 'string',
+      value: 'A,B',
+      help: 'with --until-told-apart: only the order of these two explainers',
+    },
+    guarantee: {
+      kind: 'string',
+      value: 'KIND',
+      choices: [...guarantees],
+      help: 'with --until-told-apart. certified: for every number of samples; asymptotic: of many samples only, needs fewer',
+      fallback: 'certified',
+    },
     'chance-orders': {
       kind: 'integer',
       value: 'R',
@@ -193,6 +212,7 @@ export const bench: Command = {
       queue === undefined
         ? undefined
         : await asUsage(async () => distributeOver({ url: queue, name: values.string('queue-name')! }));
+    const untilToldApart = untilOf(values);
     const chosen = await asUsage(() =>
       chooseBenchmark({ ...choiceOf(values), onNote: note, onExplainerLog: note }),
     );
@@ -216,6 +236,7 @@ export const bench: Command = {
         retryFailed: values.flag('retry-failed'),
         shard,
         distribute,
+        untilToldApart,
         gallerySamples: values.number('gallery')!,
         invocation: { command: bench.name, options: values.lasting(bench) },
         ...replayedBy(values.string('config')),
@@ -304,6 +325,26 @@ export function choiceOf(values: OptionValues): Partial<BenchmarkChoice> {
       needsBoth: values.flag('needs-both') || undefined,
     },
   };
+}
+
+function untilOf(values: OptionValues): UntilToldApart | undefined {
+  const given = values.string('until-told-apart');
+  const pair = values.string('told-apart')?.split(',');
+  if (given === undefined) {
+    if (pair !== undefined) throw new UsageError('--told-apart needs --until-told-apart ALPHA.');
+    return undefined;
+  }
+  const alpha = Number(given);
+  if (given.trim() === '' || !(alpha > 0 && alpha < 1))
+    throw new UsageError(
+      `Expected a number between 0 and 1 for --until-told-apart but received ${JSON.stringify(given)}.`,
+    );
+  if (pair !== undefined && pair.length !== 2)
+    throw new UsageError(
+      `Expected two explainers, A,B, for --told-apart but received ${JSON.stringify(pair.join(','))}.`,
+    );
+  const guarantee = values.string('guarantee') as Guarantee;
+  return { alpha, guarantee, ...(pair && { pair: [pair[0].trim(), pair[1].trim()] as const }) };
 }
 
 function parseShard(text: string): { index: number; count: number } {

@@ -18,6 +18,7 @@ import {
   secondsText,
 } from './report-tables.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
+import { placeTable, toldApartText } from './told-apart-tables.js';
 import {
   accuracyNote,
   answerText,
@@ -46,6 +47,8 @@ export function renderConsole(report: Report, width?: number): string {
   parts.push(
     `Agreement of rankings (tau) and with the exact index (rho)\n${plain(scopeTable(report.models), width, 2)}`,
   );
+  for (const found of report.toldApart)
+    parts.push(`${found.model}: ${toldApartText(found, style)}\n${plain(placeTable(found, style), width)}`);
   if (report.failedRows > 0) parts.push(`Failed rows\n${plain(failureTable(report, style), width)}`);
   return wrapText(parts.join('\n\n'), width);
 }

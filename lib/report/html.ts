@@ -39,6 +39,7 @@ import {
 } from './report-tables.js';
 import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
 import { tellingTable } from './telling-table.js';
+import { placeTable, sequentialPairTable, toldApartText } from './told-apart-tables.js';
 import {
   accuracyNote,
   answerText,
@@ -78,6 +79,7 @@ ${single ? '' : `<h2 id="grid">All models</h2>\n${tableHtml(gridTable(modelColum
 ${tableHtml(scopeTable(report.models))}
 <p class="note">tau: Kendall's tau-b between the rankings of explainers by image SRG and by text SRG. Near 1 the modalities agree, near -1 they contradict each other. rho: Spearman over rows of F_syn with the exact Shapley interaction index, on grounded samples where the data say which they are.</p>
 ${sections.join('\n')}
+${toldApartHtml(report, style)}
 ${failuresHtml(report, style)}
 <h2 id="gallery">Samples</h2>
 ${await gallerySection(report, style)}
@@ -292,6 +294,17 @@ function matrixHtml(pairs: readonly Comparison[], names: readonly string[], styl
     .join('\n');
   return `<div class="scroll"><table class="matrix"><thead><tr><th>row - column</th>${head}</tr></thead><tbody>${body}</tbody></table></div>
 <p class="note">Mean difference of raw F_syn on the same samples. ▲ and ▼: told apart, that is the paired bootstrap interval excludes zero and the Wilcoxon signed-rank p-value with Holm's correction over all pairs is below 0.05. · not told apart.</p>`;
+}
+
+/** How far rankings were settled; nothing where the run was to take all samples. */
+function toldApartHtml({ toldApart }: Report, style: ExplainerStyle): string {
+  const parts = toldApart.map(
+    (found) => `<h3>${escapeHtml(found.model)}</h3>
+<p>${escapeHtml(toldApartText(found, style))}</p>
+${tableHtml(placeTable(found, style))}
+<details><summary>every pair</summary>${tableHtml(sequentialPairTable(found, style))}</details>`,
+  );
+  return parts.length === 0 ? '' : `<h2>Stopped when certain</h2>\n${parts.join('\n')}`;
 }
 
 function failuresHtml(report: Report, style: ExplainerStyle): string {

@@ -20,6 +20,7 @@ import {
   synergyTable,
 } from './report-tables.js';
 import { tellingTable } from './telling-table.js';
+import { placeTable, sequentialPairTable, toldApartText } from './told-apart-tables.js';
 import {
   accuracyNote,
   answerText,
@@ -47,6 +48,13 @@ export function renderMarkdown(report: Report): string {
     parts.push('## All models', tableMarkdown(gridTable(columns, style)));
   }
   for (const model of report.models) parts.push(...modelParts(model, style));
+  for (const found of report.toldApart)
+    parts.push(
+      `## Ranking of ${escapeMarkdown(found.model)}, stopped when certain`,
+      escapeMarkdown(toldApartText(found, style)),
+      tableMarkdown(placeTable(found, style)),
+      tableMarkdown(sequentialPairTable(found, style)),
+    );
   if (report.failedRows > 0) parts.push('## Failed rows', tableMarkdown(failureTable(report, style)));
   parts.push('## Provenance', tableMarkdown(provenanceTable(report)));
   return `${parts.join('\n\n')}\n`;

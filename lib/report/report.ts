@@ -8,6 +8,7 @@ import type { BenchmarkRecord, MeasuredRecord } from './record.js';
 import type { ScopeAnalysis } from './scope.js';
 import { type RunDescription, readRunDescription, readTimings, type Timings } from './sources.js';
 import { findTelling, type TellingSample } from './telling.js';
+import { readToldApart, type ToldApart } from './told-apart.js';
 import { type Verdict, verdictOf } from './verdict.js';
 
 /** One explainer's view of a gallery sample. */
@@ -63,6 +64,8 @@ export interface Report {
   readonly run: RunDescription | null;
   readonly versions: Readonly<Record<string, string>>;
   readonly settingsKey: string;
+  /** How far rankings were settled, where the run was to stop when they are; empty otherwise. */
+  readonly toldApart: readonly ToldApart[];
   readonly datasetVersions: ReadonlyMap<string, string>;
   readonly resamples: number;
   readonly seed: number;
@@ -143,6 +146,7 @@ export async function buildReport(
     run,
     versions: digest.versions,
     settingsKey: digest.settings,
+    toldApart: readToldApart(folder),
     datasetVersions: new Map(groups.map((group) => [group.dataset, group.datasetVersion])),
     resamples,
     seed,

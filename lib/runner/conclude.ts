@@ -4,6 +4,7 @@ import { resolveOptions } from '../options.js';
 import { renderHtml } from '../report/html.js';
 import { buildReport, type Report, type ReportOptions } from '../report/report.js';
 import { type ModelSummary, summariseReport, summaryJson } from '../report/summary.js';
+import type { ToldApart } from '../report/told-apart.js';
 import { writeWhole } from '../whole-file.js';
 import { readRecords, resultsFile } from './rows.js';
 import type { BenchmarkOutcome } from './run.js';
@@ -25,6 +26,8 @@ export interface BenchmarkSummary {
   readonly cells: number;
   readonly failed: number;
   readonly resumed: number;
+  /** How far rankings were settled; empty unless the run was to stop when they are. */
+  readonly toldApart: readonly ToldApart[];
 }
 
 export interface ConcludeOptions {
@@ -59,13 +62,20 @@ export async function concludeBenchmark(
 ): Promise<BenchmarkConclusion> {
   const defaults: ConcludeOptions = { resamples: 2000, seed: 0, onNote: () => {}, signal: undefined };
   const { onNote, ...how } = resolveOptions('concludeBenchmark', defaults, options);
-  const { keys, seconds, cells, failed, resumed } = outcome;
+  const { keys, seconds, cells, failed, resumed, toldApart } = outcome;
   const report = await readReport(out, { keys, ...how }).catch((error: unknown) => {
     if (!(error instanceof FsynError)) throw error;
     onNote(`No report: ${error.message}`);
     return null;
   });
-  const summary = { models: report ? summariseReport(report) : [], seconds, cells, failed, resumed };
+  const summary = {
+    models: report ? summariseReport(report) : [],
+    seconds,
+    cells,
+    failed,
+    resumed,
+    toldApart,
+  };
   writeWhole(join(out, 'summary.json'), `${summaryJson(summary, 2)}\n`);
   return { report, summary, page: report && (await writePage(report, onNote, how.signal)) };
 }

@@ -9,8 +9,11 @@ import type { Explainer, SampleIdentity } from '../explainers/types.js';
 import { releaseWhiteBoxSessions } from '../explainers/white-box/sessions.js';
 import { resolveOptions } from '../options.js';
 import { galleryFile, isGalleryRecord } from '../report/gallery.js';
+import type { BenchmarkRecord } from '../report/record.js';
 import { isTiming, type RunDescription, timingsFile } from '../report/sources.js';
+import { type ToldApart, toldApartFile } from '../report/told-apart.js';
 import type { Vlm } from '../vlm/types.js';
+import { writeWhole } from '../whole-file.js';
 import { CellFile } from './cell-file.js';
 import type { Distribute, DistributedJob } from './distribute.js';
 import { refuseRepeated } from './names.js';
@@ -22,6 +25,13 @@ import { type JobOutcome, type SampleJob, sampleJob, settingsKey } from './sampl
 import { runSample } from './sample-run.js';
 import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
 import { SideFile } from './side-file.js';
+import {
+  RankingInWork,
+  requireSequential,
+  rowsByKey,
+  seededOrder,
+  type UntilToldApart,
+} from './until-told-apart.js';
 import { currentVersions } from './versions.js';
 
 /** What a run reports while it works. */
@@ -70,6 +80,11 @@ export interface BenchmarkOptions {
    */
   readonly distribute: Distribute | undefined;
   /**
+   * Take each model's samples of all datasets in a seeded order, measure only explainers whose place is open, and
+   * stop when the order is certain. What was found is in told-apart.json too.
+   */
+  readonly untilToldApart: UntilToldApart | undefined;
+  /**
    * What measured the rows, part of their keys; by default the versions of fsyn, its code and ONNX Runtime.
    */
   readonly versions: Readonly<Record<string, string>>;
@@ -100,6 +115,7 @@ const defaults: Omit<BenchmarkOptions, 'versions'> = {
   gallerySamples: 0,
   shard: { index: 0, count: 1 },
   distribute: undefined,
+  untilToldApart: undefined,
   invocation: undefined,
   replayed: undefined,
   onProgress: () => {},
@@ -128,6 +144,8 @@ export interface BenchmarkOutcome {
   readonly halvings: number;
   /** Samples that were left out because they do not need both modalities; 0 unless that was asked for. */
   readonly leftOut: number;
+  /** With `untilToldApart`: how far the ranking of every model was settled. */
+  readonly toldApart: readonly ToldApart[];
   readonly seconds: number;
 }
 
@@ -160,6 +178,7 @@ export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<
   checkInteger('shard.count', count, 1);
   checkInteger('shard.index', index, 0, count - 1);
   if (run.out === '') throw new FsynError('INVALID_ARGUMENT', 'Expected a folder for out but received "".');
+  if (run.untilToldApart) requireSequential(run, run.untilToldApart);
   if (run.distribute && run.settings.needsBoth)
     throw new FsynError(
       'INVALID_ARGUMENT',
@@ -218,6 +237,7 @@ class Runner {
   #foundCells = 0;
   #halvings = 0;
   #leftOut = 0;
+  readonly #toldApart: ToldApart[] = [];
   readonly #needs: NeedFilter | undefined;
   #workers: number | undefined;
   #last = { model: '', dataset: '' };
@@ -236,7 +256,7 @@ class Runner {
   async run(): Promise<BenchmarkOutcome> {
     const start = performance.now();
     if (this.#run.distribute) await this.#distribute(this.#run.distribute);
-    else await this.#measureAll();
+    else await this.#measureHere();
     return {
       keys: this.#keys,
       failed: this.#failed,
@@ -246,29 +266,57 @@ class Runner {
       foundCells: this.#foundCells,
       halvings: this.#halvings,
       leftOut: this.#leftOut,
+      toldApart: this.#toldApart,
       seconds: (performance.now() - start) / 1000,
     };
   }
 
-  async #measureAll(): Promise<void> {
+  async #measureHere(): Promise<void> {
     const cellFile = new CellFile(this.#run.out, cellContext(this.#run), this.#run.onNote);
-    let model: Vlm | undefined;
+    const until = this.#run.untilToldApart;
+    const known = until && rowsByKey(this.#run.out);
     try {
-      for await (const job of this.#jobs()) {
+      for (const model of this.#run.models) {
+        if (until && known) await this.#measureUntil(until, model, cellFile, known);
+        else for await (const job of this.#jobs([model])) await this.#measure(job, cellFile);
         // The next model's graphs need the memory, and no sample comes back to this one's.
-        if (model !== undefined && model !== job.model) releaseWhiteBoxSessions();
-        model = job.model;
-        await this.#measure(job, cellFile);
+        releaseWhiteBoxSessions();
       }
     } finally {
       releaseWhiteBoxSessions();
       cellFile.close();
     }
+    if (until)
+      writeWhole(join(this.#run.out, toldApartFile), `${JSON.stringify(this.#toldApart, null, 2)}\n`);
+  }
+
+  /** Measures a model's samples until its ranking is certain or they end. */
+  async #measureUntil(
+    until: UntilToldApart,
+    model: Vlm,
+    cellFile: CellFile,
+    known: ReadonlyMap<string, BenchmarkRecord>,
+  ): Promise<void> {
+    const { explainers, settings, signal } = this.#run;
+    const names = explainers.map(({ name }) => name);
+    const ranking = new RankingInWork(model, names, settings, until);
+    const jobs: SampleJob[] = [];
+    for await (const job of this.#jobs([model])) jobs.push(job);
+    for (const job of seededOrder(jobs, settings.seed)) {
+      if (ranking.isCertain) break;
+      signal?.throwIfAborted();
+      const rows = ranking.rowsOf(job);
+      const records = await this.#measure({ ...job, rows }, cellFile);
+      if (records === 'left out') continue;
+      const found = rows.flatMap(({ head }) => known.get(head.key) ?? []);
+      ranking.take([...found.filter(({ key }) => !records.some((row) => row.key === key)), ...records]);
+    }
+    this.#toldApart.push(ranking.outcome(jobs.length));
   }
 
   /** This shard's jobs in order. */
-  async *#jobs(): AsyncGenerator<SampleJob> {
-    const { models, datasets, shard, signal } = this.#run;
+  async *#jobs(models: readonly Vlm[] = this.#run.models): AsyncGenerator<SampleJob> {
+    const { datasets, shard, signal } = this.#run;
     for (const model of models) {
       for (const dataset of datasets) {
         const chosen = await this.#choose(dataset);
@@ -276,9 +324,7 @@ class Runner {
         for await (const sample of dataset.samples()) {
           signal?.throwIfAborted();
           if (index++ % shard.count !== shard.index) continue;
-          const job = sampleJob(this.#run, model, dataset, sample, chosen);
-          for (const { head } of job.rows) this.#keys.add(head.key);
-          yield job;
+          yield sampleJob(this.#run, model, dataset, sample, chosen);
         }
       }
     }
@@ -290,8 +336,8 @@ class Runner {
     return chooseSamples(await outlineOf(dataset, signal), counts);
   }
 
-  /** Does one job here, and keeps its rows. */
-  async #measure(job: SampleJob, cellFile: CellFile): Promise<void> {
+  /** Does one job here, keeps its rows and returns those that were measured. */
+  async #measure(job: SampleJob, cellFile: CellFile): Promise<readonly BenchmarkRecord[] | 'left out'> {
     const wanted = this.#wanted(job);
     const { model, dataset, sample, gallery } = job;
     const own = [model.name, model.fingerprint, dataset.name, dataset.version, sample.id];
@@ -300,7 +346,7 @@ class Runner {
       // A process that was killed between a sample's rows and its clearing up left cells that nobody needs.
       if (!job.rows.some(({ head }) => this.#store.hasFailed(head.key))) cellFile.settle();
       this.#count(job, true);
-      return;
+      return [];
     }
     const { settings, signal } = this.#run;
     const asking = { model, dataset, sample, settings };
@@ -311,12 +357,13 @@ class Runner {
       this.#leftOut++;
       for (const { head } of job.rows) this.#keys.delete(head.key);
       this.#count(job, false);
-      return;
+      return 'left out';
     }
     const task = { ...asking, wanted, gallery, store: need?.store ?? cellFile, prepared: need?.prepared };
     const { interrupted, ...outcome } = await runSample(task, signal);
     this.#store.append(outcome.records);
     this.#keep(job, { ...outcome, ...cellFile.settle(interrupted) });
+    return outcome.records;
   }
 
   /** Has all jobs done elsewhere, and keeps their rows as they come. */
@@ -347,6 +394,7 @@ class Runner {
   }
 
   #wanted(job: SampleJob): SampleJob['rows'] {
+    for (const { head } of job.rows) this.#keys.add(head.key);
     const wanted = job.rows.filter(({ head }) => !this.#store.has(head.key));
     this.#resumed += job.rows.length - wanted.length;
     return wanted;

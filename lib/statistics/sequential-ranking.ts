@@ -80,11 +80,12 @@ export class SequentialRanking {
   add(values: ReadonlyMap<string, number>): void {
     for (const name of this.names)
       if (isGiven(values.get(name))) this.#samples.set(name, (this.#samples.get(name) ?? 0) + 1);
+    let grew = false;
     for (const { one, other, test } of this.#pairs) {
       const [a, b] = [values.get(one), values.get(other)];
-      if (isGiven(a) && isGiven(b)) test.add(a - b);
+      if (isGiven(a) && isGiven(b) && test.add(a - b)) grew = true;
     }
-    this.#conclude();
+    if (grew) this.#conclude();
   }
 
   get places(): Place[] {

@@ -64,8 +64,11 @@ export class SignTest {
     return Math.exp(-this.#largest[1]);
   }
 
-  /** @throws FsynError INVALID_ARGUMENT for a difference outside [-bound, bound]: the certificate rests on it */
-  add(difference: number): void {
+  /**
+   * @returns whether a p-value became smaller
+   * @throws FsynError INVALID_ARGUMENT for a difference outside [-bound, bound]: the certificate rests on it
+   */
+  add(difference: number): boolean {
     if (!(Math.abs(difference) <= this.#bound * (1 + 1e-9)))
       throw invalidArgument('difference', `a number of size <= ${this.#bound}`, difference);
     if (this.#guarantee === 'certified') this.#bet(difference / this.#bound);
@@ -74,7 +77,12 @@ export class SignTest {
     this.#mean += before / this.#count;
     this.#squares += before * (difference - this.#mean);
     if (this.#guarantee === 'asymptotic') this.#mix();
-    for (const side of [0, 1]) this.#largest[side] = Math.max(this.#largest[side], this.#wealth[side]);
+    let grew = false;
+    for (const side of [0, 1]) {
+      grew ||= this.#wealth[side] > this.#largest[side];
+      this.#largest[side] = Math.max(this.#largest[side], this.#wealth[side]);
+    }
+    return grew;
   }
 
   /** The bet looks at earlier differences only, with half a difference of size 1/4 added so that it is small at first. */
