@@ -50,7 +50,7 @@ test.skipIf(missing.length > 0)(
     expect(stdout).toMatch(/^WARNING: suspicious scores of forgotten: all scores of a modality are equal/m);
     expect(existsSync(join(work, 'work', 'results', 'report.html'))).toBe(true);
   },
-  60_000,
+  120_000,
 );
 
 test('the notebook is kept with what it printed, and without a path of a machine', () => {

@@ -81,7 +81,7 @@ beforeAll(async () => {
     settings: defaultSettings,
   });
   expect(outcome.failed).toBe(0);
-  concluded = await concludeBenchmark(home, outcome, { onNote: (text) => notes.push(text) });
+  concluded = await concludeBenchmark(home, outcome, { resamples: 200, onNote: (text) => notes.push(text) });
 });
 
 test('suspicious scores of explainers from outside are named in summary, table and page, and no others', () => {
