@@ -1,5 +1,6 @@
-// What package.json says in the published package only. `npm pack` and `npm publish` call it before and behind:
-// `node tools/manifest.mjs publish | restore`. A clone cannot depend on packages of a version that is not out yet.
+// What package.json says in the published package only. `npm pack` and `npm publish` call it before and
+// behind: `node tools/manifest.mjs publish | restore`. A clone cannot depend on packages of a version that is
+// not out yet.
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { places } from './repository.mjs';

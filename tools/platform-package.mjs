@@ -1,5 +1,6 @@
 // Makes the package of one system from a built addon and onnxruntime-node's library, and packs it:
-// `node tools/platform-package.mjs NAME fsyn.node [FOLDER]` writes FOLDER/fsyn-NAME-VERSION.tgz (build/packages).
+// `node tools/platform-package.mjs NAME fsyn.node [FOLDER]` writes FOLDER/fsyn-NAME-VERSION.tgz
+// (build/packages).
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

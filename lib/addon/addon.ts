@@ -86,7 +86,10 @@ function prebuilt(version: string): string {
   return join(installed.folder, 'fsyn.node');
 }
 
-/** What can be done, the easiest first; each was tried as it stands (tests/package/try.mjs; build-addon by hand). */
+/**
+ * What can be done, the easiest first; each was tried as it stands (tests/package/try.mjs; build-addon by
+ * hand).
+ */
 function remedies(root: string, version: string): string[] {
   const build = '(needs CMake >= 3.24 and a C++20 compiler).';
   if (existsSync(join(root, 'tsconfig.json'))) return [`Build it: \`npm run build:native\` ${build}`];

@@ -5,8 +5,8 @@ import { dirname } from 'node:path';
 const require = createRequire(import.meta.url);
 
 /**
- * Systems with a published package of their own, `@fsyn/NAME`, which holds the built addon and, where there is
- * one, ONNX Runtime's library. npm installs the one that fits, as an optional dependency.
+ * Systems with a published package of their own, `@fsyn/NAME`, which holds the built addon and, where there
+ * is one, ONNX Runtime's library. npm installs the one that fits, as an optional dependency.
  */
 export const platforms = [
   'linux-x64',

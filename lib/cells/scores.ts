@@ -6,7 +6,7 @@ import { resolveOptions } from '../options.js';
  */
 export interface CellScores {
   /**
-   * [cells]: the value of every cell where the model gives no probability: CLIP's cosine of image and
+   * `[cells]`: the value of every cell where the model gives no probability: CLIP's cosine of image and
    * caption, in [-1, 1]. `logProbabilities` is then empty.
    */
   readonly similarities?: Float64Array;

@@ -117,8 +117,8 @@ export class Interactions {
   /**
    * The `count` strongest interactions, ties to the earlier one; the empty set is left out.
    *
-   * @param by 'absolute' (default), 'largest' or 'smallest' value
-   * @param order only interactions of this order; null (default) for all
+   * @param options.by 'absolute' (default), 'largest' or 'smallest' value
+   * @param options.order only interactions of this order; null (default) for all
    */
   top(
     count: number,

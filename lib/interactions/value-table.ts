@@ -63,7 +63,7 @@ export class ValueTable {
    *
    * @param values Float64Array or Float32Array (used in place), an ndarray over one (any shape with 2^n
    *   elements in row-major order, used in place), or an array of numbers (copied)
-   * @param players names; default none
+   * @param options.players names; default none
    * @throws FsynError INVALID_ARGUMENT when the length is not 2^n with n in 1..30, a value is not finite, or
    *   the memory can be resized
    */

@@ -16,7 +16,7 @@ export interface ImagePlayers {
   readonly columns: number;
   readonly tiles: number;
   /**
-   * [count, 4]: x0, y0, x1, y1 of each cell in pixels of the original image (may exceed it where the model
+   * `[count, 4]`: x0, y0, x1, y1 of each cell in pixels of the original image (may exceed it where the model
    * pads).
    */
   readonly boxes: Float64Array;
@@ -30,7 +30,7 @@ export interface TextPlayers {
   /** What a person reads for each token. */
   readonly labels: readonly string[];
   readonly kinds: readonly TextPlayerKind[];
-  /** [count, 2]: half-open character range of each token in the question; -1, -1 outside the question. */
+  /** `[count, 2]`: half-open character range of each token in the question; -1, -1 outside the question. */
   readonly spans: Int32Array;
   /** Position of each player in the prompt's token sequence (image placeholder counted as one token each). */
   readonly positions: Int32Array;

@@ -1,5 +1,5 @@
-// The package as strangers get it: packed, installed from the tarballs into an empty folder without a compiler, and
-// used. `npm run check:package` after `npm run build`; the registry is needed.
+// The package as strangers get it: packed, installed from the tarballs into an empty folder without a
+// compiler, and used. `npm run check:package` after `npm run build`; the registry is needed.
 import { execFile, execFileSync } from 'node:child_process';
 import {
   copyFileSync,
