@@ -12,9 +12,9 @@ import { Random } from '../../lib/statistics/random.js';
 import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
 import { redisProgram, startRedis } from '../reliability/redis-server.js';
 
-// How long four machines take for samples of uneven cost: handed out by a queue, or cut into four shards before
-// they start. Machines are made up: a cell takes them a fixed time in which the processor is free, so that four
-// of them work at once on any computer; everything else is what `fsyn bench` and `fsyn worker` run.
+// How long four machines take for samples of uneven cost: handed out by a queue, or cut into four shards
+// before they start. Machines are made up: a cell takes them a fixed time in which the processor is free, so
+// that four of them work at once on any computer; everything else is what `fsyn bench` and `fsyn worker` run.
 
 const machines = 4;
 const samples = 96;

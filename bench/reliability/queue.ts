@@ -41,8 +41,8 @@ async function stop(workers: readonly RunningWorker[]): Promise<void> {
 }
 
 /**
- * Four workers, of which two are killed, and the server is killed, too, while they measure: the rows must be
- * those of a run that nobody disturbed.
+ * Four workers, of which two are killed, as are the server and the coordinator, while they measure: the rows
+ * must be those of a run that nobody disturbed.
  */
 async function kills(folder: string, redis: RedisServer, samples: number): Promise<boolean> {
   const whole = await startBench(folder, samples, ...explainers, '--out', 'whole').ended;
@@ -62,7 +62,11 @@ async function kills(folder: string, redis: RedisServer, samples: number): Promi
     await redis.start();
   });
   await at(0.55, 'killed another worker', () => void workers[1].child.kill('SIGKILL'));
-  const { end, log } = await run.ended;
+  await at(0.7, 'killed the coordinator', () => void run.child.kill('SIGKILL'));
+  await run.ended;
+  await pause(3000);
+  const resume = ['--resume', '--out', 'queued', '--queue', redis.url];
+  const { end, log } = await startBench(folder, samples, ...explainers, ...resume).ended;
   const seconds = (performance.now() - start) / 1000;
   await stop(workers);
   const [expected, found] = [sortedRows(folder, 'whole'), sortedRows(folder, 'queued')];
