@@ -3,8 +3,8 @@
 //
 //   node dist/bench/studies/easy-vqa.js EASY_VQA_FOLDER OUT
 //
-// EASY_VQA_FOLDER holds easy_vqa.onnx, vocab.json ({words, answers}), questions.jsonl ({question, answer, image})
-// and the pictures: weights and test split of https://github.com/vzhou842/easy-VQA (MIT).
+// EASY_VQA_FOLDER holds easy_vqa.onnx, vocab.json ({words, answers}), questions.jsonl ({question, answer,
+// image}) and the pictures: weights and test split of https://github.com/vzhou842/easy-VQA (MIT).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { decodeImage } from '../../lib/vlm/images/decode.js';

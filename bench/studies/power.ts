@@ -52,7 +52,10 @@ function differences(samples: readonly StudySample[], of: (sample: StudySample) 
   return samples.map(of).filter((value) => !Number.isNaN(value));
 }
 
-/** The smallest size at which 95 % of the subsamples (drawn with replacement) have p < .05 for the right order. */
+/**
+ * The smallest size at which 95 % of the subsamples (drawn with replacement) have p < .05 for the right
+ * order.
+ */
 function needed(values: readonly number[]): string {
   if (values.length < 6) return '-';
   return smallest((size, random) => {

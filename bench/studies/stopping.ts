@@ -39,8 +39,8 @@ for (const model of [...new Set(all.map((sample) => sample.model))]) {
 }
 
 /**
- * Oracle, Random, and two that are equal in distribution: Occlusion and Random whose names are swapped by a coin.
- * Looked at after every one of 200 samples; an order of the two equal ones is false whichever it is.
+ * Oracle, Random, and two that are equal in distribution: Occlusion and Random whose names are swapped by a
+ * coin. Looked at after every one of 200 samples; an order of the two equal ones is false whichever it is.
  */
 function falseOrders(model: string, samples: readonly StudySample[], guarantee: Guarantee): void {
   const most = 200;

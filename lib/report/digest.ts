@@ -388,7 +388,9 @@ function rowMeasures({ steps, synergy, image, text, plausibility }: MeasuredReco
   };
 }
 
-/** A bound on |f - z| that says of this row what the run's floor says: the floor itself where it was taken. */
+/**
+ * A bound on |f - z| that says of this row what the run's floor says: the floor itself where it was taken.
+ */
 function floorOf(record: MeasuredRecord): number {
   const scale = normalisingScale(record);
   const way = Math.abs(record.corners.full - record.corners.empty);

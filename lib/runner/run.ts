@@ -80,8 +80,8 @@ export interface BenchmarkOptions {
    */
   readonly distribute: Distribute | undefined;
   /**
-   * Take each model's samples of all datasets in a seeded order, measure only explainers whose place is open, and
-   * stop when the order is certain. What was found is in told-apart.json too.
+   * Take each model's samples of all datasets in a seeded order, measure only explainers whose place is open,
+   * and stop when the order is certain. What was found is in told-apart.json too.
    */
   readonly untilToldApart: UntilToldApart | undefined;
   /**

@@ -33,7 +33,10 @@ export class RankingInWork {
   readonly #controls: ReadonlySet<string>;
   #samples = 0;
 
-  /** @throws FsynError INVALID_ARGUMENT for fewer than two explainers to rank, an unknown pair, a scoring without bounds */
+  /**
+   * @throws FsynError INVALID_ARGUMENT for fewer than two explainers to rank, an unknown pair, a scoring
+   * without bounds
+   */
   constructor(
     model: { readonly name: string; readonly architecture: string },
     explainers: readonly string[],
@@ -61,7 +64,9 @@ export class RankingInWork {
     return this.#ranking.isCertain;
   }
 
-  /** The rows of a job that are still worth measuring: of open places, and the controls that know the truth. */
+  /**
+   * The rows of a job that are still worth measuring: of open places, and the controls that know the truth.
+   */
   rowsOf(job: SampleJob): SampleJob['rows'] {
     const open = new Set([...this.#ranking.open, ...this.#controls]);
     return job.rows.filter(({ explainer }) => open.has(explainer.name));

@@ -16,7 +16,8 @@ export const asymptoticStart = 20;
 const mixtureFocus = 60;
 
 /**
- * Most that is bet, as a share of what a difference at the bound would lose: one bad draw never ends the game.
+ * Most that is bet, as a share of what a difference at the bound would lose: one bad draw never ends the
+ * game.
  */
 const largestBet = 0.9;
 
@@ -85,7 +86,10 @@ export class SignTest {
     return grew;
   }
 
-  /** The bet looks at earlier differences only, with half a difference of size 1/4 added so that it is small at first. */
+  /**
+   * The bet looks at earlier differences only, with half a difference of size 1/4 added so that it is small
+   * at first.
+   */
   #bet(x: number): void {
     const weight = this.#count + 1;
     const mean = (this.#mean * this.#count) / this.#bound / weight;

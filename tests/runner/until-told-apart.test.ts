@@ -35,7 +35,8 @@ describe('a run that stops when the order is certain', () => {
     expect(found).toMatchObject({ isCertain: true, available: 240, pair: null });
     expect(found.samples).toBeGreaterThanOrEqual(20);
     expect(found.samples).toBeLessThan(240);
-    // Occlusion finds the pair of players that the fake model needs; the controls that know the truth are not ranked.
+    // Occlusion finds the pair of players that the fake model needs; the controls that know the truth are not
+    // ranked.
     expect(found.places.map(({ name, first, last }) => [name, first, last])).toEqual([
       ['random', 2, 2],
       ['occlusion', 1, 1],
