@@ -1,13 +1,15 @@
 import { escapeHtml } from '../html-text.js';
 import { decimal } from '../text-table.js';
 import type { ExplainerStyle } from './explainer-style.js';
+import { galleryScript } from './gallery-script.js';
 import { blankness, heatColour, heatPng, largestMagnitude } from './heatmap.js';
+import { controlNames } from './pool.js';
 import type { GallerySample, GalleryView } from './report.js';
 import { largestPair, wordChooser, wordMaps } from './word-regions.js';
 
 /**
  * Samples with every explainer's scores over the picture and the question. Works without scripts; a script
- * adds filters.
+ * adds filters, a search and an order.
  */
 export async function galleryHtml(samples: readonly GallerySample[], style: ExplainerStyle): Promise<string> {
   const parts: string[] = [];
@@ -37,18 +39,36 @@ ${choice(
   distinct((s) => s.grounding ?? 'unknown'),
 )}
 ${choice('answer', 'outcome', distinct(outcomeOf))}
-<label>explainer <select data-explainer><option value="">all</option>${shown
+<label>explainer <select data-explainer name="explainer"><option value="">all</option>${shown
     .map((name) => `<option value="${escapeHtml(name)}">${escapeHtml(style.title(name))}</option>`)
     .join('')}</select></label>
-<span data-count></span></div>
+<label>order <select data-order name="order"><option value="">as measured</option><option value="synergy">largest F_syn first</option><option value="lowest">smallest F_syn first</option><option value="disagreement">explainers disagree most</option><option value="wrong">wrong answers first</option></select></label>
+<label>question has <input type="search" data-search name="words"></label>
+<span data-count role="status"></span></div>
+<div data-gallery>
 ${parts.join('\n')}
-<script>${filterScript}</script>`;
+</div>
+<script>${galleryScript}</script>`;
 }
 
 /** A similarity answers nothing that could be right. */
 function outcomeOf({ correct }: GallerySample): string {
   if (correct === null) return 'not judged';
   return correct ? 'correct' : 'wrong';
+}
+
+/** Fragment that names a sample in every page that shows it; safe in an attribute. */
+function sampleAddress({ model, dataset, sample }: GallerySample['picture']): string {
+  const parts = [model, dataset, sample].map((part) => encodeURIComponent(part).replaceAll("'", '%27'));
+  return `sample/${parts.join('/')}`;
+}
+
+/** Mean raw F_syn of the explainers besides the controls, and how far the best is from the worst. */
+function synergyOf({ views }: GallerySample): { readonly mean: string; readonly spread: string } {
+  const values = views.filter((v) => !controlNames.includes(v.explainer)).map(({ synergy }) => synergy);
+  if (values.length === 0) return { mean: '', spread: '' };
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return { mean: mean.toFixed(6), spread: (Math.max(...values) - Math.min(...values)).toFixed(6) };
 }
 
 async function sampleHtml(sample: GallerySample, id: string, style: ExplainerStyle): Promise<string> {
@@ -68,9 +88,11 @@ async function sampleHtml(sample: GallerySample, id: string, style: ExplainerSty
   ];
   // One copy of the picture for all views: grey and pale under scores, because red on a red object could not
   // be seen.
+  const address = sampleAddress(picture);
+  const { mean, spread } = synergyOf(sample);
   return `<style>.${id}{background-image:linear-gradient(#ffffff80,#ffffff80),url(data:image/png;base64,${picture.png})}</style>
-<section class="sample" data-model="${escapeHtml(picture.model)}" data-dataset="${escapeHtml(picture.dataset)}" data-grounding="${escapeHtml(grounding ?? 'unknown')}" data-outcome="${outcome}">
-<h3>${escapeHtml(sample.question)}</h3>
+<section class="sample" id="${address}" data-synergy="${mean}" data-disagreement="${spread}" data-model="${escapeHtml(picture.model)}" data-dataset="${escapeHtml(picture.dataset)}" data-grounding="${escapeHtml(grounding ?? 'unknown')}" data-outcome="${outcome}">
+<h3>${escapeHtml(sample.question)} <a class="link" href="#${address}" aria-label="Link to this sample">#</a></h3>
 <p class="note">${facts
     .filter((fact) => fact !== '')
     .map(escapeHtml)
@@ -130,23 +152,3 @@ function colouredWords(labels: readonly string[], scores: readonly number[]): st
     })
     .join(' ');
 }
-
-const filterScript = `
-(() => {
-  const filters = [...document.querySelectorAll('[data-filter]')];
-  const explainer = document.querySelector('select[data-explainer]');
-  const samples = [...document.querySelectorAll('.sample')];
-  const apply = () => {
-    let shown = 0;
-    for (const sample of samples) {
-      const hidden = filters.some((f) => f.value !== '' && sample.dataset[f.dataset.filter] !== f.value);
-      sample.hidden = hidden;
-      if (!hidden) shown++;
-      for (const view of sample.querySelectorAll('figure'))
-        view.hidden = explainer.value !== '' && (view.dataset.explainer ?? explainer.value) !== explainer.value;
-    }
-    document.querySelector('[data-count]').textContent = shown + ' of ' + samples.length + ' samples';
-  };
-  for (const control of [...filters, explainer]) control.addEventListener('change', apply);
-  apply();
-})();`;

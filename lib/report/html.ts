@@ -51,7 +51,7 @@ import {
 } from './wording.js';
 
 /**
- * Writes a report as one HTML page that needs nothing else: no network, scripts only to filter the gallery.
+ * Writes a report as one HTML page that needs nothing else: no network, scripts only to find samples.
  */
 export async function renderHtml(report: Report): Promise<string> {
   const style = new ExplainerStyle(explainerNames(report), report.titles);
@@ -69,7 +69,7 @@ export async function renderHtml(report: Report): Promise<string> {
   ];
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>fsyn report</title>
-<style>${pageStyle}</style></head><body>
+<style>${pageStyle}</style></head><body><main>
 <h1>Which explainer is faithful, and can the metric be believed here?</h1>
 <p class="lead">${escapeHtml(samples.join(', '))}; ${report.rows} rows, ${report.failedRows} failed.</p>
 <nav>${links.join('')}</nav>
@@ -86,7 +86,7 @@ ${await gallerySection(report, style)}
 ${methodHtml}
 <h2 id="provenance">Provenance</h2>
 ${tableHtml(provenanceTable(report), 'words')}
-</body></html>
+</main></body></html>
 `;
 }
 
@@ -292,7 +292,7 @@ function matrixHtml(pairs: readonly Comparison[], names: readonly string[], styl
         `<tr><th>${escapeHtml(style.title(row))}</th>${names.map((column) => cell(row, column)).join('')}</tr>`,
     )
     .join('\n');
-  return `<div class="scroll"><table class="matrix"><thead><tr><th>row - column</th>${head}</tr></thead><tbody>${body}</tbody></table></div>
+  return `<div class="scroll" tabindex="0"><table class="matrix"><thead><tr><th>row - column</th>${head}</tr></thead><tbody>${body}</tbody></table></div>
 <p class="note">Mean difference of raw F_syn on the same samples. ▲ and ▼: told apart, that is the paired bootstrap interval excludes zero and the Wilcoxon signed-rank p-value with Holm's correction over all pairs is below 0.05. · not told apart.</p>`;
 }
 
@@ -329,7 +329,7 @@ function cellHtml(cell: string): string {
 function tableHtml({ head, body }: ReportTable, kind = ''): string {
   const row = (cells: readonly string[], tag: 'th' | 'td') =>
     `<tr>${cells.map((cell, i) => `<${i === 0 ? 'th' : tag}>${cellHtml(cell)}</${i === 0 ? 'th' : tag}>`).join('')}</tr>`;
-  return `<div class="scroll"><table${kind === '' ? '' : ` class="${kind}"`}><thead>${row(head, 'th')}</thead><tbody>${body
+  return `<div class="scroll" tabindex="0"><table${kind === '' ? '' : ` class="${kind}"`}><thead>${row(head, 'th')}</thead><tbody>${body
     .map((cells) => row(cells, 'td'))
     .join('\n')}</tbody></table></div>`;
 }

@@ -78,9 +78,12 @@ tbody tr + tr > * { border-top: 1px solid var(--grid) }
 /** Scores lie over a grey and pale copy of the picture; the picture alone keeps its colours. */
 const gallery = `
 .filters { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; margin: .6rem 0 1rem }
-select { font: inherit }
+select, input { font: inherit; max-width: 100% }
+.filters label { max-width: 100%; min-width: 0 }
 .sample { border-top: 1px solid var(--grid); padding: .8rem 0 }
+.sample { contain-intrinsic-size: auto 30rem; content-visibility: auto }
 .sample h3 { margin: 0 0 .2rem }
+.sample .link { font-weight: 400; text-decoration: none }
 .views { display: grid; gap: .9rem; grid-template-columns: repeat(auto-fill, minmax(9.3rem, 1fr)) }
 .shot {
   background-blend-mode: normal, luminosity;
@@ -113,7 +116,8 @@ const print = `
 @media print {
   :root { color-scheme: light; ${paletteVariables.print} }
   body { font-size: 10pt; max-width: none }
-  nav, .filters { display: none }
+  nav, .filters, .sample .link { display: none }
+  .sample { content-visibility: visible }
   h2, h3 { break-after: avoid }
   figure, tr, .sample, li, .card { break-inside: avoid }
   figure svg { max-height: 105mm; width: auto }

@@ -12,7 +12,7 @@ const light: Theme = {
     paper: '#fff',
     card: '#f6f7f9',
     ink: '#1c2330',
-    faint: '#6b7484',
+    faint: '#5d6675',
     grid: '#dfe3e9',
     accent: '#0b5cad',
     holds: '#0a7a3d',

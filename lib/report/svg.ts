@@ -55,5 +55,7 @@ function adaptSvg(svg: string, label: string, prefix: string): string {
       text.replaceAll(`id="${id}"`, `id="${prefix}-${i}"`).replaceAll(`url(#${id})`, `url(#${prefix}-${i})`),
     svg,
   );
-  return renamed.replace(/^<svg\b/, `<svg role="img" aria-label="${label.replace(/[&<>"]/g, ' ')}"`);
+  // The drawing is one picture with one name: parts with roles of their own would be pictures without any.
+  const single = renamed.replace(/(<g\b[^>]*?) role="[^"]*" aria-roledescription="[^"]*"/g, '$1');
+  return single.replace(/^<svg\b/, `<svg role="img" aria-label="${label.replace(/[&<>"]/g, ' ')}"`);
 }
