@@ -1,9 +1,11 @@
 /**
- * Throughput of a served model against the same cells of the opened one, and what the event loop does meanwhile.
+ * Throughput of a served model against the same cells of the opened one, and what the event loop does
+ * meanwhile.
  *
  *     npm run build && node dist/bench/micro/served.js [image states]
  *
- * llava-tiny behind `fsyn serve` in a process of its own; image states with all words, which are the same game here and there.
+ * llava-tiny behind `fsyn serve` in a process of its own; image states with all words, which are the same
+ * game here and there.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

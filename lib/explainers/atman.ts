@@ -13,7 +13,8 @@ import { WhiteBoxChain } from './white-box/model.js';
  * scales the score before the softmax by a factor 1 - f, which leaves some of it, and suppresses tokens of
  * similar embeddings together, which is left out here. Signed; the code of arXiv 2605.22168 clips at zero.
  *
- * @throws FsynError `UNSUPPORTED_MODEL` where the decoder takes no mask or no positions, or overlooks holes in the mask
+ * @throws FsynError `UNSUPPORTED_MODEL` where the decoder takes no mask or no positions, or overlooks holes
+ *   in the mask
  */
 export const atman: Explainer = {
   name: 'atman',

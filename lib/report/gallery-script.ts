@@ -1,6 +1,7 @@
 /**
- * Finds samples in the page: filters, a search and an order that combine and live in the address, so that what
- * is seen can be sent as a link. Plain script without dependencies: it only hides and moves what is there.
+ * Finds samples in the page: filters, a search and an order that combine and live in the address, so that
+ * what is seen can be sent as a link. Plain script without dependencies: it only hides and moves what is
+ * there.
  */
 export const galleryScript = `
 (() => {

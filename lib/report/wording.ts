@@ -37,8 +37,8 @@ export function answerText(verdict: Verdict, scope: ScopeAnalysis, style: Explai
 }
 
 /**
- * What a reader must know of suspicious scores, of maps that order nothing, and of explainers that beat Oracle; empty where there
- * is neither.
+ * What a reader must know of suspicious scores, of maps that order nothing, and of explainers that beat
+ * Oracle; empty where there is neither.
  */
 export function cautionText(
   { unordered, aboveOracle }: Verdict,

@@ -111,9 +111,9 @@ struct KernelSet {
 /// The sets that this processor can run, fastest first; the last is always "portable".
 [[nodiscard]] std::span<const KernelSet* const> kernel_sets() noexcept;
 
-/// The set called `name` ("avx512", "avx2", "neon", "portable"); for an empty name the one that the environment
-/// variable FSYN_KERNELS names, or else the fastest. Throws std::invalid_argument for a set that this
-/// processor cannot run.
+/// The set called `name` ("avx512", "avx2", "neon", "portable"); for an empty name the one that the
+/// environment variable FSYN_KERNELS names, or else the fastest. Throws std::invalid_argument for a set that
+/// this processor cannot run.
 [[nodiscard]] const KernelSet& kernel_set(std::string_view name = {});
 
 /// One per instruction set; null where the compiler or the architecture cannot make it.

@@ -78,8 +78,8 @@ beforeAll(async () => {
 
 /**
  * PyTorch's maps are in float64, ours in float32, and signed scores are what is left of sums over pixels that
- * cancel: 1e-3 of the largest score. Two players whose scores differ by less than twice that could change places;
- * on these samples none do.
+ * cancel: 1e-3 of the largest score. Two players whose scores differ by less than twice that could change
+ * places; on these samples none do.
  */
 const tolerance = 1e-3;
 

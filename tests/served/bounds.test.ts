@@ -16,7 +16,9 @@ import type { RgbImage, Vlm } from '../../lib/vlm/types.js';
 import { runCommand } from '../cli/run-command.js';
 import { aQuestion, openTiny, startServer, stopAll } from './serving.js';
 
-/** A game of 12 + 5 players whose cells have made-up values; each `every`-th of them is known within bounds. */
+/**
+ * A game of 12 + 5 players whose cells have made-up values; each `every`-th of them is known within bounds.
+ */
 function game(every: number, noise = 0) {
   const random = new Random(3);
   const table = new CellTable(12, 5);

@@ -40,8 +40,8 @@ export class RpcProcess {
   constructor(command: readonly string[], options: RpcOptions) {
     this.#options = options;
     const [program, ...args] = command;
-    // A group of its own, so that a wrapper (uv run, npx) ends with what it started, and an interrupt from the
-    // terminal reaches fsyn alone, which ends the process in order.
+    // A group of its own, so that a wrapper (uv run, npx) ends with what it started, and an interrupt from
+    // the terminal reaches fsyn alone, which ends the process in order.
     const detached = process.platform !== 'win32';
     this.#child = spawn(program, args, { stdio: 'pipe', windowsHide: true, detached });
     // Whoever stops fsyn without waiting leaves nothing behind that goes on computing.

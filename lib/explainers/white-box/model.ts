@@ -136,8 +136,8 @@ export class WhiteBoxChain extends ChainInputs {
    * Forward only: the logits that predict the decision token, [vocabulary], with nothing attending to chosen
    * positions, once for each of the lists.
    *
-   * @throws FsynError `UNSUPPORTED_MODEL` where the decoder takes no mask or no positions: it would count them
-   *   from the mask, and a hidden token would move all later ones
+   * @throws FsynError `UNSUPPORTED_MODEL` where the decoder takes no mask or no positions: it would count
+   *   them from the mask, and a hidden token would move all later ones
    */
   async logitsWithout(hidden: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array[]> {
     const feeds = this.decoderFeeds(await this.#mergedInput(signal));
