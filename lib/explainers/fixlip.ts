@@ -1,11 +1,10 @@
 import type { WordRegions } from '../cells/attribution.js';
-import { CellTable } from '../cells/table.js';
-import { cellValues, type Scoring } from '../cells/values.js';
+import type { Scoring } from '../cells/values.js';
 import { checkInteger, checkNumber, checkOneOf } from '../checks.js';
-import type { CoalitionBatch } from '../interactions/coalitions.js';
 import { estimate } from '../interactions/estimators/estimate.js';
 import { resolveOptions } from '../options.js';
 import type { ImagePlayers } from '../vlm/types.js';
+import { coalitionValues } from './coalition-values.js';
 import type { Explainer } from './types.js';
 
 export interface FixlipOptions {
@@ -59,24 +58,13 @@ export function fixlip(given?: FixlipOptions): Explainer {
     reference: 'Baniecki et al. 2025, arXiv 2508.05430',
     needsTruth: false,
     byNameOnly: true,
-    async attribute({ sample, seed, signal, evaluate }) {
-      const { imagePlayers, textPlayers } = sample;
-      const words = textPlayers.count;
-      const { regions, count } = blocksOf(imagePlayers, mostRegions);
+    async attribute(context) {
+      const { sample, seed, signal } = context;
+      const words = sample.textPlayers.count;
+      const blocks = blocksOf(sample.imagePlayers, mostRegions);
+      const { regions, count } = blocks;
       const players = count + words;
-      const value = async (coalitions: CoalitionBatch) => {
-        const table = new CellTable(imagePlayers.count, words);
-        const masks = coalitions.toMasks();
-        const cells = Int32Array.from({ length: coalitions.length }, (_, i) => {
-          const present = masks.subarray(i * players, (i + 1) * players);
-          return table.cell(
-            table.imageState(Uint8Array.from(regions, (region) => present[region])),
-            table.textState(present.subarray(count)),
-          );
-        });
-        const values = cellValues(await evaluate(table, { signal }), scoring);
-        return Float64Array.from(cells, (cell) => values[cell]);
-      };
+      const value = coalitionValues(context, blocks, scoring);
       const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
       const found = await estimate(players, value, {
         index: 'WBII',

@@ -1,11 +1,10 @@
-import { CellTable } from '../cells/table.js';
-import { cellValues, type Scoring } from '../cells/values.js';
+import type { Scoring } from '../cells/values.js';
 import { checkInteger, checkOneOf } from '../checks.js';
-import type { CoalitionBatch } from '../interactions/coalitions.js';
 import { estimate } from '../interactions/estimators/estimate.js';
 import { interactions } from '../interactions/exact.js';
 import { ValueTable } from '../interactions/value-table.js';
 import { resolveOptions } from '../options.js';
+import { type CoalitionValues, coalitionValues } from './coalition-values.js';
 import type { Explainer } from './types.js';
 
 export interface ShapleyValueOptions {
@@ -63,22 +62,12 @@ export function shapley(given?: ShapleyValueOptions): Explainer {
     reference: 'Shapley 1953; Lundberg & Lee 2017, arXiv 1705.07874',
     needsTruth: false,
     byNameOnly: true,
-    async attribute({ sample, seed, signal, evaluate }) {
-      const [images, texts] = [sample.imagePlayers.count, sample.textPlayers.count];
-      const players = images + texts;
-      const value = async (coalitions: CoalitionBatch) => {
-        const table = new CellTable(images, texts);
-        const masks = coalitions.toMasks();
-        const cells = Int32Array.from({ length: coalitions.length }, (_, i) => {
-          const present = masks.subarray(i * players, (i + 1) * players);
-          return table.cell(
-            table.imageState(present.subarray(0, images)),
-            table.textState(present.subarray(images)),
-          );
-        });
-        const values = cellValues(await evaluate(table, { signal }), scoring);
-        return Float64Array.from(cells, (cell) => values[cell]);
-      };
+    async attribute(context) {
+      const { sample, seed, signal } = context;
+      const images = sample.imagePlayers.count;
+      const players = images + sample.textPlayers.count;
+      const regions = Int32Array.from({ length: images }, (_, player) => player);
+      const value = coalitionValues(context, { regions, count: images }, scoring);
       const exact = players <= exactUpTo;
       // One batch: the evaluator shares most when it sees all cells at once.
       const found = exact
@@ -106,11 +95,7 @@ export function shapley(given?: ShapleyValueOptions): Explainer {
   };
 }
 
-async function exactly(
-  players: number,
-  value: (coalitions: CoalitionBatch) => Promise<Float64Array>,
-  signal: AbortSignal | undefined,
-) {
+async function exactly(players: number, value: CoalitionValues, signal: AbortSignal | undefined) {
   const game = await ValueTable.evaluate(players, value, { batchSize: 2 ** players, signal });
   return interactions(game, { index: 'SV', order: 1, signal });
 }
