@@ -97,11 +97,13 @@ export function requestFaithfulness(
   };
 }
 
-/** The value of every cell that joint metrics of a request see. */
-export function jointValuesOf({ options, corners }: FaithfulnessRequest, scores: CellScores): Float64Array {
-  return options.compat === 'reference'
-    ? referenceValues(scores, corners.full, corners.empty)
-    : cellValues(scores, options.scoring);
+/** The value of every cell that joint metrics see. */
+export function jointValuesOf(
+  { compat, scoring }: Pick<FaithfulnessOptions, 'compat' | 'scoring'>,
+  { full, empty }: Pick<Corners, 'full' | 'empty'>,
+  scores: CellScores,
+): Float64Array {
+  return compat === 'reference' ? referenceValues(scores, full, empty) : cellValues(scores, scoring);
 }
 
 /** Scores a request from the evaluated cells of its table. Pure: the same scores give the same bytes. */
@@ -110,7 +112,7 @@ export function scoreFaithfulness(request: FaithfulnessRequest, scores: CellScor
   const reference = options.compat === 'reference';
   const valuesAgainst = (baseline: number) =>
     reference ? referenceValues(scores, corners.full, baseline) : cellValues(scores, options.scoring);
-  const jointValues = jointValuesOf(request, scores);
+  const jointValues = jointValuesOf(options, corners, scores);
   const normalisation = { floor: options.floor, clip: reference };
   return {
     corners: cornerValues(corners, jointValues),

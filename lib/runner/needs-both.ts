@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { cornerValues, requestCorners } from '../cells/corners.js';
 import type { CellStore } from '../cells/scores.js';
 import { CellTable } from '../cells/table.js';
-import { cellValues, referenceValues } from '../cells/values.js';
 import { FsynError } from '../errors.js';
+import { jointValuesOf } from '../metrics/faithfulness.js';
 import { type Behaviour, behaviourOf } from '../metrics/modality.js';
 import type { PreparedSample } from '../vlm/types.js';
 import { prepareSample, type SampleTask } from './sample-run.js';
@@ -54,17 +54,13 @@ async function behaviourOfSample(
   store: CellStore,
   signal: AbortSignal | undefined,
 ): Promise<{ behaviour: Behaviour; prepared: PreparedSample } | null> {
-  const { compat, floor, scoring } = task.settings;
   try {
     const prepared = await prepareSample(task, signal);
     const table = new CellTable(prepared.imagePlayers.count, prepared.textPlayers.count);
     const wanted = requestCorners(table);
     const scores = await prepared.evaluate(table, { signal, store });
-    const values =
-      compat === 'reference'
-        ? referenceValues(scores, wanted.full, wanted.empty)
-        : cellValues(scores, scoring);
-    return { behaviour: behaviourOf(cornerValues(wanted, values), floor), prepared };
+    const corners = cornerValues(wanted, jointValuesOf(task.settings, wanted, scores));
+    return { behaviour: behaviourOf(corners, task.settings.floor), prepared };
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof FsynError && error.code === 'BUDGET') throw error;

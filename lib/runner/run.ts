@@ -277,13 +277,15 @@ class Runner {
     const known = until && rowsByKey(this.#run.out);
     try {
       for (const model of this.#run.models) {
-        if (until && known) await this.#measureUntil(until, model, cellFile, known);
-        else for await (const job of this.#jobs([model])) await this.#measure(job, cellFile);
-        // The next model's graphs need the memory, and no sample comes back to this one's.
-        releaseWhiteBoxSessions();
+        try {
+          if (until && known) await this.#measureUntil(until, model, cellFile, known);
+          else for await (const job of this.#jobs([model])) await this.#measure(job, cellFile);
+        } finally {
+          // The next model's graphs need the memory, and no sample comes back to this one's.
+          releaseWhiteBoxSessions();
+        }
       }
     } finally {
-      releaseWhiteBoxSessions();
       cellFile.close();
     }
     if (until)

@@ -142,7 +142,9 @@ export async function runSample(task: SampleTask, signal: AbortSignal | undefine
     halvings = scores?.halvings?.length ?? 0;
     const chance =
       scores && chanceRequests.length > 0
-        ? chanceRecord(scoreChance(chanceRequests, jointValuesOf(attributed[0].request, scores)))
+        ? chanceRecord(
+            scoreChance(chanceRequests, jointValuesOf(task.settings, attributed[0].request.corners, scores)),
+          )
         : undefined;
     for (const one of attributed) {
       if (!scores) continue;
