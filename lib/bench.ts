@@ -69,10 +69,6 @@ export {
   type SamplePlan,
 } from './runner/plan.js';
 export { readRecords } from './runner/rows.js';
-export {
-  type BenchmarkOptions,
-  type BenchmarkOutcome,
-  type BenchmarkProgress,
-  runBenchmark,
-} from './runner/run.js';
+export { runBenchmark } from './runner/run.js';
+export type { BenchmarkOptions, BenchmarkOutcome, BenchmarkProgress } from './runner/run-options.js';
 export { type BenchmarkSettings, defaultSettings } from './runner/settings.js';

@@ -8,7 +8,8 @@ import { findExplainers } from '../explainers/registry.js';
 import { resolveOptions } from '../options.js';
 import { type BenchmarkConclusion, concludeBenchmark } from '../runner/conclude.js';
 import { type LoadModelsOptions, loadModels } from '../runner/models.js';
-import { type BenchmarkOptions, type BenchmarkOutcome, runBenchmark } from '../runner/run.js';
+import { runBenchmark } from '../runner/run.js';
+import type { BenchmarkOptions, BenchmarkOutcome } from '../runner/run-options.js';
 import { type BenchmarkSettings, defaultSettings } from '../runner/settings.js';
 import { playersFile, playersRunFile } from './players.js';
 

@@ -10,7 +10,8 @@ import { type BenchmarkChoice, chooseBenchmark, firstLook, fullSize } from '../r
 import { concludeBenchmark } from '../runner/conclude.js';
 import { embeddedModels, loadModels } from '../runner/models.js';
 import { planBenchmark } from '../runner/plan.js';
-import { type BenchmarkOutcome, type BenchmarkProgress, runBenchmark } from '../runner/run.js';
+import { runBenchmark } from '../runner/run.js';
+import type { BenchmarkOutcome, BenchmarkProgress } from '../runner/run-options.js';
 import type { BenchmarkSettings } from '../runner/settings.js';
 import type { UntilToldApart } from '../runner/until-told-apart.js';
 import { type Guarantee, guarantees } from '../statistics/sequential.js';

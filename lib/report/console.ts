@@ -2,11 +2,7 @@ import { decimal, interval, textTable, wrapText } from '../text-table.js';
 import { ExplainerStyle } from './explainer-style.js';
 import type { ModelReport, Report } from './report.js';
 import {
-  behaviourTable,
-  boundNote,
-  boundTable,
   bySynergy,
-  chanceTable,
   failureTable,
   gridTable,
   mapTable,
@@ -19,6 +15,7 @@ import {
 } from './report-tables.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
 import { placeTable, toldApartText } from './told-apart-tables.js';
+import { behaviourTable, boundNote, boundTable, chanceTable } from './value-tables.js';
 import {
   accuracyNote,
   answerText,

@@ -1,7 +1,7 @@
 import { widened } from './bounded.js';
-import { measures } from './digest.js';
 import { isPlausibility } from './plausibility.js';
 import type { Report } from './report.js';
+import { measures } from './row-measures.js';
 import type { ScopeAnalysis } from './scope.js';
 
 /** One number of a report, with what it is about. Empty cells do not apply. */

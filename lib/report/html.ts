@@ -18,11 +18,7 @@ import { plausibilitySection } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
-  behaviourTable,
-  boundNote,
-  boundTable,
   bySynergy,
-  chanceTable,
   comparisonTable,
   failureTable,
   gridTable,
@@ -40,6 +36,7 @@ import {
 import type { Check, CheckOutcome, ScopeAnalysis } from './scope.js';
 import { tellingTable } from './telling-table.js';
 import { placeTable, sequentialPairTable, toldApartText } from './told-apart-tables.js';
+import { behaviourTable, boundNote, boundTable, chanceTable } from './value-tables.js';
 import {
   accuracyNote,
   answerText,

@@ -3,10 +3,6 @@ import { plausibilityAgreement, plausibilityTable } from './plausibility.js';
 import type { ModelReport, Report } from './report.js';
 import {
   agreementTable,
-  behaviourTable,
-  boundNote,
-  boundTable,
-  chanceTable,
   comparisonTable,
   failureTable,
   gridTable,
@@ -21,6 +17,7 @@ import {
 } from './report-tables.js';
 import { tellingTable } from './telling-table.js';
 import { placeTable, sequentialPairTable, toldApartText } from './told-apart-tables.js';
+import { behaviourTable, boundNote, boundTable, chanceTable } from './value-tables.js';
 import {
   accuracyNote,
   answerText,

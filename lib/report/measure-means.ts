@@ -1,7 +1,7 @@
 import type { Interval } from '../statistics/bootstrap.js';
 import { intervalOfMeans, type ResampledMeans, resampleMeans } from '../statistics/resample.js';
-import { type Measure, measures } from './digest.js';
 import type { Pool } from './pool.js';
+import { type Measure, measures } from './row-measures.js';
 
 /** How a scope is resampled: the same draws for every number, so that paired numbers stay paired. */
 export interface Sampling {

@@ -2,9 +2,9 @@ import type { TopLevelSpec } from 'vega-lite';
 import { escapeHtml } from '../html-text.js';
 import { kendall } from '../statistics/ranks.js';
 import { decimal, interval } from '../text-table.js';
-import type { Measure } from './digest.js';
 import type { ExplainerStyle } from './explainer-style.js';
 import { bySynergy, type ReportTable } from './report-tables.js';
+import type { Measure } from './row-measures.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
 import { chartSvg } from './svg.js';
 

@@ -1,15 +1,9 @@
 import type { ValueBounds } from '../metrics/bounds.js';
 import type { Behaviour } from '../metrics/modality.js';
 import type { ChanceMeasures } from './chance-measures.js';
-import {
-  type CurveMoments,
-  type CurveName,
-  type GroupDigest,
-  type Measure,
-  CurveMoments as Moments,
-} from './digest.js';
-
+import { type CurveMoments, type CurveName, type GroupDigest, CurveMoments as Moments } from './digest.js';
 import type { MapTies } from './map-order.js';
+import type { Measure } from './row-measures.js';
 import type { ScoreShape } from './suspicion.js';
 
 /** Explainers that are there to check the metric, not to be recommended. */

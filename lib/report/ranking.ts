@@ -1,8 +1,8 @@
 import type { Interval } from '../statistics/bootstrap.js';
 import { kendall, ranks } from '../statistics/ranks.js';
 import { type FriedmanResult, friedmanTest } from '../statistics/tests.js';
-import type { Measure } from './digest.js';
 import type { MeasureMeans } from './measure-means.js';
+import type { Measure } from './row-measures.js';
 import type { ExplainerAnalysis, ScopeAnalysis } from './scope.js';
 
 /** The measures that explainers are ranked by. */

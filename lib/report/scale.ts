@@ -1,8 +1,8 @@
 import type { Interval } from '../statistics/bootstrap.js';
 import { intervalOfMeans, resampleMeans } from '../statistics/resample.js';
-import type { Measure } from './digest.js';
 import type { MeasureMeans, Sampling } from './measure-means.js';
 import type { Pool } from './pool.js';
+import type { Measure } from './row-measures.js';
 
 /** One explainer between chance and the best order found; every number is paired by sample. */
 export interface ScaleRow {

@@ -5,8 +5,8 @@ import type { FriedmanResult } from '../statistics/tests.js';
 import type { Agreement } from './agreement.js';
 import type { MeanBounds } from './bounded.js';
 import type { Comparison } from './comparison.js';
-import type { Measure } from './digest.js';
 import type { MapOrder } from './map-order.js';
+import type { Measure } from './row-measures.js';
 import type { Scale } from './scale.js';
 import type { Suspicion } from './suspicion.js';
 

@@ -1,5 +1,5 @@
-import type { Measure } from './digest.js';
 import { controlNames, type Pool } from './pool.js';
+import type { Measure } from './row-measures.js';
 
 /**
  * What a sample tells. `visual trap`: the map finds image regions that move the answer alone, and not what

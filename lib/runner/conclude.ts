@@ -7,7 +7,7 @@ import { type ModelSummary, summariseReport, summaryJson } from '../report/summa
 import type { ToldApart } from '../report/told-apart.js';
 import { writeWhole } from '../whole-file.js';
 import { readRecords, resultsFile } from './rows.js';
-import type { BenchmarkOutcome } from './run.js';
+import type { BenchmarkOutcome } from './run-options.js';
 
 /**
  * Computes the report of a results folder: `buildReport` on its rows.

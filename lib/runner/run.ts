@@ -5,12 +5,12 @@ import { outlineOf } from '../datasets/choose.js';
 import type { Dataset } from '../datasets/types.js';
 import { FsynError } from '../errors.js';
 import { closeExplainers } from '../explainers/module.js';
-import type { Explainer, SampleIdentity } from '../explainers/types.js';
+import type { SampleIdentity } from '../explainers/types.js';
 import { releaseWhiteBoxSessions } from '../explainers/white-box/sessions.js';
 import { resolveOptions } from '../options.js';
 import { galleryFile, isGalleryRecord } from '../report/gallery.js';
 import type { BenchmarkRecord } from '../report/record.js';
-import { isTiming, type RunDescription, timingsFile } from '../report/sources.js';
+import { isTiming, timingsFile } from '../report/sources.js';
 import { type ToldApart, toldApartFile } from '../report/told-apart.js';
 import type { Vlm } from '../vlm/types.js';
 import { writeWhole } from '../whole-file.js';
@@ -20,10 +20,16 @@ import { refuseRepeated } from './names.js';
 import { NeedFilter } from './needs-both.js';
 import { ResultStore } from './result-store.js';
 import { describeRun, runDifferences, writeRunFile } from './run-file.js';
+import {
+  type BenchmarkOptions,
+  type BenchmarkOutcome,
+  benchmarkDefaults,
+  type ResolvedRun,
+} from './run-options.js';
 import { type ChosenSamples, chooseSamples } from './sample-choice.js';
 import { type JobOutcome, type SampleJob, sampleJob, settingsKey } from './sample-job.js';
 import { runSample } from './sample-run.js';
-import { type BenchmarkSettings, contentKey, defaultSettings } from './settings.js';
+import { contentKey, defaultSettings } from './settings.js';
 import { SideFile } from './side-file.js';
 import {
   RankingInWork,
@@ -33,121 +39,6 @@ import {
   type UntilToldApart,
 } from './until-told-apart.js';
 import { currentVersions } from './versions.js';
-
-/** What a run reports while it works. */
-export interface BenchmarkProgress {
-  /** Samples finished or skipped because their rows exist, over all models and datasets. */
-  readonly done: number;
-  readonly total: number;
-  readonly failed: number;
-  /** Samples of `done` that needed no work. */
-  readonly resumedSamples: number;
-  readonly model: string;
-  readonly dataset: string;
-  /** Processes that measure, where the run is distributed. */
-  readonly workers?: number;
-}
-
-export interface BenchmarkOptions {
-  readonly models: readonly Vlm[];
-  readonly datasets: readonly Dataset[];
-  readonly explainers: readonly Explainer[];
-  /** Folder for results.jsonl, run.json, timings.jsonl, gallery.jsonl and, while it runs, cells.bin. */
-  readonly out: string;
-  readonly resume: boolean;
-  /** When resuming: run failed rows again instead of keeping them. */
-  readonly retryFailed: boolean;
-  /** What else decides a result; what is not said is as in `defaultSettings`. */
-  readonly settings: Partial<BenchmarkSettings>;
-  /**
-   * Samples per dataset on which the exact Shapley interaction index is computed too: grounded ones first, by
-   * a hash of seed and id.
-   */
-  readonly shapleySamples: number;
-  /**
-   * Samples per dataset whose picture is kept for the report's gallery: of every grounding, by a hash of seed
-   * and id.
-   */
-  readonly gallerySamples: number;
-  /**
-   * Measure only every `count`-th sample, beginning with number `index` (from 0): shards of one run never
-   * overlap.
-   */
-  readonly shard: { readonly index: number; readonly count: number };
-  /**
-   * Has the samples measured elsewhere and their rows brought here, for example by `distributeOver` of a
-   * queue; undefined: they are measured here, one after the other.
-   */
-  readonly distribute: Distribute | undefined;
-  /**
-   * Take each model's samples of all datasets in a seeded order, measure only explainers whose place is open,
-   * and stop when the order is certain. What was found is in told-apart.json too.
-   */
-  readonly untilToldApart: UntilToldApart | undefined;
-  /**
-   * What measured the rows, part of their keys; by default the versions of fsyn, its code and ONNX Runtime.
-   */
-  readonly versions: Readonly<Record<string, string>>;
-  /**
-   * How this run was asked for; kept in run.json, where `fsyn bench --config` finds it, and part of no key.
-   */
-  readonly invocation: Readonly<Record<string, unknown>> | undefined;
-  /** The run.json of a run that this one is to repeat; what differs from it is said before the start. */
-  readonly replayed: RunDescription | undefined;
-  readonly onProgress: (progress: BenchmarkProgress) => void;
-  /** Hears what a user should know and what does not end the run. */
-  readonly onNote: (text: string) => void;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** Options with everything filled in. */
-type ResolvedRun = BenchmarkOptions & { readonly settings: BenchmarkSettings };
-
-const defaults: Omit<BenchmarkOptions, 'versions'> = {
-  models: [],
-  datasets: [],
-  explainers: [],
-  out: '',
-  resume: false,
-  retryFailed: false,
-  settings: {},
-  shapleySamples: 0,
-  gallerySamples: 0,
-  shard: { index: 0, count: 1 },
-  distribute: undefined,
-  untilToldApart: undefined,
-  invocation: undefined,
-  replayed: undefined,
-  onProgress: () => {},
-  onNote: () => {},
-  signal: undefined,
-};
-
-export interface BenchmarkOutcome {
-  /**
-   * Keys of this run's rows, measured now or found; a resumed folder may hold rows of other settings beside
-   * them.
-   */
-  readonly keys: ReadonlySet<string>;
-  /** Failed rows among `keys`. */
-  readonly failed: number;
-  /** Rows of `keys` that were found. */
-  readonly resumed: number;
-  readonly cells: number;
-  /**
-   * Cells that were scored in this call, those of explainers too, and cells found that an earlier process had
-   * scored.
-   */
-  readonly computedCells: number;
-  readonly foundCells: number;
-  /** Batches that did not fit into memory and were halved, in this call. */
-  readonly halvings: number;
-  /** Samples that were left out because they do not need both modalities; 0 unless that was asked for. */
-  readonly leftOut: number;
-  /** With `untilToldApart`: how far the ranking of every model was settled. */
-  readonly toldApart: readonly ToldApart[];
-  readonly seconds: number;
-}
 
 /**
  * Runs models x datasets x explainers and appends one JSON line per (sample, explainer, model).
@@ -162,7 +53,7 @@ export interface BenchmarkOutcome {
 export async function runBenchmark(options: Partial<BenchmarkOptions>): Promise<BenchmarkOutcome> {
   const given = resolveOptions<BenchmarkOptions>(
     'runBenchmark',
-    { ...defaults, versions: currentVersions() },
+    { ...benchmarkDefaults, versions: currentVersions() },
     options,
   );
   for (const part of ['models', 'datasets', 'explainers'] as const) {

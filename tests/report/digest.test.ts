@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FsynError } from '../../lib/errors.js';
-import { CurveMoments, type Measure, ResultDigest } from '../../lib/report/digest.js';
+import { CurveMoments, ResultDigest } from '../../lib/report/digest.js';
 import type { BenchmarkRecord, MeasuredRecord } from '../../lib/report/record.js';
+import type { Measure } from '../../lib/report/row-measures.js';
 import { type FixtureOptions, fixtureRecords } from './fixture.js';
 
 function digestOf(records: Iterable<BenchmarkRecord>, settings?: string): ResultDigest {
