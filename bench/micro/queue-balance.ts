@@ -10,7 +10,8 @@ import { runBenchmark } from '../../lib/runner/run.js';
 import type { BenchmarkOptions } from '../../lib/runner/run-options.js';
 import { defaultSettings } from '../../lib/runner/settings.js';
 import { Random } from '../../lib/statistics/random.js';
-import type { PreparedSample, Vlm } from '../../lib/vlm/types.js';
+import type { Vlm } from '../../lib/vlm/types.js';
+import { madeUpSample } from '../reliability/made-up-sample.js';
 import { redisProgram, startRedis } from '../reliability/redis-server.js';
 
 // How long four machines take for samples of uneven cost: handed out by a queue, or cut into four shards
@@ -31,42 +32,14 @@ function machine(factors: readonly number[]): Vlm {
     architecture: 'made-up',
     fingerprint: 'made-up',
     dispose() {},
-    prepare: async (_, question) => prepared(question, factors[Number(question.split(' ')[3])]),
-  };
-}
-
-function prepared(question: string, factor: number): PreparedSample {
-  const boxes = Float64Array.from({ length: 64 }, (_, i) => {
-    const [row, column] = [Math.floor(i / 16), Math.floor(i / 4) % 4];
-    return [2 * column, 2 * row, 2 * column + 2, 2 * row + 2][i % 4];
-  });
-  const words = question.split(' ');
-  return {
-    image,
-    question,
-    prompt: question,
-    imagePlayers: { count: 16, rows: 4, columns: 4, tiles: 1, boxes },
-    textPlayers: {
-      count: words.length,
-      labels: words,
-      kinds: words.map(() => 'question' as const),
-      spans: Int32Array.from({ length: 2 * words.length }, (_, i) => i),
-      positions: Int32Array.from(words, (_, i) => i),
-    },
-    answer: {
-      text: 'yes',
-      tokenIds: Int32Array.of(1),
-      tokens: ['yes'],
-      decisionIndex: 0,
-      decisionKind: 'yes-no',
-      decisionToken: 'yes',
-      decision: 'yes',
-    },
-    async evaluate(table) {
-      const milliseconds = table.cellCount * millisecondsPerCell * factor;
-      spent += milliseconds;
-      await new Promise((resolve) => setTimeout(resolve, milliseconds));
-      return { logProbabilities: new Float64Array(table.cellCount).fill(-1), tokens: 1, decision: 0 };
+    prepare: async (_, question) => {
+      const perCell = millisecondsPerCell * factors[Number(question.split(' ')[3])];
+      return madeUpSample(image, question, async (table) => {
+        const milliseconds = table.cellCount * perCell;
+        spent += milliseconds;
+        await new Promise((resolve) => setTimeout(resolve, milliseconds));
+        return { logProbabilities: new Float64Array(table.cellCount).fill(-1), tokens: 1, decision: 0 };
+      });
     },
   };
 }
