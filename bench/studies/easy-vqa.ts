@@ -9,31 +9,12 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { decodeImage } from '../../lib/vlm/images/decode.js';
 import type { RgbImage } from '../../lib/vlm/types.js';
+import { easyVqaManifest } from './easy-vqa-manifest.js';
 
 const [from, out] = process.argv.slice(2);
 if (from === undefined || out === undefined) throw new Error('Expected EASY_VQA_FOLDER OUT.');
 mkdirSync(out, { recursive: true });
-const { words, answers } = JSON.parse(readFileSync(join(from, 'vocab.json'), 'utf8')) as {
-  words: Record<string, number>;
-  answers: string[];
-};
-const manifest = {
-  format: 'fsyn-classifier-1',
-  name: 'easy-vqa',
-  model: resolve(from, 'easy_vqa.onnx'),
-  image: {
-    input: 'image',
-    layout: 'NHWC',
-    height: 64,
-    width: 64,
-    mean: [0.5, 0.5, 0.5],
-    rows: 8,
-    columns: 8,
-  },
-  question: { input: 'bow', encoding: 'bag-of-words', vocabulary: words },
-  output: { logits: 'logits', answers },
-};
-writeFileSync(join(out, 'easy-vqa.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+writeFileSync(join(out, 'easy-vqa.json'), `${JSON.stringify(easyVqaManifest(from), null, 2)}\n`);
 
 const boxes = new Map<string, [number, number, number, number]>();
 const lines = readFileSync(join(from, 'questions.jsonl'), 'utf8').trim().split('\n');

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { easyVqaManifest } from '../../bench/studies/easy-vqa-manifest.js';
 import { CellTable } from '../../lib/cells/table.js';
 import { antiOracle, oracle } from '../../lib/explainers/oracle.js';
 import { requestFaithfulness, scoreFaithfulness } from '../../lib/metrics/faithfulness.js';
@@ -30,27 +31,7 @@ describe.skipIf(!there)('easy-VQA, a published classifier on its official test q
 
   beforeAll(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'fsyn-easy-vqa-'));
-    const { words, answers } = JSON.parse(await readFile(`${folder}vocab.json`, 'utf8')) as {
-      words: Record<string, number>;
-      answers: string[];
-    };
-    const manifest = {
-      format: 'fsyn-classifier-1',
-      name: 'easy-vqa',
-      model: `${folder}easy_vqa.onnx`,
-      image: {
-        input: 'image',
-        layout: 'NHWC',
-        height: 64,
-        width: 64,
-        mean: [0.5, 0.5, 0.5],
-        rows: 8,
-        columns: 8,
-      },
-      question: { input: 'bow', encoding: 'bag-of-words', vocabulary: words },
-      output: { logits: 'logits', answers },
-    };
-    await writeFile(join(scratch, 'easy-vqa.json'), JSON.stringify(manifest));
+    await writeFile(join(scratch, 'easy-vqa.json'), JSON.stringify(easyVqaManifest(folder)));
     vlm = await loadVlm(join(scratch, 'easy-vqa.json'));
     const text = await readFile(`${folder}questions.jsonl`, 'utf8');
     lines = text
