@@ -11,54 +11,18 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { npyFloat32, parseNpy } from '../../lib/explainers/npy.js';
 import { commandExplainer, splitCommand } from '../../lib/explainers/outside/command.js';
-import { importFolder } from '../../lib/explainers/outside/folder.js';
-import { fileNameOf, playersHash } from '../../lib/explainers/outside/record.js';
-import type { ExplainContext, Explainer } from '../../lib/explainers/types.js';
+import { playersHash } from '../../lib/explainers/outside/record.js';
+import type { Explainer } from '../../lib/explainers/types.js';
 import { packageInfo } from '../../lib/package.js';
-import type { BenchmarkRecord } from '../../lib/report/record.js';
-import { runBenchmark } from '../../lib/runner/run.js';
-import { defaultSettings } from '../../lib/runner/settings.js';
-import { fakeDataset, fakeModel } from '../runner/fake-model.js';
+import { fakeModel } from '../runner/fake-model.js';
+import { context, firstImage, image, inside, measured, runInto, text } from './outside-runs.js';
 
 const home = mkdtempSync(join(tmpdir(), 'fsyn-outside-'));
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-const questions = ['is it red ?', 'is it blue ?', 'is it green ?'];
-const image = Array.from({ length: 16 }, (_, i) => Math.sin(i * 12.9898) / 3);
-const text = [0.1, -1 / 3, 0.2, 1e-17];
-
-/** The same scores without leaving the process. */
-const inside: Explainer = {
-  name: 'inside',
-  title: 'inside',
-  reference: 'test',
-  needsTruth: false,
-  attribute: async () => ({ image: Float64Array.from(image), text: Float64Array.from(text) }),
-};
-
-async function run(explainers: readonly Explainer[], out: string, more: { resume?: boolean } = {}) {
-  await runBenchmark({
-    models: [fakeModel()],
-    datasets: [fakeDataset(questions)],
-    explainers,
-    out: join(home, out),
-    settings: defaultSettings,
-    ...more,
-  });
-  const lines = readFileSync(join(home, out, 'results.jsonl'), 'utf8')
-    .trim()
-    .split('\n');
-  return lines.map((line) => JSON.parse(line) as BenchmarkRecord);
-}
-
-/** What was measured, without the names. */
-function measured(rows: readonly BenchmarkRecord[], explainer: string) {
-  return rows
-    .filter((row) => row.explainer === explainer)
-    .map((row) => row.status === 'ok' && [row.sample, row.attribution, row.synergy, row.image, row.text]);
-}
+const run = (explainers: readonly Explainer[], out: string, more?: { resume?: boolean }) =>
+  runInto(explainers, join(home, out), more);
 
 function script(name: string, body: string): string {
   const path = join(home, name);
@@ -347,94 +311,10 @@ serve()
   });
 });
 
-describe('scores from a folder', () => {
-  const samples = ['q0', 'q1', 'q2'];
-
-  function fill(name: string, ids: readonly string[], extra: object = {}): string {
-    const folder = join(home, name);
-    mkdirSync(folder, { recursive: true });
-    for (const id of ids)
-      writeFileSync(join(folder, `${id}.json`), JSON.stringify({ image, text, ...extra }));
-    return folder;
-  }
-
-  test('gives the rows of the same explainer in this process, to the last bit', async () => {
-    const folder = fill('whole', samples);
-    const rows = await run([inside, await importFolder(`import:mine=${folder}`)], 'imported');
-    expect(measured(rows, 'mine')).toEqual(measured(rows, 'inside'));
-    const [fingerprint] = rows
-      .filter((row) => row.explainer === 'mine')
-      .map((row) => row.explainerFingerprint);
-    expect(fingerprint).toMatch(/^[0-9a-f]{64}$/);
-  });
-
-  test('names every missing sample before any work', async () => {
-    const folder = fill('holes', ['q1']);
-    const out = join(home, 'unborn');
-    await expect(run([inside, await importFolder(`import:mine=${folder}`)], 'unborn')).rejects.toThrow(
-      /no scores of 2 of 3 samples: q0, q2/,
-    );
-    expect(
-      existsSync(join(out, 'results.jsonl')) && readFileSync(join(out, 'results.jsonl'), 'utf8'),
-    ).toBeFalsy();
-  });
-
-  test('a changed file is not resumed under the old rows', async () => {
-    const folder = fill('changing', samples);
-    await run([await importFolder(`import:mine=${folder}`)], 'changed');
-    const again = await run([await importFolder(`import:mine=${folder}`)], 'changed', { resume: true });
-    expect(again).toHaveLength(3);
-    writeFileSync(join(folder, 'q1.json'), JSON.stringify({ image: [...image].reverse(), text }));
-    await expect(
-      run([await importFolder(`import:mine=${folder}`)], 'changed', { resume: true }),
-    ).rejects.toMatchObject({ code: 'RESULTS' });
-  });
-
-  test('scores that were made for other players are refused', async () => {
-    const sample = await fakeModel().prepare(await firstImage(), 'is it red ?');
-    const folder = fill('tied', ['q0'], { hash: playersHash(sample) });
-    const mine = await importFolder(`import:mine=${folder}`);
-    const identity = { dataset: 'fake', sample: 'q0' };
-    await expect(mine.attribute({ ...context(sample), identity })).resolves.toMatchObject({});
-    const other = await fakeModel().prepare(await firstImage(), 'is it blue ?');
-    await expect(mine.attribute({ ...context(other), identity })).rejects.toThrow(/made for other players/);
-    await expect(mine.attribute(context(sample))).rejects.toThrow(/found by a sample's id/);
-  });
-
-  test('what is no import is refused', async () => {
-    for (const bad of ['import:=x', 'import:Name=x', 'import:mine', 'import:mine=']) {
-      await expect(importFolder(bad)).rejects.toThrow(/Expected import:NAME=FOLDER/);
-    }
-    await expect(importFolder(`import:mine=${join(home, 'nowhere')}`)).rejects.toThrow(/there is no folder/);
-  });
-
-  test('ids become names of files, and .npy files are written as they are read', () => {
-    expect(fileNameOf('val/000 1.jpg?q')).toBe('val%2F000%201.jpg%3Fq');
-    // Python: urllib.parse.quote("it's (a) ~*!é", safe="")
-    expect(fileNameOf("it's (a) ~*!é")).toBe('it%27s%20%28a%29%20~%2A%21%C3%A9');
-    expect(fileNameOf('..')).toBe('%2E.');
-    const values = Float32Array.from({ length: 24 }, (_, i) => i / 3);
-    expect(parseNpy(npyFloat32(values, [2, 3, 4]), 'x.npy')).toEqual({
-      shape: [2, 3, 4],
-      values: Float64Array.from(values),
-    });
-    expect(parseNpy(npyFloat32(values, [24]), 'x.npy').shape).toEqual([24]);
-  });
-});
-
 function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch {
     return false;
   }
-}
-
-async function firstImage() {
-  for await (const sample of fakeDataset(questions.slice(0, 1)).samples()) return sample.image();
-  throw new Error('no sample');
-}
-
-function context(sample: ExplainContext['sample']): ExplainContext {
-  return { sample, seed: 0, evaluate: (cells, options) => sample.evaluate(cells, options) };
 }
