@@ -58,7 +58,7 @@ class Owners {
 
 /// Leaked on purpose: arrays are finalised until the very end of a process.
 Owners& owners() {
-  static auto* all = new Owners;
+  static auto* all = new Owners;  // NOLINT(cppcoreguidelines-owning-memory)
   return *all;
 }
 
@@ -106,7 +106,7 @@ std::size_t element_size(napi_typedarray_type type) {
 }
 
 Memory copy(const View& view) {
-  const Memory memory(view.bytes);
+  Memory memory(view.bytes);
   if (view.bytes > 0) std::memcpy(memory.data(), view.data, view.bytes);
   return memory;
 }
